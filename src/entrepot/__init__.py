@@ -1,0 +1,38 @@
+"""A workflow engine of plain Python functions, with sealed blocks and a result store that is never wrong."""
+
+from typing import TYPE_CHECKING, Any
+
+from entrepot._version import __version__
+
+if TYPE_CHECKING:
+    from entrepot.flows import Flow, flow
+    from entrepot.logging import get_run_logger
+    from entrepot.states import State
+    from entrepot.tasks import Task, task, unmapped
+
+__all__ = ["Flow", "State", "Task", "__version__", "flow", "get_run_logger", "task", "unmapped"]
+
+_HOMES = {
+    "Flow": "flows",
+    "State": "states",
+    "Task": "tasks",
+    "flow": "flows",
+    "get_run_logger": "logging",
+    "task": "tasks",
+    "unmapped": "tasks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415  the lazy seam
+
+    found = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

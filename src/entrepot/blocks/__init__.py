@@ -1,0 +1,56 @@
+"""Blocks: typed configuration, credentials and integrations, kept sealed and loaded by name.
+
+Nothing is loaded before it is asked for: `from entrepot.blocks import Secret` loads pydantic, `import entrepot.blocks`
+does not.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from entrepot.blocks.core import Block as Block
+    from entrepot.blocks.documents import BlockDocuments as BlockDocuments
+    from entrepot.blocks.documents import StorageDocumentStore as StorageDocumentStore
+    from entrepot.blocks.documents import use_documents as use_documents
+    from entrepot.blocks.system import JSON as JSON
+    from entrepot.blocks.system import Secret as Secret
+    from entrepot.blocks.system import String as String
+    from entrepot.blocks.webhook import SlackWebhook as SlackWebhook
+    from entrepot.blocks.webhook import Webhook as Webhook
+
+_HOMES = {
+    "JSON": "system",
+    "Block": "core",
+    "BlockDocuments": "documents",
+    "Secret": "system",
+    "SlackWebhook": "webhook",
+    "StorageDocumentStore": "documents",
+    "String": "system",
+    "Webhook": "webhook",
+    "use_documents": "documents",
+}
+
+__all__ = [
+    "JSON",
+    "Block",
+    "BlockDocuments",
+    "Secret",
+    "SlackWebhook",
+    "StorageDocumentStore",
+    "String",
+    "Webhook",
+    "use_documents",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,265 @@
+"""Where saved blocks lie, and how they get there: sealed, each save a new version, under the owner's keys.
+
+In a storage, version 3 of the block `secret/my-api-key` is the object `secret/my-api-key/00000003.json`. Who can write
+to the storage can take the newest version away, so that the one before it is the newest: sealing does not notice that.
+"""
+
+import contextlib
+import contextvars
+import functools
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final
+
+from entrepot import home
+from entrepot.crypto.keyring import Keyring
+from entrepot.crypto.seal import Place, read_header, seal, unseal
+from entrepot.errors import BlockExistsError, BlockNotFoundError, ObjectExistsError, ObjectNotFoundError
+from entrepot.protocols.documents import DocumentRef, DocumentStore
+from entrepot.protocols.storage import Storage
+
+__all__ = [
+    "BlockDocuments",
+    "StorageDocumentStore",
+    "current_documents",
+    "current_ring",
+    "default_documents",
+    "use_documents",
+]
+
+_MAX_TRIES: Final = 20
+_NAME: Final = r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?"
+_PATH: Final = re.compile(rf"({_NAME})/({_NAME})/([0-9]{{8}})\.json\Z", re.ASCII)
+_MAX_VERSION: Final = 99_999_999
+
+_chosen: contextvars.ContextVar["BlockDocuments | None"] = contextvars.ContextVar("entrepot_documents", default=None)
+
+
+class StorageDocumentStore:
+    """Keeps documents in a storage, one object a version.
+
+    Args:
+        storage: Where. It should create exclusively; where it cannot, a warning says what that means.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    @property
+    def location(self) -> str:
+        """The storage's location."""
+        return self._storage.location
+
+    def latest(self, slug: str, name: str) -> DocumentRef | None:
+        """Return the newest version, or None."""
+        return max(self._listed(f"{slug}/{name}"), key=lambda ref: ref.version, default=None)
+
+    def read(self, ref: DocumentRef) -> bytes | None:
+        """Return the sealed bytes of one version, or None where there is none."""
+        try:
+            return bytes(self._storage.get(_path(ref)))
+        except ObjectNotFoundError:
+            return None
+
+    def append(self, ref: DocumentRef, sealed: bytes) -> None:
+        """Keep one more version, durably.
+
+        Raises:
+            BlockExistsError: If that version is there: another writer won, and nothing was changed.
+        """
+        if not self._storage.creates_exclusively:
+            warnings.warn(
+                f"{self.location} cannot create an object only if it is absent: of two programs that save the block"
+                f" {ref.slug}/{ref.name} at the same moment, one may overwrite the other",
+                stacklevel=2,
+            )
+        try:
+            self._storage.create(_path(ref), sealed)
+        except ObjectExistsError as error:
+            raise BlockExistsError(
+                f"version {ref.version} of the block {ref.slug}/{ref.name} is in {self.location} already",
+                name=f"{ref.slug}/{ref.name}",
+            ) from error
+
+    def versions(self, slug: str, name: str) -> "list[DocumentRef]":
+        """Return every version, oldest first; empty where there is none."""
+        return sorted(self._listed(f"{slug}/{name}"), key=lambda ref: ref.version)
+
+    def list(self, slug: str | None = None) -> Iterator[DocumentRef]:
+        """Yield the newest version of every document (of one type), sorted by type and name."""
+        newest: dict[tuple[str, str], DocumentRef] = {}
+        for ref in self._listed(slug or ""):
+            key = (ref.slug, ref.name)
+            if key not in newest or newest[key].version < ref.version:
+                newest[key] = ref
+        yield from (newest[key] for key in sorted(newest))
+
+    def delete(self, slug: str, name: str) -> bool:
+        """Remove every version; return whether there was one."""
+        versions = self.versions(slug, name)
+        for ref in versions:  # oldest first: stopped half-way, the newest is still the newest
+            self._storage.delete(_path(ref))
+        return bool(versions)
+
+    def _listed(self, prefix: str) -> Iterator[DocumentRef]:
+        for info in self._storage.list(prefix):
+            match = _PATH.match(info.path)
+            if match is not None:
+                yield DocumentRef(match[1], match[2], int(match[3]), info.modified)
+
+
+def _path(ref: DocumentRef) -> str:
+    return f"{ref.slug}/{ref.name}/{ref.version:08d}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockDocuments:
+    """Saved blocks: a store, and the keys that open what is in it.
+
+    Attributes:
+        store: Where the sealed documents lie.
+        ring: Gives the keyring; asked when something is sealed or opened, not before.
+    """
+
+    store: DocumentStore
+    ring: Callable[[], Keyring]
+
+    def save(
+        self, slug: str, name: str, body: memoryview, *, header: Mapping[str, str | int], overwrite: bool
+    ) -> DocumentRef:
+        """Seal a body and keep it as the next version.
+
+        Args:
+            slug: The block type.
+            name: The document's name.
+            body: What to seal.
+            header: What to say in clear.
+            overwrite: Whether there may be an earlier version.
+
+        Raises:
+            BlockExistsError: If there is one and there may not be, or if other writers kept winning.
+        """
+        ring = self.ring()
+        for _ in range(_MAX_TRIES):
+            latest = self.store.latest(slug, name)
+            if latest is not None and not overwrite:
+                break
+            ref = DocumentRef(slug, name, 1 if latest is None else latest.version + 1)
+            if ref.version > _MAX_VERSION:
+                break
+            sealed = seal(ring, body, place=_place(ref), header=header)
+            with contextlib.suppress(BlockExistsError):  # another writer was faster: the next turn looks again
+                self.store.append(ref, sealed)
+                return ref
+        if overwrite:
+            raise BlockExistsError(
+                f"the block {slug}/{name} was not saved: other programs kept saving it at the same time; try again",
+                name=f"{slug}/{name}",
+            )
+        raise BlockExistsError(
+            f"there is a block {slug}/{name} in {self.store.location} already; pass overwrite=True to save a new"
+            " version of it, or choose another name",
+            name=f"{slug}/{name}",
+        )
+
+    def latest(self, slug: str, name: str) -> DocumentRef:
+        """Return the newest version.
+
+        Raises:
+            BlockNotFoundError: If there is none; the message offers names that are near.
+        """
+        ref = self.store.latest(slug, name)
+        if ref is not None:
+            return ref
+        names = [ref.name for ref in self.store.list(slug)]
+        raise BlockNotFoundError(
+            f"no {slug} block named {name!r} in {self.store.location}; {_offer(name, names)}", name=f"{slug}/{name}"
+        )
+
+    def find(self, name: str) -> "list[DocumentRef]":
+        """Return the newest version of every block of this name, whatever its type.
+
+        Raises:
+            BlockNotFoundError: If there is none; the message offers names that are near.
+        """
+        every = list(self.store.list())
+        found = [ref for ref in every if ref.name == name]
+        if found:
+            return found
+        offer = _offer(name, [f"{ref.slug}/{ref.name}" for ref in every])
+        raise BlockNotFoundError(f"no block named {name!r} in {self.store.location}; {offer}", name=name)
+
+    def open(self, ref: DocumentRef) -> bytes:
+        """Return the body of one version.
+
+        Raises:
+            BlockNotFoundError: If it is gone.
+            IntegrityError: If it was altered, or sealed for another place.
+            UnknownKeyError: If it needs a key that the ring does not have.
+        """
+        return unseal(self.ring(), self._read(ref), place=_place(ref), location=self._describe(ref))
+
+    def header(self, ref: DocumentRef) -> Mapping[str, str | int]:
+        """Return what one version says of itself; unverified, for messages and listings."""
+        return read_header(self._read(ref)) or {}
+
+    def _read(self, ref: DocumentRef) -> bytes:
+        sealed = self.store.read(ref)
+        if sealed is None:
+            raise BlockNotFoundError(f"{self._describe(ref)} was deleted a moment ago", name=f"{ref.slug}/{ref.name}")
+        return sealed
+
+    def _describe(self, ref: DocumentRef) -> str:
+        return f"version {ref.version} of the block {ref.slug}/{ref.name} in {self.store.location}"
+
+
+def _place(ref: DocumentRef) -> Place:
+    return {"type": ref.slug, "name": ref.name, "version": ref.version}
+
+
+def _offer(name: str, names: "list[str]") -> str:
+    if not names:
+        return "none is saved there; save one first"
+    near = get_close_matches(name, names, n=3)
+    by_name = [each for each in names if name in each.split("/")]
+    shown = list(dict.fromkeys([*by_name, *near]))
+    if shown:
+        return f"did you mean {' or '.join(repr(each) for each in shown[:3])}?"
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""  # noqa: PLR2004  what fits a line
+    return f"saved there: {', '.join(names[:10])}{more}"
+
+
+# --- which documents ------------------------------------------------------------------------------------------------
+
+
+def default_documents() -> BlockDocuments:
+    """Return the documents of this home, for one operation.
+
+    They lie where the setting `blocks_storage` says, or in a folder of `ENTREPOT_HOME`.
+    """
+    # One operation asks for the ring several times; finding out whether it has changed costs more than the operation.
+    return BlockDocuments(StorageDocumentStore(home.blocks_storage()), functools.cache(home.ring))
+
+
+def current_documents() -> BlockDocuments:
+    """Return the documents that `use_documents` chose here, or the default ones."""
+    return _chosen.get() or default_documents()
+
+
+def current_ring() -> Keyring:
+    """Return the keyring of the current documents."""
+    chosen = _chosen.get()
+    return home.ring() if chosen is None else chosen.ring()
+
+
+@contextlib.contextmanager
+def use_documents(documents: BlockDocuments) -> Iterator[BlockDocuments]:
+    """Let blocks be saved to and loaded from other documents, inside a `with`, in this thread or task."""
+    token = _chosen.set(documents)
+    try:
+        yield documents
+    finally:
+        _chosen.reset(token)

@@ -1,0 +1,197 @@
+"""Blocks that call HTTP endpoints: webhooks in general, and Slack's."""
+
+import asyncio
+import json
+import re
+from typing import Any, ClassVar, Final, Literal
+
+from pydantic import Field, SecretStr, field_validator
+
+from entrepot.blocks._addresses import why_blocked
+from entrepot.blocks._http import HTTPClient, HTTPResponse, check_headers, check_url
+from entrepot.blocks.core import Block
+from entrepot.errors import SerializationError, WebhookError
+
+__all__ = ["HTTPResponse", "SlackWebhook", "Webhook"]
+
+_SLACK_LIMIT: Final = 39_000  # characters; Slack takes 40,000
+_CUT_ENTITY: Final = re.compile(r"&[a-z]{0,3}\Z")
+_SLACK_CODE: Final = re.compile(r"[a-z_]{1,60}\Z", re.ASCII)
+_NOT_FOUND: Final = frozenset({404, 410})
+
+
+class Webhook(Block):
+    """An HTTP endpoint to call.
+
+    The URL and the values of headers are secrets. Proxies of the environment are not used. A host that resolves to a
+    private, loopback, link-local or metadata address is refused, also where a redirect leads to one, unless
+    `allow_private_urls` is set.
+    """
+
+    _block_type_name: ClassVar[str] = "Webhook"
+    _block_type_slug: ClassVar[str] = "webhook"
+    _block_capabilities: ClassVar[tuple[str, ...]] = ("call", "notify")
+    _description: ClassVar[str] = "Call an HTTP endpoint, to notify or to trigger something."
+
+    url: SecretStr = Field(description="Where to call; kept secret, since such URLs often are the credential.")
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = Field(default="POST", description="The HTTP method.")
+    headers: dict[str, SecretStr] = Field(default_factory=dict, description="Headers to send, such as Authorization.")
+    allow_private_urls: bool = Field(
+        default=False, description="Whether addresses that are not on the public internet may be called."
+    )
+    timeout: float = Field(
+        default=10.0, gt=0, le=600, description="Seconds for the call, redirects and answer included."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, value: SecretStr) -> SecretStr:
+        return _checked(value)
+
+    @field_validator("headers")
+    @classmethod
+    def _check_headers(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        check_headers({name: secret.get_secret_value() for name, secret in value.items()})
+        return value
+
+    def call(self, payload: Any = None) -> HTTPResponse:
+        """Send one request, and return the answer whatever its status; `answer.raise_for_status()` insists on success.
+
+        Args:
+            payload: The body. Text and bytes are sent as they are, None sends none, and anything else is sent as JSON.
+
+        Raises:
+            BlockedAddressError: If the host, or one that it redirects to, has an address that is not public.
+            WebhookError: If there is no answer. The URL is not shown.
+            SerializationError: If the payload is no JSON.
+        """
+        content_type, body = _encoded(payload)
+        headers = {name: secret.get_secret_value() for name, secret in self.headers.items()}
+        if content_type and "content-type" not in {name.lower() for name in headers}:
+            headers["Content-Type"] = content_type
+        client = _client(allow_private=self.allow_private_urls, timeout=self.timeout)
+        return client.send(self.method, self.url.get_secret_value(), headers=headers, body=body)
+
+    def notify(self, body: str, subject: str | None = None) -> None:
+        """Send `{"subject": ..., "body": ...}` as JSON, without the subject if there is none.
+
+        Raises:
+            BlockedAddressError: As for `call`.
+            WebhookError: If there is no answer, or one that is not a success.
+        """
+        self.call({"body": body} if subject is None else {"subject": subject, "body": body}).raise_for_status()
+
+    def check(self) -> str:
+        """Resolve the host and connect to it, without sending a request; return what answered, for people.
+
+        Raises:
+            BlockedAddressError: If an address of the host is not public.
+            WebhookError: If there is no connection.
+        """
+        client = _client(allow_private=self.allow_private_urls, timeout=self.timeout)
+        return f"connected to {client.connect(self.url.get_secret_value())}"
+
+    async def acall(self, payload: Any = None) -> HTTPResponse:
+        """Do what `call` does, from async code."""
+        return await asyncio.to_thread(self.call, payload)
+
+    async def anotify(self, body: str, subject: str | None = None) -> None:
+        """Do what `notify` does, from async code."""
+        await asyncio.to_thread(self.notify, body, subject)
+
+
+class SlackWebhook(Block):
+    """An incoming webhook of Slack, or of a chat that takes Slack's format (Mattermost, Rocket.Chat)."""
+
+    _block_type_name: ClassVar[str] = "Slack Webhook"
+    _block_type_slug: ClassVar[str] = "slack-webhook"
+    _block_capabilities: ClassVar[tuple[str, ...]] = ("notify",)
+    _description: ClassVar[str] = "Send messages to a channel of Slack, or of a chat that takes Slack's format."
+
+    url: SecretStr = Field(description="The webhook's URL: https://hooks.slack.com/services/...")
+    allow_private_urls: bool = Field(
+        default=False, description="Whether addresses that are not on the public internet may be called."
+    )
+    timeout: float = Field(
+        default=10.0, gt=0, le=600, description="Seconds for the call, redirects and answer included."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, value: SecretStr) -> SecretStr:
+        return _checked(value)
+
+    def notify(self, body: str, subject: str | None = None) -> None:
+        """Send a message; the subject stands above it in bold.
+
+        The text is shown as it is: `<`, `>` and `&` are escaped, so that text from elsewhere calls nobody
+        (`<!channel>`). Very long text is cut.
+
+        Raises:
+            BlockedAddressError: If the host, or one that it redirects to, has an address that is not public.
+            WebhookError: If there is no answer, or Slack refused the message. The URL is not shown.
+        """
+        text = body if subject is None else f"*{subject}*\n{body}"
+        content_type, content = _encoded({"text": _escaped(text)})
+        client = _client(allow_private=self.allow_private_urls, timeout=self.timeout)
+        answer = client.send("POST", self.url.get_secret_value(), headers={"Content-Type": content_type}, body=content)
+        if not answer.ok:
+            code = answer.text.strip()
+            said = f" ({code})" if _SLACK_CODE.match(code) else ""  # nothing else is repeated: it may hold anything
+            todo = "make a new webhook and save its URL" if answer.status in _NOT_FOUND else "check the webhook's URL"
+            raise WebhookError(
+                f"the message was not taken: the server answered {answer.status}{said}; {todo}", status=answer.status
+            )
+
+    def check(self) -> str:
+        """Resolve the host and connect to it, without sending a message; return what answered, for people.
+
+        Raises:
+            BlockedAddressError: If an address of the host is not public.
+            WebhookError: If there is no connection.
+        """
+        client = _client(allow_private=self.allow_private_urls, timeout=self.timeout)
+        return f"connected to {client.connect(self.url.get_secret_value())}"
+
+    async def anotify(self, body: str, subject: str | None = None) -> None:
+        """Do what `notify` does, from async code."""
+        await asyncio.to_thread(self.notify, body, subject)
+
+
+def _checked(url: SecretStr) -> SecretStr:
+    check_url(url.get_secret_value())
+    return url
+
+
+def _escaped(text: str) -> str:
+    """Return text that Slack shows as it is, cut to what it takes."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    if len(escaped) <= _SLACK_LIMIT:
+        return escaped
+    return _CUT_ENTITY.sub("", escaped[:_SLACK_LIMIT]) + "..."
+
+
+def _client(*, allow_private: bool, timeout: float) -> HTTPClient:
+    if allow_private:
+        return HTTPClient(timeout=timeout, refuse=lambda address: None)  # noqa: ARG005  nothing is refused
+    return HTTPClient(timeout=timeout, refuse=why_blocked)
+
+
+def _encoded(payload: Any) -> tuple[str, bytes | None]:
+    """Return content type and body of a payload."""
+    if payload is None:
+        return "", None
+    if isinstance(payload, bytes | bytearray | memoryview):
+        return "application/octet-stream", bytes(payload)
+    try:
+        if isinstance(payload, str):
+            return "text/plain; charset=utf-8", payload.encode()
+        return "application/json", json.dumps(payload, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        # Not its own words: they may repeat a value.
+        raise SerializationError(
+            f"the payload cannot be sent as text or JSON ({type(error).__name__}): "
+            "use dicts with text keys, lists, text, finite numbers, booleans and None",
+            serializer="json",
+            path="payload",
+        ) from None

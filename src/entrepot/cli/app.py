@@ -1,0 +1,140 @@
+"""The root of the command line: what each command is called, and how errors end it.
+
+A topic's module is imported when its command is run: `entrepot version` does not load what `entrepot block` needs.
+"""
+
+import importlib
+import os
+import sys
+import traceback
+from typing import Annotated, Any, Final, NoReturn
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from entrepot._version import __version__
+from entrepot.errors import EntrepotError
+
+__all__ = ["app", "run"]
+
+_TOPICS: Final = {
+    "block": ("entrepot.cli.blocks", "Typed configuration and credentials, kept sealed, loaded by name."),
+    "result": ("entrepot.cli.results", "What tasks returned, kept and used again."),
+    "runs": ("entrepot.cli.runs", "The history of flow runs and task runs."),
+    "plugins": ("entrepot.cli.plugins", "Block types and serializers that are installed."),
+    "config": ("entrepot.cli.config", "Settings, and where their values come from."),
+    "version": ("entrepot.cli.version", "This version, Python, the platform and the home folder."),
+}
+
+
+class _Root(TyperGroup):
+    """Loads topics when they are called, and turns errors into one line and an exit code."""
+
+    debug = False
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for name, (_, help_) in _TOPICS.items():  # stand-ins, for the help and for suggestions
+            self.commands[name] = TyperCommand(name, help=help_, rich_markup_mode=None)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002  typer's signature
+        """Return the real command."""
+        if cmd_name not in _TOPICS:
+            return None
+        return typer.main.get_command(importlib.import_module(_TOPICS[cmd_name][0]).app)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  typer's signature
+        """List the commands from the table above, so that the help loads none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_) for name, (_, help_) in _TOPICS.items()])
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run, and exit."""
+        type(self).debug = False
+        try:
+            try:
+                super().main(*args, **options)
+            finally:
+                sys.stdout.flush()  # here, where a closed pipe can still be noticed
+        except EntrepotError as error:
+            self._end(error, str(error))
+        except BrokenPipeError:
+            _close_quietly()
+            sys.exit(1)  # as typer does where it notices first
+        except KeyboardInterrupt:
+            sys.exit(130)
+        except Exception as error:  # noqa: BLE001  the last resort: say what to do about it
+            self._end(error, f"this should not happen ({type(error).__name__}: {error})")
+
+    def _end(self, error: BaseException, message: str) -> NoReturn:
+        from entrepot.cli.output import clean  # noqa: PLC0415  it loads the tables, too
+
+        lines = [message, *getattr(error, "__notes__", ())]
+        typer.echo(f"error: {clean('; '.join(lines))}", err=True)
+        if self.debug or os.environ.get("ENTREPOT_DEBUG"):
+            traceback.print_exception(error)
+        elif not isinstance(error, EntrepotError):
+            typer.echo("run it again as `entrepot --debug ...` to see where, and report that", err=True)
+        sys.exit(1)
+
+
+app = typer.Typer(
+    name="entrepot",
+    cls=_Root,
+    help="Sealed blocks, kept results and the history of runs.",
+    epilog=(
+        "\b\n"
+        "Examples:\n"
+        "  entrepot block create secret my-api-key      ask for a secret, and keep it sealed\n"
+        "  entrepot block ls                            what is saved\n"
+        "  entrepot block check s3/prod                 try a connection\n"
+        "  entrepot result ls --limit 10                the newest results\n"
+        "  entrepot runs --state failed                 what went wrong\n"
+        "  entrepot runs show brave-otter               one run and everything inside it\n"
+        "  entrepot config set results_storage s3/prod  keep results there from now on\n"
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(value: bool) -> None:  # noqa: FBT001  typer calls it so
+    if value:
+        typer.echo(f"entrepot {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")] = False,
+) -> None:
+    """Sealed blocks, kept results and the history of runs."""
+    _ = version
+    if isinstance(ctx.command, _Root):
+        type(ctx.command).debug = debug
+
+
+def run() -> None:
+    """Run the command line of this process, and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter shows its number
+    app(prog_name="entrepot")
+
+
+def _close_quietly() -> None:
+    """Let stdout go nowhere, so that the interpreter does not complain when it flushes it at its end."""
+    try:
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(descriptor, sys.stdout.fileno())
+        os.close(descriptor)
+    except (OSError, ValueError):
+        pass  # stdout is no file: a test's, say

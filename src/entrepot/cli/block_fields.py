@@ -1,0 +1,299 @@
+"""The fields of block types: described, asked for, and read from options.
+
+Secrets come from a prompt without echo, stdin, a variable or a file: what is on a command line can be seen by other
+users of the machine, and stays in the shell's history.
+"""
+
+import getpass
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+from pydantic import ValidationError
+from pydantic_core import PydanticUndefined
+
+from entrepot.blocks import Block
+from entrepot.blocks._annotations import facts_of
+from entrepot.cli.output import clean
+from entrepot.errors import BlockSchemaError, OptionError
+
+__all__ = ["FieldInfo", "ask_for_block", "build_block", "describe_fields", "interactive", "read_options"]
+
+_TRIES: Final = 3
+_KINDS: Final = {bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldInfo:
+    """One field of a block type.
+
+    Attributes:
+        name: As it is given: the alias, where there is one.
+        type: Its annotation, for people.
+        required: Whether it has no default.
+        secret: Whether it holds a secret.
+        default: Its default as text; None where there is none, or where it is secret.
+        description: What it is for.
+        kinds: The JSON types that it takes, except null; empty for any.
+    """
+
+    name: str
+    type: str
+    required: bool
+    secret: bool
+    default: str | None
+    description: str
+    kinds: frozenset[str]
+
+
+def describe_fields(cls: type[Block]) -> list[FieldInfo]:
+    """Return the fields of a block type, in their order."""
+    schema = cls.model_json_schema()
+    facts = facts_of(cls)
+    found = []
+    for name, info in cls.model_fields.items():
+        given = info.alias or name
+        secret = facts.fields[name].secret
+        default = None
+        if not secret and not info.is_required():
+            value = info.get_default(call_default_factory=True) if not _takes_data(info) else PydanticUndefined
+            default = None if value is PydanticUndefined else str(value)
+        property_ = schema.get("properties", {}).get(given, {})
+        found.append(
+            FieldInfo(
+                given,
+                _type_text(info.annotation),
+                info.is_required(),
+                secret,
+                default,
+                info.description or "",
+                frozenset(_kinds(property_, schema.get("$defs", {}))),
+            )
+        )
+    return found
+
+
+def interactive() -> bool:
+    """Return whether there is a person to ask."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def read_options(
+    fields: Sequence[FieldInfo],
+    *,
+    plain: Sequence[str] = (),
+    from_env: Sequence[str] = (),
+    from_file: Sequence[str] = (),
+    from_stdin: str | None = None,
+) -> dict[str, object]:
+    """Return the values that options give.
+
+    Args:
+        fields: The fields of the type.
+        plain: `name=value`, for fields that hold no secret.
+        from_env: `name=VARIABLE`.
+        from_file: `name=path`.
+        from_stdin: The name of the field that stdin is for.
+
+    Raises:
+        OptionError: If an option is none, names no field, gives a field twice, or gives a secret in clear.
+    """
+    known = {field.name: field for field in fields}
+    values: dict[str, object] = {}
+
+    def keep(name: str, text: str, option: str) -> None:
+        if name in values:
+            raise OptionError(f"{option} gives the field {name!r} a second time; give it once", option=option)
+        values[name] = _value(known[name], text)
+
+    for option in plain:
+        name, text = _pair(option, "--field", known)
+        if known[name].secret:
+            raise OptionError(
+                f"the field {name!r} is a secret, and a command line can be seen by others and stays in the shell's"
+                f" history: leave it out to be asked for it, or use --secret-env {name}=VARIABLE, --secret-file"
+                f" {name}=PATH, or --secret-from-stdin {name} (if that was a real secret, change it)",
+                option="--field",
+            )
+        keep(name, text, "--field")
+    for option in from_env:
+        name, variable = _pair(option, "--secret-env", known)
+        if variable not in os.environ:
+            raise OptionError(f"--secret-env: the variable {variable} is not set", option="--secret-env")
+        keep(name, os.environ[variable], "--secret-env")
+    for option in from_file:
+        name, path = _pair(option, "--secret-file", known)
+        keep(name, _read_file(path), "--secret-file")
+    if from_stdin is not None:
+        _check_known(from_stdin, "--secret-from-stdin", known)
+        keep(from_stdin, _without_line_end(sys.stdin.read()), "--secret-from-stdin")
+    return values
+
+
+def build_block(cls: type[Block], values: Mapping[str, object]) -> Block:
+    """Return a block of these values.
+
+    Raises:
+        BlockSchemaError: If they do not make one; the message names fields and reasons, never values.
+    """
+    try:
+        return cls(**values)
+    except ValidationError as error:
+        raise BlockSchemaError(
+            f"these fields do not make a {cls.get_block_type_slug()} block: " + "; ".join(_reasons(error)),
+            name=cls.get_block_type_slug(),
+        ) from None
+
+
+def ask_for_block(cls: type[Block], fields: Sequence[FieldInfo], given: Mapping[str, object]) -> Block:
+    """Ask for fields until they make a block.
+
+    Args:
+        cls: The type.
+        fields: Its fields.
+        given: What options gave; if they gave anything, only what must be there besides is asked for.
+
+    Raises:
+        BlockSchemaError: If they do not make one after some tries.
+    """
+    values = dict(given)
+    wanted = [field for field in fields if field.name not in values and (field.required or not given)]
+    for turn in range(_TRIES):
+        for field in wanted:
+            answer = _ask(field)
+            if answer is not None:
+                values[field.name] = answer
+            else:
+                values.pop(field.name, None)
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            if turn == _TRIES - 1:
+                break
+            for reason in _reasons(error):
+                typer.echo(f"  {clean(reason)}", err=True)
+            wrong = {str(detail["loc"][0]) for detail in error.errors(include_input=False) if detail["loc"]}
+            # A complaint about no field is about several at once: everything that was asked for is asked for again.
+            wanted = [field for field in fields if field.name in wrong] or wanted
+    return build_block(cls, values)
+
+
+def _ask(field: FieldInfo) -> object | None:
+    """Return an answer, or None for the default."""
+    notes = [field.type]
+    if field.secret:
+        notes.append("not shown")
+    if not field.required:
+        notes.append(f"default {field.default}" if field.default is not None else "optional")
+    if field.description:
+        typer.echo(clean(field.description), err=True)
+    prompt = f"  {field.name} ({', '.join(notes)}): "
+    while True:
+        text = getpass.getpass(prompt, stream=sys.stderr) if field.secret else _ask_line(prompt)
+        if text:
+            return _value(field, text)
+        if not field.required:
+            return None
+        if field.kinds == {"string"}:
+            return ""  # an empty text is a text: the type says whether it may be
+        typer.echo("  it has no default: give a value", err=True)
+
+
+def _ask_line(prompt: str) -> str:
+    typer.echo(clean(prompt), nl=False, err=True)
+    line = sys.stdin.readline()
+    if not line:
+        raise OptionError("the input ended before the answer; nothing was saved", option="stdin")
+    return line.rstrip("\r\n")
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _pair(option: str, what: str, known: Mapping[str, FieldInfo]) -> tuple[str, str]:
+    name, mark, text = option.partition("=")
+    if not mark:
+        # What stands there may be a secret: it is not repeated.
+        raise OptionError(f"{what} takes name=..., and there is no '=' in what was given", option=what)
+    _check_known(name, what, known)
+    return name, text
+
+
+def _check_known(name: str, what: str, known: Mapping[str, FieldInfo]) -> None:
+    if name not in known:
+        from difflib import get_close_matches  # noqa: PLC0415  only a slip pays for it
+
+        near = get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise OptionError(f"{what}: no field named {name!r}{hint}; known: {', '.join(known)}", option=what)
+
+
+def _read_file(path: str) -> str:
+    try:
+        return _without_line_end(Path(path).expanduser().read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise OptionError(f"--secret-file: {path} cannot be read: {reason}", option="--secret-file") from None
+
+
+def _without_line_end(text: str) -> str:
+    """Return text without one line end at its end: what `echo` and editors put there."""
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _value(field: FieldInfo, text: str) -> object:
+    """Return the JSON value that text stands for where the field takes such, else the text."""
+    if field.kinds == {"string"}:
+        return text
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    kind = _KINDS.get(type(value))
+    if not field.kinds:
+        return value
+    if kind in field.kinds or (kind == "integer" and "number" in field.kinds):
+        return value
+    return text
+
+
+def _kinds(schema: Any, definitions: Mapping[str, Any]) -> Iterable[str]:
+    """Yield the JSON types of a property, except null; nothing where it takes anything."""
+    if not isinstance(schema, Mapping):
+        return
+    if "$ref" in schema:
+        yield from _kinds(definitions.get(str(schema["$ref"]).rpartition("/")[2]), definitions)
+    for each in ("anyOf", "oneOf", "allOf"):
+        for inner in schema.get(each, ()):
+            yield from _kinds(inner, definitions)
+    kind = schema.get("type")
+    yield from [one for one in ([kind] if isinstance(kind, str) else kind or ()) if one != "null"]
+
+
+# --- describing -------------------------------------------------------------------------------------------------------
+
+
+def _reasons(error: ValidationError) -> list[str]:
+    """Return what is wrong with which field, for people; blocks keep values out of it."""
+    return [
+        ": ".join(filter(None, [".".join(map(str, detail["loc"])), detail["msg"]]))
+        for detail in error.errors(include_input=False, include_url=False, include_context=False)
+    ]
+
+
+def _takes_data(info: Any) -> bool:
+    return bool(getattr(info, "default_factory_takes_validated_data", False))
+
+
+def _type_text(annotation: Any) -> str:
+    if isinstance(annotation, type) and not getattr(annotation, "__args__", None):
+        return annotation.__name__
+    text = str(annotation)
+    for noise in ("typing.", "pydantic.types.", "collections.abc."):
+        text = text.replace(noise, "")
+    return text

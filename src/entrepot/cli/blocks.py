@@ -1,0 +1,327 @@
+"""`entrepot block`: types, and blocks that are saved sealed under a name."""
+
+import importlib
+import importlib.util
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Final
+
+import typer
+from rich.text import Text
+
+from entrepot._names import check_name
+from entrepot.blocks import Block
+from entrepot.cli.block_fields import FieldInfo, ask_for_block, build_block, describe_fields, interactive, read_options
+from entrepot.cli.options import AsJson, Yes, topic
+from entrepot.cli.output import cut, ok, print_json, show, span, table, told, warn, when
+from entrepot.errors import BlockExistsError, EntrepotError, OptionError, PluginLoadError
+from entrepot.plugins import BLOCKS, PluginEntry
+
+__all__ = ["app"]
+
+_WIDTH: Final = 60
+
+app = topic(
+    "Typed configuration and credentials, kept sealed, loaded by name.",
+    examples=(
+        "  entrepot block types                                  which types there are\n"
+        "  entrepot block create secret my-api-key               asked for without echo\n"
+        "  entrepot block create s3 prod --field bucket_path=my-bucket/results \\\n"
+        "      --secret-env aws_access_key_id=AWS_ACCESS_KEY_ID \\\n"
+        "      --secret-env aws_secret_access_key=AWS_SECRET_ACCESS_KEY\n"
+        "  pass show api-key | entrepot block create secret my-api-key --secret-from-stdin value\n"
+        "  entrepot block check s3/prod                          write, read and delete something there\n"
+        "  entrepot block register -m my_package.blocks\n"
+    ),
+)
+
+Name = Annotated[str, typer.Argument(help="type/name; or the name alone, if only one block has it.")]
+
+
+@app.command()
+def types(*, as_json: AsJson = False) -> None:
+    """List the block types that are installed."""
+    _show_types(BLOCKS.report(load=True), as_json=as_json)
+
+
+@app.command()
+def ls(
+    *,
+    type_: Annotated[str | None, typer.Option("--type", "-t", help="Only blocks of this type.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the blocks that are saved. None is opened."""
+    refs = [ref for ref in Block.list() if type_ is None or ref.slug == type_]
+    if as_json:
+        print_json(
+            [{"type": ref.slug, "name": ref.name, "version": ref.version, "modified": ref.modified} for ref in refs]
+        )
+        return
+    if not refs:
+        ok("no blocks are saved; `entrepot block create TYPE NAME` saves one, `entrepot block types` lists the types")
+        return
+    show(
+        table(
+            ("Block", "Version", "Saved"),
+            [(f"{ref.slug}/{ref.name}", ref.version, when(ref.modified)) for ref in refs],
+            keep=("Block", "Saved"),
+        )
+    )
+
+
+@app.command(name="show")
+def show_(name: Name, *, as_json: AsJson = False) -> None:
+    """Show a saved block; secrets are masked."""
+    block = Block.load(name)
+    values = block.model_dump(mode="json", by_alias=True, fallback=str)
+    if as_json:
+        print_json({"type": block.get_block_type_slug(), "fields": values})
+        return
+    show(Text(block.get_block_type_name(), style="bold"))
+    show(
+        table(
+            ("Field", "Value", "What it is"),
+            [
+                (field.name, _shown(values.get(field.name)), told(field.description, "dim"))
+                for field in describe_fields(type(block))
+            ],
+            keep=("Field",),
+        )
+    )
+
+
+@app.command()
+def create(
+    type_: Annotated[str, typer.Argument(metavar="TYPE", help="The block type: see `entrepot block types`.")],
+    name: Annotated[str | None, typer.Argument(help="What to save it as: a-z, 0-9, - and _.")] = None,
+    *,
+    field: Annotated[
+        list[str] | None, typer.Option("--field", "-f", help="name=value, for fields that hold no secret.")
+    ] = None,
+    secret_env: Annotated[
+        list[str] | None, typer.Option(help="name=VARIABLE: take a field from the environment.")
+    ] = None,
+    secret_file: Annotated[
+        list[str] | None, typer.Option(help="name=PATH: take a field from a file, without its last line end.")
+    ] = None,
+    secret_from_stdin: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Take this field from stdin, without its last line end.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Save a new version where there is one.")] = False,
+) -> None:
+    """Save a block. Fields that no option gives are asked for, secrets without echo."""
+    cls: type[Block] = BLOCKS.get(type_)
+    if name is None:
+        if not interactive():
+            raise OptionError(f"give a name: entrepot block create {type_} NAME", option="name")
+        name = _prompt("name: ")
+    check_name(name)
+    if not overwrite and cls.exists(name):
+        raise BlockExistsError(
+            f"there is a block {type_}/{name} already; --overwrite saves a new version of it", name=f"{type_}/{name}"
+        )
+    fields = describe_fields(cls)
+    given = read_options(
+        fields, plain=field or (), from_env=secret_env or (), from_file=secret_file or (), from_stdin=secret_from_stdin
+    )
+    if interactive() and secret_from_stdin is None:
+        block = ask_for_block(cls, fields, given)
+    else:
+        _check_complete(fields, given, type_)
+        block = build_block(cls, given)
+    ref = block.save(name, overwrite=overwrite)
+    ok(f"saved {ref.slug}/{ref.name}, version {ref.version}; {cls.__name__}.load({ref.name!r}) gives it back")
+
+
+@app.command()
+def delete(name: Name, *, yes: Yes = False) -> None:
+    """Delete a saved block with all its versions."""
+    found = [f"{ref.slug}/{ref.name}" for ref in Block.list() if name in {ref.name, f"{ref.slug}/{ref.name}"}]
+    if len(found) == 1 and not yes:
+        if not interactive():
+            raise OptionError(f"{found[0]} is not deleted: there is nobody to ask; --yes says so", option="--yes")
+        if _prompt(
+            f"Delete {found[0]} with all its versions? Blocks that refer to it stop working. [y/N] "
+        ).lower() not in {
+            "y",
+            "yes",
+        }:
+            ok("nothing was deleted")
+            raise typer.Exit(1)
+    Block.delete(name)  # where there is none, or more than one, it says so
+    ok(f"deleted {found[0] if found else name}")
+
+
+@app.command()
+def check(name: Name) -> None:
+    """Try what a saved block connects to."""
+    block = Block.load(name)
+    start = time.perf_counter()
+    try:
+        answer: Any = block.check()  # some types say what they found
+    except EntrepotError:
+        raise
+    except Exception as error:
+        raise EntrepotError(f"the check of {name} failed: {type(error).__name__}: {error}") from error
+    took = span(timedelta(seconds=time.perf_counter() - start))
+    ok(f"{name} works ({took})" + (f": {answer}" if answer else ""))
+
+
+@app.command()
+def register(
+    *,
+    module: Annotated[str | None, typer.Option("--module", "-m", help="A module to import.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="A Python file to run.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import a module or file of yours, and list the block types in it."""
+    wanted = module or file
+    if wanted is None or (module and file):
+        raise OptionError("give a module (-m) or a file (-f)", option="--module")
+    before = set(sys.modules)
+    loaded = _import(wanted)
+    fresh = (set(sys.modules) - before) | {loaded.__name__}
+    found = [entry for entry in BLOCKS.report() if entry.target.partition(":")[0] in fresh]
+    if not found:
+        warn(f"{wanted} defines no block types: derive a class from entrepot.blocks.Block")
+        raise typer.Exit(1)
+    _show_types(found, as_json=as_json)
+    own = [entry for entry in found if not entry.distribution]
+    if own and not as_json:
+        lines = "\n".join(f'  {entry.name} = "{entry.target}"' for entry in own)
+        ok(
+            "\nThese types are good, and known to every program that imports them. To make them known by name wherever"
+            " your\npackage is installed, this command included, add them to its pyproject.toml:\n\n"
+            f'  [project.entry-points."{BLOCKS.group}"]\n{lines}'
+        )
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def _show_types(entries: list[PluginEntry], *, as_json: bool) -> None:
+    facts = [_type_facts(entry) for entry in entries]
+    if as_json:
+        print_json(facts)
+        return
+    show(
+        table(
+            ("Type", "What it is for", "Required fields", "From"),
+            [
+                (
+                    one["slug"],
+                    cut(one["description"], 2 * _WIDTH),
+                    ", ".join(field["name"] for field in one["fields"] if field["required"]),
+                    told(f"{one['distribution']} {one['version']}".strip() or "this program", "dim"),
+                )
+                for one in facts
+            ],
+            keep=("Type",),
+        )
+    )
+    for entry in entries:
+        if entry.detail:
+            warn(entry.detail)
+
+
+def _type_facts(entry: PluginEntry) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "slug": entry.name,
+        "name": entry.name,
+        "description": "",
+        "documentation_url": None,
+        "capabilities": [],
+        "fields": [],
+        "target": entry.target,
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "status": entry.status,
+        "detail": entry.detail,
+    }
+    if entry.status in {"broken", "conflict"}:
+        return facts
+    cls: type[Block] = BLOCKS.get(entry.name)
+    return facts | {
+        "name": cls.get_block_type_name(),
+        "description": cls.get_description() or "",
+        "documentation_url": cls.get_documentation_url(),
+        "capabilities": sorted(cls.get_block_capabilities()),
+        "fields": [_field_facts(field) for field in describe_fields(cls)],
+    }
+
+
+def _field_facts(field: FieldInfo) -> dict[str, Any]:
+    return {
+        "name": field.name,
+        "type": field.type,
+        "required": field.required,
+        "secret": field.secret,
+        "default": field.default,
+        "description": field.description,
+    }
+
+
+def _check_complete(fields: list[FieldInfo], given: dict[str, object], slug: str) -> None:
+    """Refuse what lacks a field, where there is nobody to ask for it."""
+    missing = [field for field in fields if field.required and field.name not in given]
+    if missing:
+        ways = [
+            f"--secret-env {field.name}=VARIABLE" if field.secret else f"--field {field.name}=..." for field in missing
+        ]
+        raise OptionError(
+            f"a {slug} block needs {', '.join(field.name for field in missing)}, and there is no terminal to ask at;"
+            f" give {' '.join(ways)}",
+            option=missing[0].name,
+        )
+
+
+def _prompt(text: str) -> str:
+    typer.echo(text, nl=False, err=True)
+    return sys.stdin.readline().strip()
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else repr(value)
+
+
+def _import(wanted: str | Path) -> ModuleType:
+    """Import a module by its name, or run a file as one."""
+    try:
+        return _run_file(wanted) if isinstance(wanted, Path) else _import_module(wanted)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also SystemExit
+        raise PluginLoadError(
+            f"{wanted} cannot be imported: {type(error).__name__}: {error}; mend that, and register it again",
+            group=BLOCKS.group,
+            name=str(wanted),
+            distribution="",
+        ) from error
+
+
+def _import_module(name: str) -> ModuleType:
+    sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
+    return importlib.import_module(name)
+
+
+def _run_file(file: Path) -> ModuleType:
+    file = file.resolve()
+    known = sys.modules.get(file.stem)
+    free = known is None or getattr(known, "__file__", None) == str(file)
+    name = file.stem if free else f"{file.stem}_"  # a file may be called json.py
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError("it is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

@@ -1,0 +1,152 @@
+"""What the command line prints: tables and trees for people, JSON for programs; data on stdout, the rest on stderr.
+
+Nothing that was stored (names, messages, values) can send control sequences to the terminal: they are spelled out.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["clean", "cut", "ok", "pretty", "print_json", "show", "span", "state_text", "table", "told", "warn", "when"]
+
+_UNLIMITED: Final = 100_000  # columns where nobody looks at the lines: programs want them whole
+_STATES: Final = {
+    "COMPLETED": "green",
+    "RUNNING": "cyan",
+    "FAILED": "red",
+    "CRASHED": "red",
+    "CANCELLED": "yellow",
+    "CANCELLING": "yellow",
+}
+
+
+def show(*parts: RenderableType) -> None:
+    """Print to stdout: in colour on a terminal (unless NO_COLOR is set), plain and unwrapped elsewhere."""
+    terminal = sys.stdout.isatty()
+    plain = not terminal or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    console = Console(
+        file=sys.stdout,
+        force_terminal=terminal,
+        color_system=None if plain else "auto",
+        no_color=plain,
+        width=None if terminal else _UNLIMITED,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        soft_wrap=False,
+    )
+    for part in parts:
+        console.print(part)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, keep: Sequence[str] = ()) -> Table:
+    """Return a table.
+
+    Args:
+        columns: Their headings.
+        rows: Texts, or anything with a plain string form; None is shown as nothing.
+        keep: Columns that are never cut into lines: ids, names that are typed again.
+    """
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        made.add_column(column, no_wrap=column in keep, overflow="fold")
+    for row in rows:
+        made.add_row(*[cell if isinstance(cell, Text) else told(cell) for cell in row])
+    return made
+
+
+def told(value: object, style: str = "") -> Text:
+    """Return a value as text without markup or control characters."""
+    return Text("" if value is None else clean(str(value)), style=style)
+
+
+def state_text(state_type: str | None, state_name: str | None) -> Text:
+    """Return the name of a state in its colour."""
+    return told(state_name or "-", _STATES.get(state_type or "", ""))
+
+
+def clean(text: str) -> str:
+    """Return text with everything spelled out that is neither printable nor a line end or a tab."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+def cut(text: str, length: int) -> str:
+    """Return text as one line of at most so many characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 3] + "..."
+
+
+def pretty(text: str) -> str:
+    """Return text; where it is JSON, indented."""
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except ValueError:
+        return text
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document: times as ISO 8601, times spans in seconds, everything else that is no JSON as text."""
+    # ASCII only: what is escaped needs no guess at the reader's encoding, and cannot steer a terminal.
+    typer.echo(json.dumps(value, indent=2, default=_plain))
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    if isinstance(value, Path):
+        return str(value)
+    return str(value)
+
+
+def when(moment: datetime | None, *, exact: bool = False) -> str:
+    """Return a time of day here: to the second, or if `exact` to the millisecond."""
+    if moment is None:
+        return ""
+    text = moment.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")
+    return text[:-3] if exact else text[:-7]
+
+
+def span(length: timedelta | None) -> str:
+    """Return a span of time, short: `12 ms`, `3.4 s`, `2 min 5 s`, `1 h 12 min`."""
+    if length is None:
+        return ""
+    seconds = length.total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:  # noqa: PLR2004  a minute
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:  # noqa: PLR2004  an hour
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def ok(message: str) -> None:
+    """Say on stderr that something was done."""
+    typer.echo(clean(message), err=True)
+
+
+def warn(message: str) -> None:
+    """Say on stderr that something is not as it should be."""
+    typer.echo(f"warning: {clean(message)}", err=True)

@@ -1,0 +1,218 @@
+"""`entrepot runs`: the history of flow runs and task runs."""
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+from rich.tree import Tree
+
+from entrepot.cli.options import AsJson, topic
+from entrepot.cli.output import cut, print_json, show, span, state_text, table, told, when
+from entrepot.errors import OptionError
+from entrepot.protocols.recorder import RunKind
+from entrepot.runs import RunDetails, RunHistory, RunSummary, default_path
+
+__all__ = ["app"]
+
+_MESSAGE = 120  # characters of a message in a tree
+
+app = topic(
+    "The history of flow runs and task runs.",
+    examples=(
+        "  entrepot runs                           the newest flow runs\n"
+        "  entrepot runs --state failed            what went wrong\n"
+        "  entrepot runs --kind task --limit 50    task runs, too\n"
+        "  entrepot runs show 3f2a                 by the beginning of an id, or by name\n"
+        "  entrepot runs show brave-otter --json\n"
+    ),
+    lists=True,
+)
+
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
+OfFlow = Annotated[str | None, typer.Option("--flow", help="Only runs of the flow (or task) of this name.")]
+OfState = Annotated[str | None, typer.Option("--state", help="Only runs in this state: failed, running, cached, ...")]
+OfKind = Annotated[str, typer.Option("--kind", help="flow, task or all.")]
+
+
+@app.callback()
+def runs(
+    ctx: typer.Context,
+    *,
+    limit: Limit = 20,
+    flow: OfFlow = None,
+    state: OfState = None,
+    kind: OfKind = "flow",
+    as_json: AsJson = False,
+) -> None:
+    """List the newest flow runs, or show one."""
+    if ctx.invoked_subcommand is None:
+        ls(limit=limit, flow=flow, state=state, kind=kind, as_json=as_json)
+
+
+@app.command()
+def ls(
+    *,
+    limit: Limit = 20,
+    flow: OfFlow = None,
+    state: OfState = None,
+    kind: OfKind = "flow",
+    as_json: AsJson = False,
+) -> None:
+    """List runs, newest first."""
+    kinds: Mapping[str, RunKind | None] = {"flow": "flow", "task": "task", "all": None}
+    if kind not in kinds:
+        raise OptionError(f"--kind {kind} is none; use flow, task or all", option="kind")
+    found = RunHistory(default_path()).list(limit=limit, kind=kinds[kind], state=state, flow=flow)
+    if as_json:
+        print_json([_facts(run) for run in found])
+        return
+    if not found:
+        typer.echo(f"no runs{' like that' if flow or state else ''} in {default_path()}", err=True)
+        return
+    show(
+        table(
+            ("Id", "Name", "Flow" if kind == "flow" else "Of", "State", "Created", "Took", "Attempts"),
+            [
+                (
+                    run.run_id[:8],
+                    run.name,
+                    run.definition,
+                    _state(run),
+                    when(run.created),
+                    span(run.duration),
+                    run.epoch if run.epoch > 1 else "",
+                )
+                for run in found
+            ],
+            keep=("Id", "Name", "State", "Created", "Took"),
+        )
+    )
+
+
+@app.command(name="show")
+def show_(
+    run: Annotated[str, typer.Argument(help="An id, the beginning of one, or the name of a run.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show one run: its states, its parameters, and everything that ran inside it."""
+    found = RunHistory(default_path()).get(run)
+    if as_json:
+        print_json(_details(found))
+        return
+    facts: list[tuple[str, object]] = [
+        ("Run", f"{found.name} ({found.run_id})"),
+        (found.kind.title(), found.definition),
+        ("State", _state(found)),
+        ("Created", when(found.created)),
+        ("Took", span(found.duration) or "-"),
+        ("Attempts", found.epoch),
+        ("Tags", ", ".join(found.tags) or "-"),
+        ("Process", found.process_id),
+        *[(f"  {name}", value) for name, value in found.parameters.items()],
+    ]
+    if found.message:
+        facts.insert(3, ("Message", found.message))
+    for name, value in facts:
+        line = Text(f"{name:<10} ", style="dim")
+        show(line.append_text(value if isinstance(value, Text) else told(value)))
+    show("")
+    show(
+        table(
+            ("Time", "Attempt", "State", "Message", "Result"),
+            [
+                (
+                    when(one.timestamp, exact=True),
+                    one.epoch,
+                    state_text(one.state_type, one.state_name),
+                    one.message,
+                    one.result_location,
+                )
+                for one in found.transitions
+            ],
+            keep=("Time", "State"),
+        )
+    )
+    if found.children:
+        show("", _tree(found))
+
+
+def _tree(run: RunDetails) -> Tree:
+    tree = Tree(_line(run))
+    branches = [(tree, child) for child in reversed(run.children)]
+    while branches:
+        branch, child = branches.pop()
+        inner = branch.add(_line(child))
+        branches.extend((inner, grandchild) for grandchild in reversed(child.children))
+    return tree
+
+
+def _line(run: RunDetails) -> Text:
+    line = Text.assemble(_state(run), " ", told(run.name or run.run_id), told(f" {span(run.duration)}", "dim"))
+    if run.epoch > 1:
+        line.append(f" attempt {run.epoch}", style="yellow")
+    if run.message and run.state_type != "COMPLETED":
+        line.append_text(told(f": {cut(run.message, _MESSAGE)}", "red"))
+    return line
+
+
+def _state(run: RunSummary) -> Text:
+    text = state_text(run.state_type, run.state_name)
+    return text.append(" (its process is gone)", style="red") if _is_orphan(run) else text
+
+
+def _is_orphan(run: RunSummary) -> bool:
+    """Return whether a run that has not ended never will: its process ended without a word."""
+    if run.is_terminal or run.process_id <= 0 or os.name != "posix":  # elsewhere signal 0 is no question
+        return False
+    try:
+        os.kill(run.process_id, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _facts(run: RunSummary) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "kind": run.kind,
+        "name": run.name,
+        "definition": run.definition,
+        "key": run.key,
+        "state_type": run.state_type,
+        "state_name": run.state_name,
+        "message": run.message,
+        "attempts": run.epoch,
+        "created": run.created,
+        "started": run.started,
+        "ended": run.ended,
+        "seconds": run.duration,
+        "parameters": run.parameters,
+        "tags": run.tags,
+        "flow_run_id": run.flow_run_id,
+        "parent_run_id": run.parent_run_id,
+        "process_id": run.process_id,
+    }
+
+
+def _details(run: RunDetails) -> dict[str, Any]:
+    return _facts(run) | {
+        "transitions": [
+            {
+                "transition_id": one.transition_id,
+                "attempt": one.epoch,
+                "state_type": one.state_type,
+                "state_name": one.state_name,
+                "timestamp": one.timestamp,
+                "message": one.message,
+                "cache_key": one.cache_key,
+                "result_location": one.result_location,
+            }
+            for one in run.transitions
+        ],
+        "children": [_details(child) for child in run.children],
+    }

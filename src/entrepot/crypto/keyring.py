@@ -1,0 +1,189 @@
+"""The keyring: which keys there are, what each is for, which one is used for new data.
+
+A *staged* key opens but does not seal yet, an *enabled* one does both, a *disabled* one does neither, and of a
+*destroyed* one only the id is left.
+"""
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final, NoReturn, Self, SupportsIndex
+
+from entrepot._clock import SYSTEM_CLOCK, Clock
+from entrepot.crypto._document import Fields, read_document, write_document
+from entrepot.crypto._keys import PURPOSES, Key, KeyState, Purpose, hkdf_sha256, new_key
+from entrepot.errors import KeyringError, UnknownKeyError
+
+__all__ = ["Key", "KeyState", "Keyring", "Purpose"]
+
+_HKDF_SALT: Final = b"entrepot/hkdf/1"
+
+
+class Keyring:
+    """A set of keys with one primary a purpose. Immutable: a change gives a new ring with a higher epoch.
+
+    Attributes:
+        ring_id: The ring's own id, kept through rotations.
+        epoch: From 1, one more with each change.
+        location: Where it was read from, for messages.
+    """
+
+    __slots__ = ("_derived", "_keys", "_primary", "epoch", "location", "ring_id")
+
+    def __init__(
+        self,
+        *,
+        ring_id: str,
+        epoch: int,
+        keys: Iterable[Key],
+        primary: Mapping[Purpose, str],
+        location: str = "memory",
+    ) -> None:
+        self.ring_id = ring_id
+        self.epoch = epoch
+        self.location = location
+        self._keys: dict[str, Key] = {key.id: key for key in keys}
+        self._primary: dict[Purpose, str] = dict(primary)
+        self._derived: dict[tuple[str, str, bytes], bytes] = {}
+
+    # --- made and written ---------------------------------------------------------------------------------------
+
+    @classmethod
+    def generate(cls, *, clock: Clock = SYSTEM_CLOCK) -> Self:
+        """Return a new ring with one fresh key a purpose."""
+        keys = [new_key(purpose, clock) for purpose in PURPOSES]
+        primary = {key.purpose: key.id for key in keys}
+        return cls(ring_id="r" + secrets.token_hex(8), epoch=1, keys=keys, primary=primary)
+
+    @classmethod
+    def from_document(cls, document: bytes, *, location: str) -> Self:
+        """Read a ring.
+
+        Args:
+            document: The bytes of `to_document`.
+            location: Where they were, for messages.
+
+        Raises:
+            KeyringError: If it is not a keyring of a known version, or not sound: an id that does not match its
+                material or occurs twice, a primary that is missing or not enabled. The message shows no material.
+        """
+        fields, problem = read_document(document)
+        # Nothing with material in it is left in this frame when it raises: tracebacks can carry captured locals.
+        del document
+        if fields is None:
+            raise KeyringError(
+                f"the keyring at {location} cannot be used: {problem}; restore it from a backup"
+                " (what was sealed under its keys cannot be opened without them)",
+                location=location,
+            )
+        return cls(
+            ring_id=fields.ring_id, epoch=fields.epoch, keys=fields.keys, primary=fields.primary, location=location
+        )
+
+    def to_document(self) -> bytes:
+        """Return the bytes to keep. They hold the key material: give them to a `KeyProvider` and to nothing else."""
+        fields = Fields(self.ring_id, self.epoch, tuple(self._keys.values()), self._primary)
+        return write_document(fields)
+
+    # --- changed ------------------------------------------------------------------------------------------------
+
+    def with_new_primary(self, purpose: Purpose, *, clock: Clock = SYSTEM_CLOCK) -> Self:
+        """Return a ring whose new data of this purpose goes under a fresh key; the older keys still open."""
+        key = new_key(purpose, clock)
+        return self._changed([*self._keys.values(), key], {**self._primary, purpose: key.id})
+
+    def with_state(self, key_id: str, state: KeyState) -> Self:
+        """Return a ring with one key in another state; "destroyed" forgets its material for good.
+
+        Raises:
+            UnknownKeyError: If there is no such key.
+            KeyringError: If it is a primary (make another one first), or is destroyed.
+        """
+        key = self._keys.get(key_id)
+        if key is None:
+            raise self._unknown(key_id, "it is not in the ring")
+        if key_id in self._primary.values() and state != "enabled":
+            raise KeyringError(
+                f"key {key_id} of ring {self.ring_id} is the primary {key.purpose} key and stays enabled;"
+                " make a new primary first",
+                location=self.location,
+            )
+        if key.state == "destroyed":
+            raise KeyringError(
+                f"key {key_id} of ring {self.ring_id} was destroyed and stays so", location=self.location
+            )
+        material = None if state == "destroyed" else key.material
+        changed = replace(key, state=state, material=material)
+        return self._changed([changed if other is key else other for other in self._keys.values()], self._primary)
+
+    def _changed(self, keys: list[Key], primary: Mapping[Purpose, str]) -> Self:
+        return type(self)(
+            ring_id=self.ring_id, epoch=self.epoch + 1, keys=keys, primary=primary, location=self.location
+        )
+
+    # --- used ---------------------------------------------------------------------------------------------------
+
+    def all_keys(self) -> list[Key]:
+        """Return every key, in the order of the document."""
+        return list(self._keys.values())
+
+    def primary(self, purpose: Purpose) -> Key:
+        """Return the key for new data of this purpose."""
+        return self._keys[self._primary[purpose]]
+
+    def key(self, key_id: str, purpose: Purpose) -> Key:
+        """Return a key that may open data of this purpose.
+
+        Raises:
+            UnknownKeyError: If the ring does not have it, has it for another purpose, or no longer enables it.
+        """
+        key = self._keys.get(key_id)
+        if key is None:
+            raise self._unknown(key_id, "it is not in the ring; use the keyring under which the data was made")
+        if key.purpose != purpose:
+            raise self._unknown(key_id, f"there it is a key for {key.purpose} data, not for {purpose} data")
+        if not key.opens:
+            raise self._unknown(key_id, f"there it is {key.state}; enable it if the data is still to be trusted")
+        return key
+
+    def derive(self, key: Key, label: str, *, info: bytes = b"") -> bytes:
+        """Return 32 bytes derived from a key for one use (HKDF-SHA256), the same ones at every call.
+
+        Args:
+            key: A key of this ring.
+            label: The use: ASCII, such as "entrepot/block/wrap/1"; two uses never share a label.
+            info: What else the derived key is bound to.
+        """
+        known = self._derived.get((key.id, label, info))
+        if known is not None:
+            return known
+        held = self._keys.get(key.id)
+        if held is None or held.material is None:
+            raise self._unknown(key.id, "it is not in the ring")
+        derived = hkdf_sha256(
+            held.material.reveal(),
+            salt=_HKDF_SALT,
+            info=label.encode("ascii") + b"\0" + info,
+        )
+        if not info:  # with info there can be any number of them
+            self._derived[key.id, label, info] = derived
+        return derived
+
+    def _unknown(self, key_id: str, why: str) -> UnknownKeyError:
+        return UnknownKeyError(
+            f"no usable key {key_id} in keyring {self.ring_id} ({self.location}): {why}",
+            location=self.location,
+            key_id=key_id,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Keyring {self.ring_id} epoch {self.epoch}, keys {', '.join(self._keys)}>"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce_ex__(self, protocol: SupportsIndex, /) -> NoReturn:
+        raise TypeError(f"keyring {self.ring_id} cannot be pickled: each process opens its own")

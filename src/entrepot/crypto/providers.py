@@ -1,0 +1,312 @@
+"""Where the keyring document is kept: a private file, or a variable of the environment."""
+
+import base64
+import contextlib
+import errno
+import os
+import secrets
+import shlex
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from entrepot.crypto.keyring import Keyring
+from entrepot.errors import KeyringError, KeyringExistsError, KeyringMissingError, KeyringPermissionError
+from entrepot.protocols.keys import KeyProvider
+
+__all__ = ["EnvironmentKeyProvider", "FileKeyProvider", "open_keyring"]
+
+MAX_DOCUMENT_SIZE: Final = 1 << 20
+_OTHERS: Final = 0o077
+_WRITABLE_BY_OTHERS: Final = 0o022
+_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+
+
+def open_keyring(provider: KeyProvider, *, sealed_data: Callable[[], str | None]) -> Keyring:
+    """Return the ring that the provider keeps, or make one where there is none and none is needed.
+
+    Of several processes that make one at the same time, one wins and the others use its ring.
+
+    Args:
+        provider: Where the keyring is kept.
+        sealed_data: Says what sealed data exists that a new key could not open, or None. Asked only where there is
+            no keyring.
+
+    Raises:
+        KeyringMissingError: If there is no keyring but sealed data; nothing was made.
+        KeyringPermissionError: If others could read or change it.
+        KeyringError: If it cannot be read or made.
+    """
+    location = provider.location
+    ring = _read(provider)
+    if ring is not None:
+        return ring
+    described = sealed_data()
+    if described is not None:
+        ring = _read(provider)  # another process may have made the ring and sealed under it since we looked
+        if ring is not None:
+            return ring
+        raise KeyringMissingError(
+            f"there is no keyring at {location}, but sealed data that needs it: {described}; bring the keyring back"
+            " from a backup, or move that data away to start anew (it cannot be opened without its keys);"
+            " no new keyring was made",
+            location=location,
+        )
+    made = Keyring.generate()
+    made.location = location
+    try:
+        provider.create(made.to_document())
+    except KeyringExistsError:
+        ring = _read(provider)
+    else:
+        return made
+    if ring is None:
+        raise KeyringError(f"the keyring at {location} appeared and went away again; try again", location=location)
+    return ring
+
+
+def _read(provider: KeyProvider) -> Keyring | None:
+    # The document holds keys, so no frame that can raise keeps it in a local: it goes from call to call.
+    return _ring_of(provider.read(), provider.location)
+
+
+def _ring_of(document: bytes | None, location: str) -> Keyring | None:
+    if document is None:
+        return None
+    holder = [document]
+    del document
+    return Keyring.from_document(holder.pop(), location=location)
+
+
+class FileKeyProvider:
+    """Keeps the keyring in a file that only its owner can read, in a folder that only its owner can change.
+
+    Args:
+        path: The file. It is made 0600, its folder 0700.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    @property
+    def location(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def read(self) -> bytes | None:
+        """Return the document, or None where there is none yet.
+
+        Raises:
+            KeyringPermissionError: If the file is not a plain one, not ours or open to others, or others can change
+                its folder; the message says which command puts it right.
+            KeyringError: If it cannot be read.
+        """
+        try:
+            # O_NONBLOCK: a planted FIFO must not hang us. O_NOFOLLOW: the checks below are about this very file.
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            problem = error
+        else:
+            try:
+                self._check_file(os.fstat(descriptor))
+                self._check_folder()
+                return self._read_from(descriptor)
+            finally:
+                os.close(descriptor)
+        if problem.errno == errno.ELOOP:
+            raise self._refused("is a symbolic link; put the file itself there") from problem
+        raise self._failed("be read", problem) from problem
+
+    def create(self, document: bytes) -> None:
+        """Keep a first document, durably, whole or not at all.
+
+        Raises:
+            KeyringExistsError: If there is one.
+            KeyringPermissionError: If others can change its folder.
+            KeyringError: If it cannot be written.
+        """
+        view = memoryview(document)  # prints as an address, where the bytes would print themselves
+        del document  # see _read
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._check_folder()
+            with self._temporary(view) as temporary:
+                os.link(temporary, self.path, follow_symlinks=False)
+                self._sync_folder()
+        except FileExistsError:
+            pass
+        except KeyringError:
+            raise
+        except OSError as error:
+            if error.errno in _NO_LINKS:
+                raise KeyringError(
+                    f"the file system of {self.path.parent} cannot make a file atomically (no hard links); set"
+                    " ENTREPOT_HOME to a folder on a local disk, or give the keyring in the variable ENTREPOT_KEYRING",
+                    location=self.location,
+                ) from error
+            raise self._failed("be made", error) from error
+        else:
+            return
+        raise KeyringExistsError(f"there is a keyring at {self.path} already", location=self.location)
+
+    def replace(self, document: bytes) -> None:
+        """Put a new document in place of the old one, atomically and durably.
+
+        Raises:
+            KeyringPermissionError: If others can change its folder.
+            KeyringError: If it cannot be written; the old one is still there.
+        """
+        view = memoryview(document)  # prints as an address, where the bytes would print themselves
+        del document  # see _read
+        try:
+            self._check_folder()
+            with self._temporary(view) as temporary:
+                temporary.replace(self.path)
+                self._sync_folder()
+        except KeyringError:
+            raise
+        except OSError as error:
+            raise self._failed("be replaced", error) from error
+
+    # --- checks -------------------------------------------------------------------------------------------------
+
+    def _check_file(self, status: os.stat_result) -> None:
+        if not stat.S_ISREG(status.st_mode):
+            raise self._refused("is not a plain file; move it away")
+        self._check_owner(status, self.path)
+        if status.st_mode & _OTHERS:
+            raise self._refused(
+                f"has mode {stat.S_IMODE(status.st_mode):04o}, so that others can get at the keys; if nobody did, run:"
+                f" chmod 600 {shlex.quote(str(self.path))}"
+            )
+
+    def _check_folder(self) -> None:
+        folder = self.path.parent
+        status = folder.stat()
+        self._check_owner(status, folder)
+        if status.st_mode & _WRITABLE_BY_OTHERS:
+            raise self._refused(
+                f"lies in a folder of mode {stat.S_IMODE(status.st_mode):04o}, so that others can put their own keyring"
+                f" in its place; if nobody did, run: chmod 700 {shlex.quote(str(folder))}"
+            )
+
+    def _check_owner(self, status: os.stat_result, path: Path) -> None:
+        user = os.geteuid()
+        if status.st_uid not in (user, 0):
+            raise self._refused(
+                f"is not ours: {path} belongs to user {status.st_uid}, and we are user {user}; run as its owner, or"
+                " set ENTREPOT_HOME to a folder of your own"
+            )
+
+    def _refused(self, why: str) -> KeyringPermissionError:
+        return KeyringPermissionError(f"the keyring {self.path} {why}", location=self.location)
+
+    def _failed(self, what: str, error: OSError) -> KeyringError:
+        return KeyringError(
+            f"the keyring {self.path} cannot {what}: {error.strerror or type(error).__name__}", location=self.location
+        )
+
+    # --- bytes --------------------------------------------------------------------------------------------------
+
+    def _read_from(self, descriptor: int) -> bytes:
+        if os.fstat(descriptor).st_size > MAX_DOCUMENT_SIZE:
+            raise KeyringError(
+                f"the keyring {self.path} is over {MAX_DOCUMENT_SIZE} bytes: it is something else; restore it from a"
+                " backup",
+                location=self.location,
+            )
+        # A file that grows while it is read gives a cut document, which does not parse.
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_DOCUMENT_SIZE)
+
+    @contextlib.contextmanager
+    def _temporary(self, view: memoryview) -> Iterator[Path]:
+        """Write the document to a new private file next to the keyring, durably; it is gone afterwards."""
+        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}.tmp")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(temporary, flags, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb", buffering=0) as file:
+                while view:
+                    view = view[file.write(view) :]
+                os.fsync(file.fileno())
+            yield temporary
+        finally:
+            with contextlib.suppress(FileNotFoundError):  # replace() has moved it
+                temporary.unlink()
+
+    def _sync_folder(self) -> None:
+        descriptor = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class EnvironmentKeyProvider:
+    """Reads the keyring from a variable: the document itself, or base64 of it. It cannot keep a new one.
+
+    Args:
+        variable: The variable's name.
+    """
+
+    def __init__(self, variable: str = "ENTREPOT_KEYRING") -> None:
+        self.variable = variable
+
+    @property
+    def location(self) -> str:
+        """The variable, as `$NAME`."""
+        return f"${self.variable}"
+
+    def read(self) -> bytes | None:
+        """Return the document, or None where the variable is not set or empty.
+
+        Raises:
+            KeyringError: If it is neither JSON nor base64.
+        """
+        document = _decode(os.environ.get(self.variable, ""))
+        if document is None:
+            raise KeyringError(
+                f"the variable {self.variable} holds no keyring: set it to the content of a keyring.json, or to base64"
+                " of that",
+                location=self.location,
+            )
+        return document or None
+
+    def create(self, document: bytes) -> None:
+        """Refuse: a process cannot keep anything in its environment.
+
+        Raises:
+            KeyringError: Always.
+        """
+        del document
+        self._refuse()
+
+    def replace(self, document: bytes) -> None:
+        """Refuse, as `create` does.
+
+        Raises:
+            KeyringError: Always.
+        """
+        del document
+        self._refuse()
+
+    def _refuse(self) -> None:
+        raise KeyringError(
+            f"a keyring in the variable {self.variable} cannot be written by us: make it elsewhere and set the"
+            " variable to its content",
+            location=self.location,
+        )
+
+
+def _decode(text: str) -> bytes | None:
+    text = text.strip()
+    if not text or text.startswith("{"):
+        return text.encode("utf-8", "surrogateescape")
+    try:
+        return base64.b64decode(text.encode("ascii"), validate=True)
+    except ValueError:
+        return None

@@ -1,0 +1,192 @@
+"""What happens in a run, decided in one place.
+
+`run_steps` is a generator: it yields effects (`Call`, `Do`, `Sleep`), is sent their outcomes, and returns the state in
+which the run ended. The drivers act, sync and async; nothing here waits for anything.
+"""
+
+import logging
+from contextlib import nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from entrepot._sentinels import MISSING
+from entrepot.engine import inputs
+from entrepot.engine.effects import Call, Do, Sleep, Steps
+from entrepot.engine.outcomes import Ending, of_error, of_value
+from entrepot.engine.run import Run
+from entrepot.errors import NotReadyError, ParameterError, StorageError
+from entrepot.futures import EntrepotFuture
+from entrepot.logging import captured_prints
+from entrepot.states import State, StateType
+
+if TYPE_CHECKING:
+    from entrepot.engine.persistence import Keeper
+
+__all__ = ["run_steps"]
+
+
+def run_steps(run: Run) -> Steps[State[Any]]:
+    """Run a flow or a task from its first state to its last.
+
+    Args:
+        run: Just made. Its arguments may hold futures and states of other runs.
+    """
+    run.log(logging.DEBUG, "Created for %s", run.definition.label)
+    ending = yield from _prepare(run)
+    if ending is None:
+        keeper = _keeper(run)
+        kept: Any = MISSING  # what an attempt returned whose result could not be kept yet
+        while True:
+            ending, kept = yield from _attempt(run, keeper, kept)
+            if ending.type is not StateType.FAILED:
+                break
+            last = yield from _give_up(run, ending, kept)
+            if last is not None:
+                ending = last
+                break
+            run.new_attempt()
+    state = run.enter(*ending)
+    run.log_end(state)
+    if not run.submitted:  # else its future looks at it until it has the state itself
+        run.let_go()
+    if run.definition.kind == "flow" and run.flow_context is None and run.world.recorder is not None:
+        # The end of a flow is durable before its caller hears of it; tasks and subflows are flushed with it.
+        safe, _ = yield Do(run.world.recorder.flush)
+        if not safe:
+            run.log(logging.WARNING, "The run history is not safely written yet")
+    return state
+
+
+def _what(run: Run) -> str:
+    return run.definition.kind.title()
+
+
+# --- before the first attempt -----------------------------------------------------------------------------------------
+
+
+def _prepare(run: Run) -> Steps[Ending | None]:
+    """Put results in the places of futures, and validate parameters; return how the run ends if it cannot start."""
+    validator = run.definition.validator
+    if validator is None:
+        run.tell_created()
+    upstream = inputs.find(run.parameters)
+    if run.wait_for:
+        upstream += inputs.find(run.wait_for)
+    if upstream:
+        ending = yield from _resolve(run, upstream)
+        if ending is not None:
+            run.tell_created(run.parameters)
+            return ending
+    if validator is not None:
+        try:
+            run.set_parameters(validator.validated(run.parameters))
+        except ParameterError as error:
+            run.tell_created(validator.doubtful(run.parameters))
+            return of_error(error, _what(run))
+        run.tell_created()  # only now: what was given may be a secret that validation has wrapped up
+    if run.definition.kind == "flow":
+        run.log(logging.INFO, "Beginning flow run %r for flow %r", run.name, run.definition.name)
+    return None
+
+
+def _resolve(run: Run, upstream: list[EntrepotFuture[Any] | State[Any]]) -> Steps[Ending | None]:
+    """Wait for what a run needs, and put results in the places of futures and states."""
+    pending = [future for future in upstream if isinstance(future, EntrepotFuture) and not future.done()]
+    if pending:
+        _, error = yield Do(lambda: [future.wait() for future in pending])
+        if error is not None:
+            return of_error(error, _what(run))
+    try:
+        for found in upstream:
+            inputs.upstream_result(found)
+    except NotReadyError as error:
+        return Ending(StateType.PENDING, "NotReady", str(error), error)
+    run.set_parameters(inputs.replaced(run.parameters, inputs.upstream_result))
+    return None
+
+
+def _keeper(run: Run) -> "Keeper | None":
+    """Return what looks up and keeps the run's result, or None where it is not kept.
+
+    It is kept if `persist_result` says so, or any other option about results was given. Else the flow around it
+    decides, and else the setting `results_persist`.
+    """
+    options = run.definition.keeping
+    persist = options.persist
+    if persist is None:
+        persist = True if options.places else run.inherited.persist
+    if persist is None:
+        persist = run.world.settings.results_persist
+    if not persist and (options.persist is False or not options.caches):
+        return None
+    from entrepot.engine.persistence import Keeper  # noqa: PLC0415  the lazy seam: it loads stores and cryptography
+
+    return Keeper(run, keeps_always=persist)
+
+
+# --- one attempt ------------------------------------------------------------------------------------------------------
+
+
+def _attempt(run: Run, keeper: "Keeper | None", kept: Any) -> Steps[tuple[Ending, Any]]:
+    """Try once; return how that ended, and what was returned if it could not be kept."""
+    what = _what(run)
+    if keeper is not None and kept is MISSING:
+        found, error = yield Do(keeper.look_up)
+        if error is not None:
+            return of_error(error, what), MISSING  # before any work was done
+        if found is not MISSING:
+            return Ending(StateType.COMPLETED, "Cached", "", found), MISSING
+    run.enter(StateType.RUNNING, "Running" if run.attempt == 1 else "Retrying")
+    if kept is MISSING:
+        ending = yield from _work(run)
+        if ending.type is not StateType.COMPLETED:
+            return ending, MISSING
+    else:
+        ending = Ending(StateType.COMPLETED, "Completed", "", kept)
+    if keeper is not None:
+        _, error = yield Do(partial(keeper.keep, ending.data))
+        if error is not None:
+            return of_error(error, what), ending.data
+    return ending, MISSING
+
+
+def _work(run: Run) -> Steps[Ending]:
+    """Call the user's function, and wait for what it submitted."""
+    definition = run.definition
+    context = run.enter_context()
+    with captured_prints() if context.log_prints else nullcontext():
+        value, error = yield Call(definition.fn, run.args, run.kwargs, context)
+        submitted = run.children is not None
+        if run.children is not None:
+            _, trouble = yield Do(partial(run.children.close, error))
+            error = trouble if error is None else error
+    if error is not None:
+        return of_error(error, _what(run))
+    return of_value(value, submitted=submitted)
+
+
+# --- between attempts -------------------------------------------------------------------------------------------------
+
+
+def _give_up(run: Run, ending: Ending, kept: Any) -> Steps[Ending | None]:
+    """Decide whether a failed run is tried again, and wait until then; return how it ends if it is not."""
+    policy = run.definition.retry
+    if run.attempt > policy.retries:
+        return ending
+    if kept is not MISSING and not isinstance(ending.data, StorageError):
+        return ending  # the work was done; what the serializer cannot write now, it cannot write in a minute
+    if policy.condition is not None:
+        state: State[Any] = State(ending.type, ending.name, ending.message, data=ending.data)
+        verdict, error = yield Call(policy.condition, (run.owner, run.view(), state), {}, run.enter_context())
+        if isinstance(error, Exception):
+            run.log(logging.ERROR, "The retry_condition_fn raised %s; there is no retry", repr(error))
+        if error is not None or not verdict:
+            return ending if error is None or isinstance(error, Exception) else of_error(error, _what(run))
+    delay = policy.delay(run.attempt, run.world.chance)
+    run.log(logging.WARNING, "%s; retry %d of %d in %g seconds", ending.message, run.attempt, policy.retries, delay)
+    if delay > 0:
+        run.enter(StateType.SCHEDULED, "AwaitingRetry", f"Retry {run.attempt} of {policy.retries} in {delay:g} seconds")
+        _, interrupt = yield Sleep(delay)
+        if interrupt is not None:
+            return of_error(interrupt, _what(run))
+    return None

@@ -1,0 +1,55 @@
+"""What the core may ask of its driver, and what it is told back."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, TypeVar
+
+from entrepot.context import RunContext
+
+__all__ = ["NOTHING", "Call", "Do", "Effect", "Outcome", "Sleep", "Steps", "raised"]
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Call:
+    """Call user code, in a run's context; an async driver awaits what it returns if that can be awaited."""
+
+    fn: Callable[..., Any]
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    context: RunContext
+
+
+@dataclass(slots=True)
+class Do:
+    """Do something of ours that may block: read or write a store, wait for other runs, flush."""
+
+    action: Callable[[], Any]
+
+
+@dataclass(slots=True)
+class Sleep:
+    """Wait."""
+
+    seconds: float
+
+
+Effect: TypeAlias = Call | Do | Sleep
+
+Outcome: TypeAlias = tuple[Any, BaseException | None]
+"""What an effect returned, or what it raised. Errors are handed back, not thrown in: they keep their traceback."""
+
+Steps: TypeAlias = Generator[Effect, Outcome, T]
+"""What the core writes: a generator that yields effects, is sent their outcomes, and returns a `T`."""
+
+NOTHING: Final[Outcome] = (None, None)
+
+
+def raised(error: BaseException) -> Outcome:
+    """Return the outcome of an effect that raised; called by the function that caught it.
+
+    The traceback then begins in the frame below that function: where the user's code does.
+    """
+    top = error.__traceback__
+    return None, error if top is None or top.tb_next is None else error.with_traceback(top.tb_next)

@@ -1,0 +1,76 @@
+"""Where and when results are kept, as options say it; nothing is looked up or opened here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+__all__ = ["NOTHING_SAID", "Inherited", "KeepingOptions"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeepingOptions:
+    """What a flow or task says of its results; None where it does not say.
+
+    Attributes:
+        persist: Whether they are kept.
+        storage: Where: a path, a URL, the name of a saved block, a block, or a `Storage`.
+        serializer: How they become bytes: a name or a serializer.
+        policy: What the cache key is made of.
+        key_fn: The user's own function for the cache key.
+        expiration: How long they are used.
+        refresh: Whether to compute again whatever is kept.
+        key_fn_asks: Whether `key_fn` takes (context, parameters), or nothing.
+        no_cache: Whether the policy was `NO_CACHE`; `policy` is None then.
+    """
+
+    persist: bool | None = None
+    storage: Any = None
+    serializer: Any = None
+    policy: Any = None
+    key_fn: Callable[..., Any] | None = None
+    expiration: timedelta | None = None
+    refresh: bool | None = None
+    key_fn_asks: bool = True
+    no_cache: bool = False
+
+    @property
+    def caches(self) -> bool:
+        """Whether an option was given that only makes sense for results that are used again."""
+        return self.policy is not None or self.key_fn is not None or self.expiration is not None or bool(self.refresh)
+
+    @property
+    def places(self) -> bool:
+        """Whether an option was given that says where or how results are kept."""
+        return self.storage is not None or self.serializer is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What a flow run says of the results of the runs inside it; None where it does not say.
+
+    Attributes:
+        persist: Whether they are kept.
+        storage: Where.
+        serializer: How they become bytes.
+    """
+
+    persist: bool | None = None
+    storage: Any = None
+    serializer: Any = None
+
+    def with_options(self, options: KeepingOptions) -> "Inherited":
+        """Return what a flow with these options says, inside a flow that says this."""
+        persist = options.persist
+        if persist is None and options.places:
+            persist = True
+        if persist is None:
+            return self
+        return Inherited(
+            persist,
+            self.storage if options.storage is None else options.storage,
+            self.serializer if options.serializer is None else options.serializer,
+        )
+
+
+NOTHING_SAID = Inherited()

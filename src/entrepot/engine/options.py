@@ -1,0 +1,318 @@
+"""The options of `@flow` and `@task`: their names, their types, and what is wrong where they make no sense."""
+
+import inspect
+import os
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import Any, TypedDict
+
+from entrepot.engine.definition import Definition, function_name, is_async_function, stable_key
+from entrepot.engine.keeping import KeepingOptions
+from entrepot.engine.parameters import Binder
+from entrepot.engine.retries import RetryDelay, RetryPolicy, retry_policy
+from entrepot.engine.validation import Validator
+from entrepot.errors import OptionError
+from entrepot.protocols.recorder import RunKind
+from entrepot.protocols.serializer import Serializer
+from entrepot.protocols.storage import Storage, SupportsStorage
+from entrepot.protocols.task_runner import TaskRunner
+
+__all__ = ["CommonOptions", "FlowOptions", "TaskOptions", "check_names", "define", "merged"]
+
+
+class CommonOptions(TypedDict, total=False):
+    """What flows and tasks have in common."""
+
+    name: str | None
+    description: str | None
+    tags: Iterable[str] | None
+    version: str | None
+    retries: int | None
+    retry_delay_seconds: RetryDelay | None
+    persist_result: bool | None
+    result_storage: Storage | SupportsStorage | str | os.PathLike[str] | None
+    result_serializer: Serializer | str | None
+    cache_policy: Any
+    cache_key_fn: Callable[..., str | None] | None
+    cache_expiration: timedelta | None
+    refresh_cache: bool | None
+    log_prints: bool | None
+
+
+class TaskOptions(CommonOptions, total=False):
+    """The options of `@task`."""
+
+    retry_jitter_factor: float | None
+    retry_condition_fn: Callable[..., Any] | None
+
+
+class FlowOptions(CommonOptions, total=False):
+    """The options of `@flow`."""
+
+    task_runner: TaskRunner | type[TaskRunner] | None
+    validate_parameters: bool | None
+
+
+_KNOWN: Mapping[RunKind, frozenset[str]] = {
+    "task": frozenset(TaskOptions.__optional_keys__),
+    "flow": frozenset(FlowOptions.__optional_keys__),
+}
+
+# Named by the engines that our users come from. To ignore one would be worse than to refuse it.
+_LATER = frozenset(
+    {
+        "asset_deps",
+        "cache_result_in_memory",
+        "flow_run_name",
+        "isolation",
+        "on_cancellation",
+        "on_commit",
+        "on_completion",
+        "on_crashed",
+        "on_failure",
+        "on_rollback",
+        "on_running",
+        "result_storage_key",
+        "task_run_name",
+        "timeout_seconds",
+        "viz_return_value",
+    }
+)
+_CACHE_OPTIONS = ("cache_policy", "cache_key_fn", "cache_expiration", "refresh_cache")
+_RESERVED = ("return_state", "wait_for")
+
+
+def check_names(kind: RunKind, given: Mapping[str, Any]) -> None:
+    """Refuse options that there are not.
+
+    Raises:
+        OptionError: With the nearest option that there is.
+    """
+    known = _KNOWN[kind]
+    for name in given:
+        if name in known:
+            continue
+        if name in _LATER:
+            raise OptionError(f"@{kind} does not support the option {name!r} yet; leave it out for now", option=name)
+        from difflib import get_close_matches  # noqa: PLC0415  only a mistake pays for it
+
+        near = get_close_matches(name, known | _LATER, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise OptionError(f"@{kind} has no option {name!r}{hint}; it has: {', '.join(sorted(known))}", option=name)
+
+
+def merged(kind: RunKind, given: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with some of them given anew; `None` takes an option back.
+
+    A new option that contradicts an old one takes its place: a `cache_policy` that of a `cache_key_fn`, and
+    `persist_result=False` that of every option of the cache.
+
+    Raises:
+        OptionError: If there is no such option.
+    """
+    check_names(kind, new)
+    drops: set[str] = set()
+    if new.get("persist_result") is False:
+        drops.update(_CACHE_OPTIONS)
+    if new.get("cache_policy") is not None:
+        drops.add("cache_key_fn")
+        if _is_no_cache(new["cache_policy"]):
+            drops.update(_CACHE_OPTIONS)
+    if new.get("cache_key_fn") is not None:
+        drops.add("cache_policy")
+    if any(new.get(name) for name in _CACHE_OPTIONS) and given.get("persist_result") is False:
+        drops.add("persist_result")
+    return {name: value for name, value in given.items() if name not in drops} | dict(new)
+
+
+def define(kind: RunKind, fn: Callable[..., Any], given: Mapping[str, Any]) -> Definition:
+    """Return what a function with options is to the engine.
+
+    Raises:
+        OptionError: If an option is unknown, of the wrong type, or contradicts another.
+    """
+    check_names(kind, given)
+    if not callable(fn):
+        raise OptionError(
+            f"@{kind} decorates a function, not {fn!r}; options have names: @{kind}(name=...)", option="fn"
+        )
+    option = {name: value for name, value in given.items() if value is not None}
+    name = _text(kind, option, "name") or function_name(fn)
+    what = f"{kind} {name!r}"
+    binder = Binder(fn, what)
+    for reserved in _RESERVED:
+        if reserved in binder.signature.parameters:
+            raise OptionError(
+                f"{what} has a parameter {reserved!r}, which callers could not give: the name is ours; rename it",
+                option=reserved,
+            )
+    is_async = is_async_function(fn)
+    return Definition(
+        kind=kind,
+        fn=fn,
+        name=name,
+        key=stable_key(fn),
+        binder=binder,
+        retry=_retry(what, option, is_async=is_async),
+        keeping=_keeping(what, option),
+        description=_text(kind, option, "description") or inspect.getdoc(fn),
+        version=_text(kind, option, "version"),
+        tags=_tags(what, option.get("tags", ())),
+        log_prints=_flag(what, option, "log_prints"),
+        is_async=is_async,
+        validator=Validator(fn, binder.signature, what)
+        if kind == "flow" and _flag(what, option, "validate_parameters") is not False
+        else None,
+        task_runner=_task_runner(what, option.get("task_runner")),
+    )
+
+
+# --- one option each -------------------------------------------------------------------------------------------------
+
+
+def _text(what: str, option: Mapping[str, Any], name: str) -> str | None:
+    value = option.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip():
+        raise OptionError(f"{what}: {name} is a text, not {value!r}", option=name)
+    return value
+
+
+def _flag(what: str, option: Mapping[str, Any], name: str) -> bool | None:
+    value = option.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise OptionError(f"{what}: {name} is True or False, not {value!r}", option=name)
+    return value
+
+
+def _tags(what: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise OptionError(f"{what}: tags is a list of texts; write tags=[{value!r}]", option="tags")
+    tags = tuple(value) if isinstance(value, Iterable) else (value,)
+    if not all(isinstance(tag, str) and tag for tag in tags):
+        raise OptionError(f"{what}: tags is a list of texts, not {value!r}", option="tags")
+    return tuple(sorted(set(tags)))
+
+
+def _retry(what: str, option: Mapping[str, Any], *, is_async: bool) -> RetryPolicy:
+    condition = option.get("retry_condition_fn")
+    if condition is not None and not is_async and is_async_function(condition):
+        raise OptionError(
+            f"{what}: retry_condition_fn is async and the task is not; write it with a plain def",
+            option="retry_condition_fn",
+        )
+    return retry_policy(
+        option.get("retries", 0),
+        option.get("retry_delay_seconds", 0),
+        option.get("retry_jitter_factor"),
+        condition,
+        what=what,
+    )
+
+
+def _keeping(what: str, option: Mapping[str, Any]) -> KeepingOptions:
+    policy, key_fn = option.get("cache_policy"), option.get("cache_key_fn")
+    persist = _flag(what, option, "persist_result")
+    refresh = _flag(what, option, "refresh_cache")
+    expiration = option.get("cache_expiration")
+    no_cache = _is_no_cache(policy)
+    if policy is not None and not hasattr(policy, "compute"):
+        raise OptionError(
+            f"{what}: cache_policy is one of entrepot.cache_policies (INPUTS, TASK_SOURCE, ..., added with +),"
+            f" not {policy!r}",
+            option="cache_policy",
+        )
+    if key_fn is not None and not callable(key_fn):
+        raise OptionError(
+            f"{what}: cache_key_fn is a function of (context, parameters), or of nothing, not {key_fn!r}",
+            option="cache_key_fn",
+        )
+    if key_fn is not None and is_async_function(key_fn):
+        raise OptionError(f"{what}: cache_key_fn is async; write it with a plain def", option="cache_key_fn")
+    if expiration is not None and (not isinstance(expiration, timedelta) or expiration <= timedelta(0)):
+        raise OptionError(
+            f"{what}: cache_expiration is a timedelta above zero, such as timedelta(hours=1), not {expiration!r}",
+            option="cache_expiration",
+        )
+    if policy is not None and key_fn is not None:
+        raise OptionError(
+            f"{what}: cache_policy and cache_key_fn both say what the key is made of; give one of them",
+            option="cache_key_fn",
+        )
+    uses_cache = [name for name in _CACHE_OPTIONS if option.get(name) and not _is_no_cache(option[name])]
+    if no_cache and uses_cache:
+        raise OptionError(
+            f"{what}: cache_policy=NO_CACHE says that no result is used again, and {uses_cache[0]} how it is used;"
+            " give one of them",
+            option=uses_cache[0],
+        )
+    if persist is False and uses_cache:
+        raise OptionError(
+            f"{what}: {uses_cache[0]} needs results that are kept, and persist_result=False says not to keep them;"
+            " leave one of them out",
+            option="persist_result",
+        )
+    storage, serializer = option.get("result_storage"), option.get("result_serializer")
+    _check_storage(what, storage)
+    if serializer is not None and not isinstance(serializer, str | Serializer):
+        raise OptionError(
+            f"{what}: result_serializer is a name such as 'json' or a serializer, not {serializer!r}",
+            option="result_serializer",
+        )
+    if isinstance(serializer, type):
+        raise OptionError(
+            f"{what}: result_serializer is a class; write {serializer.__name__}() to make a serializer of it",
+            option="result_serializer",
+        )
+    asks = key_fn is None or _asks(what, key_fn)
+    return KeepingOptions(
+        persist, storage, serializer, None if no_cache else policy, key_fn, expiration, refresh, asks, no_cache
+    )
+
+
+def _asks(what: str, key_fn: Callable[..., Any]) -> bool:
+    """Return whether a `cache_key_fn` takes (context, parameters); else it takes nothing."""
+    try:
+        signature = inspect.signature(key_fn)
+    except ValueError:
+        return True  # a built-in without a signature
+    for arguments in ((None, None), ()):
+        try:
+            signature.bind(*arguments)
+        except TypeError:
+            continue
+        return bool(arguments)
+    raise OptionError(
+        f"{what}: cache_key_fn takes (context, parameters), or nothing; this one takes {signature}",
+        option="cache_key_fn",
+    )
+
+
+def _check_storage(what: str, storage: Any) -> None:
+    """Refuse what can be no storage; whether it can be reached is seen when the task runs."""
+    fits = isinstance(storage, str | os.PathLike | SupportsStorage) or all(
+        hasattr(storage, method) for method in ("get", "put", "create", "list")
+    )
+    if storage is not None and (not fits or isinstance(storage, type)):
+        raise OptionError(
+            f"{what}: result_storage is a path, a URL, the name of a saved block such as 's3/prod', a storage block, or"
+            f" a Storage, not {storage!r}",
+            option="result_storage",
+        )
+
+
+def _task_runner(what: str, runner: Any) -> TaskRunner | None:
+    if isinstance(runner, type):
+        runner = runner()
+    if runner is not None and not (hasattr(runner, "submit") and hasattr(runner, "duplicate")):
+        raise OptionError(
+            f"{what}: task_runner is a task runner such as ThreadPoolTaskRunner(max_workers=8), not {runner!r}",
+            option="task_runner",
+        )
+    made: TaskRunner | None = runner
+    return made
+
+
+def _is_no_cache(policy: Any) -> bool:
+    return policy is not None and getattr(policy, "never", False) is True

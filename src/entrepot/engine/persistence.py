@@ -1,0 +1,169 @@
+"""Results of runs: looked up before, kept after.
+
+This module loads stores, keys and cryptography. The core imports it for the first run whose result is kept.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from entrepot._sentinels import MISSING, Missing
+from entrepot.context import CURRENT
+from entrepot.engine.places import result_store
+from entrepot.engine.run import Run
+from entrepot.errors import CacheKeyError, EntrepotError
+from entrepot.results.keys import DEFAULT, CacheKey, KeyContext, user_key
+from entrepot.results.lookup import Outcome
+from entrepot.results.store import ResultStore
+from entrepot.serializers import Serializer, get_serializer
+
+__all__ = ["Keeper"]
+
+
+class Keeper:
+    """Looks up and keeps the result of one run.
+
+    Args:
+        run: The run.
+        keeps_always: Whether the result is kept even where it has no key to be found by.
+    """
+
+    __slots__ = ("_computed", "_keeps_always", "_key", "_run", "_serializer", "_store")
+
+    def __init__(self, run: Run, *, keeps_always: bool) -> None:
+        self._run = run
+        self._keeps_always = keeps_always
+        self._computed = False
+        self._key: CacheKey | None = None
+        self._store: ResultStore | None = None
+        self._serializer: Serializer | None = None
+
+    def look_up(self) -> Any | Missing:
+        """Return the result if it is known, else `MISSING`.
+
+        Raises:
+            CacheKeyError: If the user's function for the key raises or returns no key.
+            UnhashableValueError: If an argument has no stable identity.
+            EntrepotError: What the store raises: an outage is not a miss.
+        """
+        run = self._run
+        if not self._computed:
+            token = CURRENT.set(run.enter_context())  # the user's function for the key may ask for its run
+            try:
+                self._key = self._compute_key()
+            finally:
+                CURRENT.reset(token)
+            self._computed = True
+        if self._key is None and not self._keeps_always:
+            return MISSING
+        # Opened before the work is done, even if nothing is looked up: a store that cannot be opened costs no work.
+        store, serializer = self._open()
+        if self._key is None or run.definition.keeping.refresh:
+            return MISSING
+        found = store.fetch(self._key.key, serializer=serializer)
+        if found.outcome is not Outcome.HIT or found.record is None:
+            return MISSING
+        run.cache_key, run.location = found.record.key, store.locate(found.record)
+        return found.value
+
+    def keep(self, value: object) -> None:
+        """Keep a result; on return it is durable.
+
+        Raises:
+            SerializationError: If it cannot be written by its serializer.
+            StorageError: If the store cannot be written.
+        """
+        run, key = self._run, self._key
+        if key is None:
+            if not self._keeps_always:
+                return
+            key = CacheKey(f"run/{run.id}", {"run": run.id})
+        options = run.definition.keeping
+        store, serializer = self._open()
+        expires: datetime | None = None
+        if options.expiration is not None:
+            expires = run.world.clock.now() + options.expiration
+        try:
+            record = store.write(
+                key.key,
+                value,
+                serializer=serializer,
+                parts=key.parts,
+                task=self._task_facts(),
+                run=self._run_facts(),
+                expires=expires,
+                replace=bool(options.refresh),
+            )
+        except EntrepotError as error:
+            error.add_note(f"{run.definition.label} did its work; only its result could not be kept")
+            raise
+        run.cache_key, run.location = record.key, store.locate(record)
+
+    def _open(self) -> tuple[ResultStore, Serializer]:
+        if self._store is None or self._serializer is None:
+            run = self._run
+            options, around = run.definition.keeping, run.inherited
+            self._store = result_store(around.storage if options.storage is None else options.storage, run.world)
+            serializer = around.serializer if options.serializer is None else options.serializer
+            self._serializer = get_serializer(
+                run.world.settings.results_serializer if serializer is None else serializer
+            )
+        return self._store, self._serializer
+
+    # --- the key ------------------------------------------------------------------------------------------------------
+
+    def _compute_key(self) -> CacheKey | None:
+        run = self._run
+        definition = run.definition
+        options = definition.keeping
+        if options.no_cache:
+            return None
+        if options.key_fn is not None:
+            return self._users_key()
+        policy = options.policy
+        if policy is None:
+            if definition.kind == "flow" and not options.caches:
+                return None  # a flow's work is what its tasks do: it is not skipped unless somebody asked for that
+            policy = DEFAULT
+        flow = run.flow_context
+        key: CacheKey | None = policy.compute(
+            KeyContext(
+                task_key=definition.key,
+                fn=definition.fn,
+                inputs=run.parameters,
+                flow_parameters=None if flow is None else flow.parameters,
+                run_id=run.id if flow is None else flow.flow_run.id,
+                version=definition.version,
+            )
+        )
+        return key
+
+    def _users_key(self) -> CacheKey | None:
+        run = self._run
+        definition, options = run.definition, run.definition.keeping
+        arguments = (run.context, run.parameters) if options.key_fn_asks else ()
+        try:
+            text: object = None if options.key_fn is None else options.key_fn(*arguments)
+        except Exception as error:
+            raise CacheKeyError(
+                f"the cache_key_fn of {definition.label} raised {type(error).__name__}; nothing was run: mend it, or"
+                " return None where a call is not to be cached",
+                task=definition.name,
+            ) from error
+        return None if text is None else user_key(definition.key, text)
+
+    # --- what the record says -----------------------------------------------------------------------------------------
+
+    def _task_facts(self) -> Mapping[str, str]:
+        definition = self._run.definition
+        facts = {"kind": definition.kind, "name": definition.name, "key": definition.key}
+        if definition.version is not None:
+            facts["version"] = definition.version
+        return facts
+
+    def _run_facts(self) -> Mapping[str, str]:
+        run = self._run
+        facts = {"id": run.id, "name": run.name}
+        if run.flow_context is not None:
+            facts |= {"flow_run_id": run.flow_context.flow_run.id, "flow_run_name": run.flow_context.flow_run.name}
+        return facts

@@ -1,0 +1,151 @@
+"""Parameters as the history shows them: short, quick to make whatever their size, and without secrets."""
+
+import dataclasses
+import re
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import PurePath
+from typing import Any
+from uuid import UUID
+
+from entrepot.futures import EntrepotFuture
+
+__all__ = ["LIMIT", "MASK", "render", "render_all"]
+
+LIMIT = 100
+"""Characters of one parameter."""
+
+MASK = "**********"
+
+_SECRET = re.compile(
+    r"(?:^|_)(?:password|passwd|passphrase|pwd|secrets?|tokens?|apikey|api_key|access_key|private_key|credentials?)(?:$|_)"
+)
+_ITEMS = 6  # of each collection
+_DEPTH = 3
+_PLAIN = (bool, int, float, complex, type(None), date, time, timedelta, Decimal, Fraction, UUID, PurePath, Enum, range)
+_HUGE = 10**50  # the digits of a larger number take long to compute
+
+
+def render_all(parameters: Mapping[str, Any], untrusted: Collection[str] = ()) -> dict[str, str]:
+    """Return the printable form of each parameter; of what is called like a secret, a mask.
+
+    Args:
+        parameters: By name.
+        untrusted: Those of which only the type is shown.
+    """
+    return {
+        name: MASK if _is_secret(name) else _outline(value) if name in untrusted else render(value)
+        for name, value in parameters.items()
+    }
+
+
+def render(value: object) -> str:
+    """Return a printable form of a value, of at most 100 characters."""
+    if type(value) is int and -_HUGE < value < _HUGE:
+        return repr(value)
+    try:
+        text = _render(value, _DEPTH)
+    except Exception:  # noqa: BLE001  a broken __repr__ of a user's class must not break a run
+        text = _outline(value)
+    return text if len(text) <= LIMIT else text[: LIMIT - 3] + "..."
+
+
+def _render(value: Any, depth: int) -> str:
+    kind = type(value)
+    if kind is str or kind is bytes or kind is bytearray:
+        return repr(value if len(value) <= LIMIT else value[:LIMIT])
+    if isinstance(value, _PLAIN):
+        return _outline(value) if isinstance(value, int) and abs(value) >= _HUGE else repr(value)
+    if kind in (list, tuple, set, frozenset):
+        return _collection(value, depth)
+    if kind is dict:
+        if depth == 0:
+            return "{...}"
+        pairs = [
+            f"{_render(key, depth - 1)}: {MASK if _is_secret(key) else _render(member, depth - 1)}"
+            for key, member in _first(value.items())
+        ]
+        return "{" + _joined(pairs, len(value)) + "}"
+    return _instance(value, depth)
+
+
+def _collection(value: Sequence[Any], depth: int) -> str:
+    opening, closing = {list: ("[", "]"), tuple: ("(", ")")}.get(type(value), ("{", "}"))
+    if depth == 0:
+        return f"{opening}...{closing}"
+    return opening + _joined([_render(member, depth - 1) for member in _first(value)], len(value)) + closing
+
+
+def _instance(value: Any, depth: int) -> str:
+    """Return an object of some class: with its fields where the class has a list of them, else by its name."""
+    kind = type(value)
+    members: Any = None
+    if kind is EntrepotFuture:
+        return f"<result of {value.task_run_name}>"
+    if dataclasses.is_dataclass(kind):
+        members = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value) if field.repr]
+    elif _is_pydantic(value):
+        # What pydantic itself would show: fields with repr=False are left out, SecretStr masks itself. A block is a
+        # model whose own repr decides what is shown.
+        if kind.__repr__ is not _pydantic_repr():
+            return repr(value)
+        members = value.__repr_args__()
+    elif callable(value) and hasattr(value, "__qualname__"):
+        return f"<{value.__qualname__}>"
+    return _outline(value) if members is None else _fields(kind.__qualname__, members, depth)
+
+
+def _fields(name: str, members: Any, depth: int) -> str:
+    if depth == 0:
+        return f"{name}(...)"
+    shown = [f"{member}={MASK if _is_secret(member) else _render(held, depth - 1)}" for member, held in members]
+    return f"{name}({', '.join(shown)})"
+
+
+def _outline(value: object) -> str:
+    """Return what costs nothing to say: the class, and a shape or length where there is one."""
+    name = type(value).__qualname__
+    if "Secret" in name:  # the length of a secret is a part of it
+        return MASK
+    try:
+        shape = getattr(value, "shape", None)
+        if isinstance(shape, tuple):
+            dtype = getattr(value, "dtype", None)
+            return f"<{name} {'x'.join(map(str, shape))}{'' if dtype is None else f' {dtype}'}>"
+        if hasattr(type(value), "__len__"):
+            return f"<{name} of {len(value)}>"  # type: ignore[arg-type]  # it has a __len__
+    except Exception:  # noqa: BLE001  of a user's class; its name is enough
+        return f"<{name}>"
+    return f"<{name}>"
+
+
+def _first(members: Any) -> list[Any]:
+    """Return the first members, without a look at the rest."""
+    return [member for member, _ in zip(members, range(_ITEMS), strict=False)]
+
+
+def _joined(members: list[str], length: int) -> str:
+    return ", ".join(members) + (f", ... {length} in all" if length > len(members) else "")
+
+
+def _is_secret(name: object) -> bool:
+    return isinstance(name, str) and len(name) <= LIMIT and _names_secret(name)
+
+
+@lru_cache(maxsize=1024)
+def _names_secret(name: str) -> bool:
+    return _SECRET.search(name.lower().replace("-", "_")) is not None
+
+
+def _is_pydantic(value: object) -> bool:
+    pydantic = sys.modules.get("pydantic")  # where it was never loaded, nothing is a model of it
+    return pydantic is not None and isinstance(value, pydantic.BaseModel)
+
+
+def _pydantic_repr() -> object:
+    return sys.modules["pydantic"].BaseModel.__repr__

@@ -1,0 +1,259 @@
+"""One run: who it is, what state it is in, and what is told of it."""
+
+import logging
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from entrepot._sentinels import MISSING
+from entrepot.context import CURRENT, FlowRun, FlowRunContext, RunContext, TaskRun, TaskRunContext
+from entrepot.engine.children import Children
+from entrepot.engine.definition import Definition
+from entrepot.engine.keeping import NOTHING_SAID, Inherited
+from entrepot.engine.names import Counter, flow_run_name
+from entrepot.engine.rendering import render_all
+from entrepot.engine.world import World, current_world
+from entrepot.logging import FLOW_RUNS, TASK_RUNS, run_facts, show_logs
+from entrepot.protocols.recorder import RunCreated, RunTransition
+from entrepot.states import State, StateType, new_id
+
+__all__ = ["Run"]
+
+_outside_flows = Counter()
+_process_id = os.getpid()
+
+
+def _after_fork_in_child() -> None:
+    global _process_id  # noqa: PLW0603  asked once in a process: the question costs as much as recording a run
+    _process_id = os.getpid()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+class Run:
+    """One run, from its creation to its last state. The core writes to it; nobody else does.
+
+    Args:
+        owner: The flow or task object that users know.
+        definition: The same for the engine.
+        args: What it is called with.
+        kwargs: What it is called with, by name.
+        parameters: The same, bound to the signature.
+        wait_for: Futures of runs that must complete before it starts.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_told",
+        "args",
+        "attempt",
+        "cache_key",
+        "children",
+        "context",
+        "created",
+        "definition",
+        "enclosing",
+        "flow_context",
+        "id",
+        "inherited",
+        "kwargs",
+        "location",
+        "name",
+        "names",
+        "owner",
+        "parameters",
+        "state",
+        "submitted",
+        "wait_for",
+        "world",
+    )
+
+    def __init__(
+        self,
+        owner: Any,
+        definition: Definition,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        parameters: Mapping[str, Any],
+        *,
+        wait_for: Any = None,
+    ) -> None:
+        enclosing = CURRENT.get()
+        flow = enclosing.flow_run_context if isinstance(enclosing, TaskRunContext) else enclosing
+        self.owner = owner
+        self.definition = definition
+        self.args = args
+        self.kwargs = kwargs
+        self.parameters = parameters
+        self.wait_for = wait_for
+        self.submitted = False
+        self.enclosing: RunContext | None = enclosing
+        self.flow_context: FlowRunContext | None = flow
+        self.world: World = current_world() if enclosing is None else enclosing.engine.world
+        self.id = new_id()
+        self.attempt = 1
+        self.context: RunContext | None = None  # of the attempt under way
+        self.children: Children | None = None  # of the attempt under way; made by its first submit
+        self.cache_key: str | None = None
+        self.location: str | None = None
+        self.inherited: Inherited = (
+            NOTHING_SAID if flow is None else flow.engine.inherited
+        )  # of results, from the flow around it
+        if definition.kind == "flow":
+            self.inherited = self.inherited.with_options(definition.keeping)
+            self.name = flow_run_name()
+            self.names = Counter()
+        else:
+            self.names = _outside_flows if flow is None else flow.engine.names
+            self.name = self.names.name(definition.name)
+        if enclosing is None:
+            show_logs(self.world.settings.logging_level)
+        self.created = self.world.clock.now()
+        self.state: State[Any] | None = State(StateType.PENDING, "Pending", "", self.created)
+        self._told = False
+
+    # --- who it is ----------------------------------------------------------------------------------------------------
+
+    @property
+    def flow_run_id(self) -> str | None:
+        """The id of the flow run around it, or None."""
+        return None if self.flow_context is None else self.flow_context.flow_run.id
+
+    @property
+    def parent_run_id(self) -> str | None:
+        """The id of the run that called it, or None."""
+        enclosing = self.enclosing
+        if enclosing is None:
+            return None
+        return enclosing.task_run.id if isinstance(enclosing, TaskRunContext) else enclosing.flow_run.id
+
+    def view(self) -> FlowRun | TaskRun:
+        """Return what user code may know of it, as of now."""
+        definition, now = self.definition, self.world.clock.now()
+        if definition.kind == "flow":
+            return FlowRun(
+                self.id,
+                self.name,
+                definition.name,
+                self.attempt,
+                now,
+                parameters=self.parameters,
+                tags=definition.tags,
+                parent_run_id=self.parent_run_id,
+            )
+        return TaskRun(
+            self.id,
+            self.name,
+            definition.key,
+            self.attempt,
+            now,
+            tags=definition.tags,
+            flow_run_id=self.flow_run_id,
+            parent_run_id=self.parent_run_id,
+        )
+
+    def enter_context(self) -> RunContext:
+        """Return the context of this attempt, made at the first question."""
+        if self.context is None:
+            view, definition = self.view(), self.definition
+            log_prints = definition.log_prints
+            if log_prints is None:
+                log_prints = self.enclosing is not None and self.enclosing.log_prints
+            if isinstance(view, FlowRun):
+                self.context = FlowRunContext(self.owner, view, self.parameters, view.start_time, log_prints, self)
+            else:
+                self.context = TaskRunContext(
+                    self.owner, view, self.parameters, view.start_time, self.flow_context, log_prints, self
+                )
+        return self.context
+
+    def set_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Call the function with other parameters; before the first attempt."""
+        self.parameters = parameters
+        self.args, self.kwargs = self.definition.binder.call(parameters)
+
+    def new_attempt(self) -> None:
+        """Begin the next attempt."""
+        self.attempt += 1
+        self.context = None
+        self.children = None
+
+    def let_go(self) -> None:
+        """Forget what it was called with and how it ended; it is over, and others were told."""
+        # The context holds the run: without this, only the garbage collector would free large arguments.
+        self.context = None
+        self.args, self.kwargs, self.parameters = (), {}, {}
+        self.wait_for = self.state = None
+
+    # --- what is told of it -------------------------------------------------------------------------------------------
+
+    def enter(self, kind: StateType, name: str, message: str = "", data: Any = MISSING) -> State[Any]:
+        """Put the run in a new state, tell the recorder, and return it.
+
+        A state that a user made is never taken over as it is: its id names one transition of one run.
+        """
+        world = self.world
+        self.state = state = State(kind, name, message, world.clock.now(), data=data)
+        recorder = world.recorder
+        if recorder is not None:
+            recorder.record(
+                RunTransition(
+                    state.id,
+                    self.id,
+                    self.attempt,
+                    state.type.value,
+                    state.name,
+                    state.timestamp,
+                    message,
+                    self.cache_key,
+                    self.location,
+                )
+            )
+        return state
+
+    def log(self, level: int, message: str, *values: object, exc_info: BaseException | None = None) -> None:
+        """Write a line to the run's log."""
+        logger = FLOW_RUNS if self.definition.kind == "flow" else TASK_RUNS
+        if logger.isEnabledFor(level):
+            flow_run_id = self.id if self.definition.kind == "flow" else self.flow_run_id
+            facts = run_facts(self.definition.kind, self.name, self.id, flow_run_id)
+            logger.log(level, message, *values, extra=facts, exc_info=exc_info)
+
+    def log_end(self, state: State[Any]) -> None:
+        """Write a line about the last state; with the traceback where no caller gets the exception."""
+        level = logging.INFO if state.type is StateType.COMPLETED else logging.ERROR
+        error = state.data if self.submitted and state.type is StateType.FAILED else None
+        # Its text, not itself: handlers may keep records, and with them results and tracebacks.
+        self.log(
+            level, "Finished in state %s", repr(state), exc_info=error if isinstance(error, BaseException) else None
+        )
+
+    def tell_created(self, untrusted: Collection[str] = ()) -> None:
+        """Tell the recorder of the run, once.
+
+        Args:
+            untrusted: Parameters of which only the type is told: they are not what they were to be, and so may be
+                secrets that nothing wraps up.
+        """
+        recorder = self.world.recorder
+        if recorder is None or self._told:
+            return
+        self._told = True
+        definition = self.definition
+        recorder.record(
+            RunCreated(
+                self.id,
+                definition.kind,
+                self.name,
+                definition.name,
+                definition.key,
+                self.created,
+                self.flow_run_id,
+                self.parent_run_id,
+                render_all(self.parameters, untrusted),
+                definition.tags,
+                _process_id,
+            )
+        )

@@ -1,0 +1,51 @@
+"""What the engine takes from outside: time, chance, settings, and who is told."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from entrepot import settings
+from entrepot._clock import SYSTEM_CLOCK, Clock
+from entrepot.protocols.recorder import Recorder
+from entrepot.runs import default_recorder
+from entrepot.settings import Settings
+
+__all__ = ["World", "current_world", "use_world"]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What one top-level run, and every run below it, sees of the outside.
+
+    Attributes:
+        settings: As they were when the top-level run began.
+        recorder: Who keeps the history; None for nobody.
+        clock: Tells the time and waits.
+        chance: Returns a random number from 0 up to, not including, 1.
+    """
+
+    settings: Settings
+    recorder: Recorder | None = None
+    clock: Clock = SYSTEM_CLOCK
+    chance: Callable[[], float] = random.random
+
+
+_given: ContextVar[World | None] = ContextVar("entrepot_world", default=None)
+
+
+def current_world() -> World:
+    """Return the world of a top-level run that begins now."""
+    given = _given.get()
+    return World(settings.current(), default_recorder()) if given is None else given
+
+
+@contextmanager
+def use_world(world: World) -> Iterator[None]:
+    """Let top-level runs that begin in here see another world: a clock that stands still, say."""
+    token = _given.set(world)
+    try:
+        yield
+    finally:
+        _given.reset(token)

@@ -1,0 +1,315 @@
+"""The error tree: every error that Entrepot raises on purpose, with its facts as attributes.
+
+Each class also inherits the built-in that a caller would expect (`LookupError`, `ValueError`, `PermissionError`, ...).
+A message says what failed, what is known, and what to do; it never holds a secret.
+"""
+
+from collections.abc import Sequence
+
+__all__ = [
+    "AmbiguousBlockNameError",
+    "BlockExistsError",
+    "BlockNotFoundError",
+    "BlockSchemaError",
+    "BlockedAddressError",
+    "CacheKeyError",
+    "CancelledRunError",
+    "ConfigurationError",
+    "CrashedRunError",
+    "DamagedResultError",
+    "EntrepotError",
+    "FailedRunError",
+    "IntegrityError",
+    "InvalidNameError",
+    "InvalidPathError",
+    "KeyringError",
+    "KeyringExistsError",
+    "KeyringMissingError",
+    "KeyringPermissionError",
+    "MissingContextError",
+    "MissingResultError",
+    "NotReadyError",
+    "ObjectExistsError",
+    "ObjectNotFoundError",
+    "OptionError",
+    "ParameterError",
+    "PluginConflictError",
+    "PluginError",
+    "PluginLoadError",
+    "RefusedSerializerError",
+    "RunNotFoundError",
+    "SecretMaskError",
+    "SerializationError",
+    "StorageAccessError",
+    "StorageError",
+    "StorageFullError",
+    "StorageUnreachableError",
+    "UnhashableValueError",
+    "UnknownBlockTypeError",
+    "UnknownKeyError",
+    "UnknownNameError",
+    "WebhookError",
+]
+
+
+class EntrepotError(Exception):
+    """The root of the tree.
+
+    Args:
+        message: What failed, what is known, what to do.
+        **facts: Becomes attributes of the error, for programs; they survive pickling.
+    """
+
+    def __init__(self, message: str, /, **facts: object) -> None:
+        super().__init__(message)
+        for name, fact in facts.items():  # not __dict__: ImportError keeps `name` in a slot of its own
+            setattr(self, name, fact)
+
+    def __str__(self) -> str:
+        # Some built-ins we inherit from (KeyError, OSError) would print the message in a form of their own.
+        return str(self.args[0]) if self.args else ""
+
+
+# --- names, settings, options -----------------------------------------------------------------------------------
+
+
+class InvalidNameError(EntrepotError, ValueError):
+    """A block name or slug that may not be one."""
+
+    name: str
+
+
+class ConfigurationError(EntrepotError, ValueError):
+    """A setting that is unknown or has an unusable value."""
+
+    setting: str
+
+
+class OptionError(EntrepotError, TypeError):
+    """An option of `@flow` or `@task` that is unknown, contradictory or of the wrong type."""
+
+    option: str
+
+
+# --- plugins ------------------------------------------------------------------------------------------------------
+
+
+class PluginError(EntrepotError):
+    """The root of what can go wrong between a name and the class behind it."""
+
+    group: str
+    name: str
+
+
+class UnknownNameError(PluginError, LookupError):
+    """No built-in and no installed distribution claims this name."""
+
+    known: Sequence[str]
+
+
+class UnknownBlockTypeError(UnknownNameError):
+    """No block class has this slug."""
+
+
+class PluginConflictError(PluginError, ValueError):
+    """Two distributions claim one name."""
+
+    distributions: Sequence[str]
+
+
+class PluginLoadError(PluginError, ImportError):  # type: ignore[misc]  # ImportError types `name` as optional
+    """The distribution that claims this name could not give a usable class for it."""
+
+    distribution: str
+
+
+# --- keys and seals -----------------------------------------------------------------------------------------------
+
+
+class KeyringError(EntrepotError):
+    """The keyring cannot be used."""
+
+    location: str
+
+
+class KeyringMissingError(KeyringError, LookupError):
+    """There is no keyring, but sealed data exists that needs one; no new key is made."""
+
+
+class KeyringPermissionError(KeyringError, PermissionError):
+    """The keyring's file or folder can be read or changed by others, or is not a plain file."""
+
+
+class KeyringExistsError(KeyringError, FileExistsError):
+    """A keyring is there already; another process may have made it a moment ago."""
+
+
+class UnknownKeyError(KeyringError, LookupError):
+    """Something is sealed or signed under a key that this ring does not have (or no longer enables)."""
+
+    key_id: str
+
+
+class IntegrityError(EntrepotError, ValueError):
+    """Sealed or signed bytes do not verify: altered, moved, swapped, cut short or planted."""
+
+    location: str
+
+
+# --- storage ------------------------------------------------------------------------------------------------------
+
+
+class StorageError(EntrepotError, OSError):
+    """A storage operation failed; `location` is the place, without credentials."""
+
+    location: str
+
+
+class InvalidPathError(StorageError, ValueError):
+    """A storage path that may not be one: absolute, empty, with `..`, NUL, a backslash, or too long."""
+
+    path: str
+
+
+class ObjectNotFoundError(StorageError, FileNotFoundError):
+    """The store answered, and there is no such object."""
+
+    path: str
+
+
+class ObjectExistsError(StorageError, FileExistsError):
+    """Create-if-absent found an object in place."""
+
+    path: str
+
+
+class StorageUnreachableError(StorageError, ConnectionError):
+    """The store did not answer, or its bucket or root is not there: an outage, never a miss."""
+
+
+class StorageAccessError(StorageError, PermissionError):
+    """The store answered that these credentials may not do this."""
+
+
+class StorageFullError(StorageError):
+    """No space, or over quota: nothing was written."""
+
+
+# --- blocks -------------------------------------------------------------------------------------------------------
+
+
+class BlockNotFoundError(EntrepotError, LookupError):
+    """No saved block has this name."""
+
+    name: str
+
+
+class AmbiguousBlockNameError(EntrepotError, LookupError):
+    """Blocks of more than one type have this name."""
+
+    name: str
+    candidates: Sequence[str]
+
+
+class BlockExistsError(EntrepotError, FileExistsError):
+    """A block of this name is saved already, and overwriting was not asked for (or another writer won)."""
+
+    name: str
+
+
+class BlockSchemaError(EntrepotError, ValueError):
+    """A stored block does not fit the class that is installed; values are never shown."""
+
+    name: str
+
+
+class SecretMaskError(EntrepotError, ValueError):
+    """The mask that stands for a secret was about to be saved as the secret."""
+
+    field: str
+
+
+class BlockedAddressError(EntrepotError, PermissionError):
+    """A webhook's host resolved to a private, loopback, link-local or metadata address."""
+
+    address: str
+
+
+class WebhookError(EntrepotError, ConnectionError):
+    """A webhook was not delivered; `status` is the HTTP status, or None where there was no answer."""
+
+    status: int | None
+
+
+# --- hashing, serializers, results --------------------------------------------------------------------------------
+
+
+class UnhashableValueError(EntrepotError, TypeError):
+    """A value has no stable identity, so that no key can be made of it."""
+
+    parameter: str
+    path: str
+
+
+class CacheKeyError(EntrepotError, ValueError):
+    """A cache key could not be computed: a `cache_key_fn` raised or returned something that is no key."""
+
+    task: str
+
+
+class SerializationError(EntrepotError, TypeError):
+    """A value cannot be written by this serializer, or bytes cannot be read by it."""
+
+    serializer: str
+    path: str
+
+
+class RefusedSerializerError(EntrepotError, PermissionError):
+    """A stored result names a serializer that the reader's policy does not allow."""
+
+    serializer: str
+
+
+class MissingResultError(EntrepotError, LookupError):
+    """A result was asked for that was not kept."""
+
+
+class DamagedResultError(IntegrityError):
+    """A stored result does not verify, and the policy says to stop."""
+
+    key: str
+
+
+# --- runs ---------------------------------------------------------------------------------------------------------
+
+
+class ParameterError(EntrepotError, TypeError, ValueError):
+    """The arguments of a flow or task do not fit its signature or its annotations."""
+
+    parameter: str
+
+
+class MissingContextError(EntrepotError, RuntimeError):
+    """Something that needs a running flow or task was called outside one."""
+
+
+class FailedRunError(EntrepotError, RuntimeError):
+    """A run ended in a failed state that carries no exception of its own."""
+
+
+class CancelledRunError(EntrepotError, RuntimeError):
+    """A run was cancelled before it could end by itself."""
+
+
+class CrashedRunError(EntrepotError, RuntimeError):
+    """A run ended because its process or its task runner did."""
+
+
+class NotReadyError(EntrepotError, RuntimeError):
+    """A task did not start because something upstream of it did not complete."""
+
+
+class RunNotFoundError(EntrepotError, LookupError):
+    """The run history has no run with this id."""
+
+    run_id: str

@@ -1,0 +1,114 @@
+"""`@flow`: a function that orchestrates tasks and other flows, and is called like the function."""
+
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, overload
+
+from entrepot.engine.options import FlowOptions
+from entrepot.engine.runnable import Runnable
+from entrepot.states import State
+
+__all__ = ["Flow", "FlowOptions", "flow"]
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Flow(Runnable[P, R]):
+    """A flow. Make one with `@flow`; its options are explained there."""
+
+    _kind = "flow"
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(
+        self: "Flow[..., Coroutine[Any, Any, T]]",
+        *args: Any,
+        return_state: Literal[True],
+        wait_for: Iterable[Any] | None = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, State[T]]: ...
+    @overload
+    def __call__(
+        self, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> State[R]: ...
+    @overload
+    def __call__(self, *args: Any, wait_for: Iterable[Any] | None, **kwargs: Any) -> R: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the flow here and now, and return what it returns, or raise what it raises.
+
+        Inside another flow or a task it is a subflow, with a run of its own. What decides the last state:
+
+        * An exception: the flow failed, and the caller gets that exception.
+        * A returned state decides; its result is returned.
+        * Futures in the returned value, and states in a returned list, tuple or set of nothing else, decide together:
+          if one did not complete, the flow failed, and the caller gets its exception. Else futures are replaced by
+          their results.
+        * Anything else: the flow completed, also where tasks failed whose results it did not ask for.
+
+        Args:
+            *args: As of the function.
+            **kwargs: As of the function; and `return_state=True` to get the run's last state, whatever it is, and
+                `wait_for=[...]` for futures of runs that must complete first.
+
+        Raises:
+            ParameterError: If the arguments do not fit the function or its annotations.
+            NotReadyError: If something upstream did not complete.
+        """
+        return self._call(args, kwargs)
+
+    def with_options(self, **options: Unpack[FlowOptions]) -> Self:
+        """Return the same flow with some options given anew; `None` takes an option back.
+
+        What contradicts an option that is given now is dropped: a new `cache_policy` replaces a `cache_key_fn`, and
+        `persist_result=False` every option of the cache.
+
+        Raises:
+            OptionError: As the decorator.
+        """
+        return self._with(options)
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self: "Flow[Concatenate[Any, Q], R]", instance: object, owner: type | None = None) -> "Flow[Q, R]": ...
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        """Return the flow as a method, like a function in a class body."""
+        return self._bind_to(instance, owner)
+
+
+@overload
+def flow(fn: Callable[P, R], /) -> Flow[P, R]: ...
+@overload
+def flow(fn: Callable[P, R], /, **options: Unpack[FlowOptions]) -> Flow[P, R]: ...
+@overload
+def flow(**options: Unpack[FlowOptions]) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
+def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a flow of a function, sync or async. Use it as `@flow`, or as `@flow(...)` with options.
+
+    Args:
+        fn: The function. Parameters with annotations are validated and coerced when the flow is called.
+        **options: All by name:
+
+            * `name`: For people; the function's name if not given.
+            * `description`: The function's docstring if not given.
+            * `tags`: A list of texts.
+            * `version`: Your own.
+            * `retries`: How many times a failed run is tried again, as a whole; 0 if not given.
+            * `retry_delay_seconds`: As of `@task`.
+            * `task_runner`: Where submitted tasks run; `ThreadPoolTaskRunner()` if not given.
+            * `validate_parameters`: Whether parameters are validated; True if not given.
+            * `persist_result`, `result_storage`, `result_serializer`: As of `@task`, for the flow's own result, and for
+              tasks and flows inside it that do not say otherwise.
+            * `cache_policy`, `cache_key_fn`, `cache_expiration`, `refresh_cache`: As of `@task`, for the flow as a
+              whole. Without them a kept result is kept under the run's own id, and each call runs.
+            * `log_prints`: Whether `print` goes to the run's log, here and in what it runs and does not say otherwise.
+
+    Raises:
+        OptionError: If an option is unknown, of the wrong type, or contradicts another.
+    """
+    if fn is None:
+        return lambda function: Flow(function, **options)
+    return Flow(fn, **options)

@@ -1,0 +1,206 @@
+"""What a class does: its bases, its methods and its attributes."""
+
+import inspect
+import sys
+from collections.abc import Iterator
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
+from typing import TYPE_CHECKING, Any, Final
+
+from entrepot._sentinels import MISSING
+from entrepot.hashing._bytes import text
+from entrepot.hashing._encoder import Refused
+from entrepot.hashing._labels import is_runnable
+from entrepot.hashing._objects import is_enum, is_python_class
+from entrepot.hashing._plan import never_changes
+
+if TYPE_CHECKING:
+    from entrepot.hashing._walker import CodeWalker
+
+__all__ = ["class_form", "plain_attribute"]
+
+_NO_MEANING: Final = frozenset(
+    {
+        # What Python notes of a class, or keeps so as to answer faster.
+        "__abstractmethods__",
+        "__annotate__",
+        "__annotate_func__",
+        "__annotations__",
+        "__annotations_cache__",
+        "__classcell__",
+        "__conditional_annotations__",
+        "__dict__",
+        "__doc__",
+        "__firstlineno__",
+        "__module__",
+        "__qualname__",
+        "__signature__",
+        "__static_attributes__",
+        "__weakref__",
+        "_abc_impl",
+        # Made from the fields, which are written on their own.
+        "__attrs_attrs__",
+        "__attrs_own_setattr__",
+        "__attrs_props__",
+        "__dataclass_fields__",
+        "__dataclass_params__",
+    }
+)
+
+
+def class_form(walker: "CodeWalker", cls: type, label: str) -> bytes:
+    """Return the form of a class; the names that its methods use become parts of the walk.
+
+    Raises:
+        Refused: If an attribute has no stable identity; the path says which.
+    """
+    namespace = dict(vars(cls))
+    if is_enum(cls):
+        namespace = _enum_namespace(cls, namespace)
+    elif "__pydantic_decorators__" in namespace:
+        namespace = _model_namespace(namespace)
+        walker.plan.give_up()  # fields can be changed where they are
+    items = []
+    for name in sorted(namespace):
+        value = namespace[name]
+        if name not in _NO_MEANING and not _is_made(value):
+            items += [text(name), _attribute(walker, value, name, label)]
+    bases = [walker.encode(base) for base in cls.__bases__ if base is not object]
+    return walker.named(
+        "class",
+        walker.encode(type(cls)),
+        walker.named("bases", *bases),
+        walker.named("fields", *_fields(walker, cls)),
+        *items,
+    )
+
+
+def plain_attribute(value: Any, name: str) -> Any:
+    """Return an attribute of a class or object if reading it runs no code, and nothing else decides what it is.
+
+    Returns:
+        The attribute, or `MISSING` where the whole object has to be looked at.
+    """
+    cls = type(value)
+    if hasattr(cls, "__entrepot_key__") or is_runnable(cls):
+        return MISSING  # it says itself what it stands for
+    if isinstance(value, type):
+        if cls is not type or not is_python_class(value):
+            return MISSING
+        found = inspect.getattr_static(value, name, MISSING)
+        return MISSING if hasattr(type(found), "__get__") else found
+    state = getattr(value, "__dict__", None)
+    if type(state) is not dict or name not in state or _reads_otherwise(cls):
+        return MISSING
+    decides = hasattr(type(inspect.getattr_static(cls, name, None)), "__set__")  # a property, say
+    return MISSING if decides or not is_python_class(cls) else state[name]
+
+
+def _reads_otherwise(cls: Any) -> bool:
+    return cls.__getattribute__ is not object.__getattribute__
+
+
+def _attribute(walker: "CodeWalker", value: Any, name: str, label: str) -> bytes:
+    if type(value) is FunctionType and not walker.is_library_function(value):
+        return walker.function(value, walker.label(value, f"{label}.{name}"))
+    if type(value) in {staticmethod, classmethod}:
+        return walker.named(type(value).__name__, _attribute(walker, value.__func__, name, label))
+    if type(value) is property:
+        accessors: tuple[Any, ...] = (value.fget, value.fset, value.fdel)
+        return walker.named("property", *[_attribute(walker, accessor, name, label) for accessor in accessors])
+    if type(value) in {MemberDescriptorType, GetSetDescriptorType}:
+        return walker.named("slot")
+    try:
+        return walker.held(value)
+    except Refused as refusal:
+        raise refusal.inside(f".{name}") from None
+
+
+# --- what classes are made from -------------------------------------------------------------------------------------
+
+
+def _is_made(value: Any) -> bool:
+    """Tell whether a method was generated from the fields of a dataclass, a named tuple or an attrs class."""
+    while hasattr(value, "__wrapped__"):
+        value = value.__wrapped__
+    function = getattr(value, "__func__", value)
+    if type(function) is not FunctionType:
+        return False
+    code, module = function.__code__, str(function.__globals__.get("__name__", ""))
+    return (
+        code.co_qualname.startswith(("__create_fn__.<locals>.", "namedtuple.<locals>."))
+        or module.startswith("namedtuple_")
+        or code.co_filename.startswith("<attrs generated")
+        or (module.startswith("attr.") and function.__closure__ is not None)
+    )
+
+
+def _fields(walker: "CodeWalker", cls: type) -> Iterator[bytes]:
+    namespace = vars(cls)
+    dataclasses = sys.modules.get("dataclasses")
+    if dataclasses is not None and "__dataclass_fields__" in namespace:
+        yield walker.named("dataclass", text(repr(namespace["__dataclass_params__"])))
+        for name, field in namespace["__dataclass_fields__"].items():
+            if not never_changes(field.default) and field.default is not dataclasses.MISSING:
+                walker.plan.give_up()
+            yield walker.part(f".{name}", _field(field, dataclasses.MISSING))
+    for field in namespace.get("__attrs_attrs__", ()):
+        walker.plan.give_up()
+        said = [(key, getattr(field, key)) for key in _ATTRS if getattr(field, key, None) is not None]
+        yield walker.part(f".{field.name}", (field.name, said))
+    decorators = namespace.get("__pydantic_decorators__")
+    if decorators is not None:
+        for name, field in namespace.get("__pydantic_fields__", {}).items():
+            yield text(name) + walker.part(f".{name}", field)
+        for kind in sorted(decorators.__dataclass_fields__):
+            for name, decorator in getattr(decorators, kind).items():
+                yield text(kind) + text(name) + walker.part(f".{name}", getattr(decorator, "info", None))
+
+
+_ATTRS: Final = (
+    "default",
+    "validator",
+    "converter",
+    "on_setattr",
+    "repr",
+    "eq",
+    "order",
+    "hash",
+    "init",
+    "kw_only",
+    "alias",
+)
+
+
+def _field(field: Any, missing: object) -> tuple[object, ...]:
+    return (
+        field.name,
+        None if field.default is missing else (field.default,),
+        None if field.default_factory is missing else (field.default_factory,),
+        None if field.kw_only is missing else field.kw_only,
+        (field.init, field.repr, field.hash, field.compare, dict(field.metadata)),
+    )
+
+
+def _enum_namespace(cls: Any, namespace: dict[str, Any]) -> dict[str, Any]:
+    """Return an enumeration's members by their values, and what else its author wrote."""
+    kept = {name: value for name, value in namespace.items() if not _is_sunder(name) and name not in cls.__members__}
+    kept.pop("__new__", None)  # the enum module puts its own in place of the author's, and keeps that one here:
+    kept["__new__"] = namespace.get("__new_member__") or namespace.get("_new_member_")
+    for name in ("_missing_", "_generate_next_value_"):
+        if name in namespace:
+            kept[name] = namespace[name]
+    return kept | {"<members>": [(name, member._value_) for name, member in cls.__members__.items()]}
+
+
+def _is_sunder(name: str) -> bool:
+    return name.startswith("_") and name.endswith("_") and not name.startswith("__")
+
+
+def _model_namespace(namespace: dict[str, Any]) -> dict[str, Any]:
+    """Return what the author of a pydantic model wrote, without what pydantic made of it."""
+    return {
+        name: value
+        for name, value in namespace.items()
+        if not name.startswith("__pydantic_")
+        and name not in {"model_fields", "model_computed_fields", "__class_vars__"}
+    }

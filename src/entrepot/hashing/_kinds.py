@@ -1,0 +1,134 @@
+"""How to write a value that is no plain data: who knows its type, or why nobody may.
+
+Asked in this order: what the class says itself (`__entrepot_key__`), the standard library's types, the libraries whose
+types have a module of their own here, code, and classes that say what makes two instances equal. The rest is refused.
+Nothing is imported to find out: a type can only be met when its library is loaded.
+"""
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from entrepot.hashing._callables import is_at_its_name
+from entrepot.hashing._encoder import Encoder, Encoding, Refused
+from entrepot.hashing._labels import is_runnable, with_article
+from entrepot.hashing._objects import object_encoding
+from entrepot.hashing._stdlib import STANDARD
+from entrepot.hashing._typing import typing_encoding
+
+__all__ = ["find_encoding"]
+
+_LIBRARIES: Final = {
+    "dateutil": "entrepot.hashing._zones",
+    "numpy": "entrepot.hashing._arrays",
+    "pandas": "entrepot.hashing._frames",
+    "pydantic": "entrepot.hashing._models",
+    "pydantic_core": "entrepot.hashing._models",
+    "pytz": "entrepot.hashing._zones",
+}
+_CODE: Final = {
+    "builtins.function",
+    "builtins.builtin_function_or_method",
+    "builtins.method",
+    "builtins.method_descriptor",
+    "builtins.classmethod_descriptor",
+    "builtins.wrapper_descriptor",
+    "builtins.method-wrapper",
+    "builtins.module",
+    "builtins.staticmethod",
+    "builtins.classmethod",
+    "builtins.property",
+    "functools._lru_cache_wrapper",
+    "functools.cached_property",
+    "_collections._tuplegetter",
+    "numpy.ufunc",
+}
+_found: WeakKeyDictionary[type, Encoding] = WeakKeyDictionary()
+"""What was found out, by class; a class that is gone leaves no trace."""
+
+
+def find_encoding(value: object) -> Encoding:
+    """Return how to write a value whose exact type is not among the plain ones.
+
+    Raises:
+        Refused: If its type says nothing about what makes two of its instances the same.
+    """
+    cls = type(value)
+    encoding = _found.get(cls)
+    if encoding is None:
+        encoding = _search(cls, value)
+        _found[cls] = encoding
+    return encoding
+
+
+def _search(cls: type, value: object) -> Encoding:
+    if callable(getattr(cls, "__entrepot_key__", None)):
+        return _own_key
+    standard = STANDARD.get(f"{cls.__module__}.{cls.__qualname__}")
+    if standard is not None and _is_original(cls):
+        return standard
+    if _is_code(cls):
+        return _code
+    for base in cls.__mro__:
+        library = _LIBRARIES.get(base.__module__.partition(".")[0])
+        if library is not None:
+            find: Callable[[type], Encoding | None] = import_module(library).encoding_for
+            encoding = find(cls)
+            if encoding is not None:
+                return encoding
+    encoding = typing_encoding(cls) or _logger_encoding(cls) or object_encoding(cls)
+    if encoding is not None:
+        return encoding
+    if callable(value) and is_at_its_name(value):
+        return _code
+    raise Refused(with_article(cls), _why(cls, value))
+
+
+def _is_code(cls: type) -> bool:
+    """Tell whether the instances of a class are code: functions, methods, classes, modules, tasks, flows."""
+    return is_runnable(cls) or issubclass(cls, type) or f"{cls.__module__}.{cls.__qualname__}" in _CODE
+
+
+def _is_original(cls: type) -> bool:
+    """Tell whether a class is what its name says, and not one of the user's that says the same of itself."""
+    if cls.__module__ == "builtins":
+        return True  # function, mappingproxy, dict_keys, ... are in no module's namespace; nobody else says so
+    module = sys.modules.get(cls.__module__)
+    return getattr(module, cls.__qualname__, None) is cls
+
+
+def _code(encoder: Encoder, value: Any) -> bytes:
+    return encoder.code(value)  # looked up anew: inside a walk over code, functions are written in another way
+
+
+def _logger_encoding(cls: type) -> Encoding | None:
+    """Return how to write loggers of classes that other libraries derive: by name, as they only take notes."""
+    logging = sys.modules.get("logging")
+    if logging is None:
+        return None
+    if issubclass(cls, logging.Logger):
+        return STANDARD["logging.Logger"]
+    return _adapter if issubclass(cls, logging.LoggerAdapter) else None
+
+
+def _adapter(encoder: Encoder, value: Any) -> bytes:
+    return encoder.named("logging.LoggerAdapter", encoder.part(".logger", value.logger))
+
+
+def _own_key_form(encoder: Encoder, value: Any) -> bytes:
+    key = encoder.part(".__entrepot_key__()", value.__entrepot_key__())
+    return encoder.named("key", encoder.instance_of(type(value)), key)
+
+
+def _own_key(encoder: Encoder, value: Any) -> bytes:
+    return encoder.container(value, _own_key_form)
+
+
+def _why(cls: type, value: object) -> str:
+    if hasattr(cls, "__next__"):
+        return "which is used up by reading it"
+    if cls.__module__ == "builtins" or getattr(value, "__dict__", None) is None:
+        return "which has no stable identity"
+    return "whose class does not say what makes two of its instances equal (a dataclass does)"

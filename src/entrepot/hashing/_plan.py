@@ -1,0 +1,168 @@
+"""What a walk looked at, so that the next one can be spared if all of it is still the same.
+
+A walk over a function and its helpers costs a microsecond or two for each thing it meets. To see that nothing changed
+costs a tenth of that: every name still stands for the very same object, and the objects are ones that cannot change;
+values that can (lists, dicts) are written again and compared. Whatever a plan cannot watch makes it give up, and then
+every call walks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import repeat
+from operator import attrgetter, is_
+from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
+from typing import Any, Final
+
+from entrepot._sentinels import MISSING
+from entrepot.hashing._encoder import Encoder, Refused
+from entrepot.hashing._labels import is_runnable
+
+__all__ = ["Plan", "never_changes"]
+
+_IMMUTABLE: Final = frozenset({int, float, str, bytes, bool, complex, type(None), type(...)})
+_code_of = attrgetter("__code__")
+_defaults_of = attrgetter("__defaults__")
+_kwdefaults_of = attrgetter("__kwdefaults__")
+_contents_of = attrgetter("cell_contents")
+
+
+def never_changes(value: object) -> bool:
+    """Tell whether an object is the same as long as it is the very same object.
+
+    Functions, classes and modules count as such: what can change in them is watched on its own.
+    """
+    kind = type(value)
+    if kind in _IMMUTABLE or kind is FunctionType or isinstance(value, type | ModuleType):
+        return True
+    if kind is BuiltinFunctionType:
+        return value.__self__ is None or isinstance(value.__self__, ModuleType)  # type: ignore[attr-defined]
+    return kind.__name__ == "_lru_cache_wrapper" or is_runnable(kind)
+
+
+@dataclass(slots=True)
+class _Space:
+    """Names of one namespace."""
+
+    namespace: Mapping[str, Any]
+    names: list[str] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Functions:
+    """Functions, and what they were made of."""
+
+    functions: list[FunctionType] = field(default_factory=list)
+    codes: list[Any] = field(default_factory=list)
+    defaults: list[Any] = field(default_factory=list)
+    kwdefaults: list[Any] = field(default_factory=list)
+
+    def are_same(self, functions: "list[FunctionType]") -> bool:
+        return (
+            all(map(is_, map(_code_of, functions), self.codes))
+            and all(map(is_, map(_defaults_of, functions), self.defaults))
+            and all(map(is_, map(_kwdefaults_of, functions), self.kwdefaults))
+        )
+
+
+class Plan:
+    """The list of what a walk depended on.
+
+    It does not hold the function that the walk started from, nor values of enclosing functions that could be large or
+    hold it: those functions go when their owner lets go of them.
+
+    Attributes:
+        is_complete: Whether all of it can be watched.
+    """
+
+    __slots__ = ("_cells", "_classes", "_contents", "_helpers", "_pure", "_root", "_spaces", "is_complete")
+
+    def __init__(self) -> None:
+        self.is_complete = True
+        self._spaces: dict[int, _Space] = {}
+        self._root = _Functions()
+        self._helpers = _Functions()
+        self._cells: list[CellType] = []
+        self._contents: list[Any] = []
+        self._classes: list[tuple[type, tuple[type, ...], tuple[str, ...]]] = []
+        self._pure: list[tuple[Any, bytes]] = []
+
+    # --- during the walk ----------------------------------------------------------------------------------------------
+
+    def give_up(self) -> None:
+        """Something was looked at that cannot be watched."""
+        self.is_complete = False
+
+    def read(self, namespace: Mapping[str, Any], name: str, value: object) -> None:
+        """A name was looked up; `MISSING` says that it was not there."""
+        space = self._spaces.get(id(namespace))
+        if space is None:
+            space = self._spaces[id(namespace)] = _Space(namespace)
+        space.names.append(name)
+        space.values.append(value)
+
+    def function(self, fn: FunctionType, *, is_root: bool) -> None:
+        """A function was written: its code, its defaults, and the variables around it."""
+        into = self._root if is_root else self._helpers
+        if not is_root:
+            into.functions.append(fn)
+        into.codes.append(fn.__code__)
+        into.defaults.append(fn.__defaults__)
+        into.kwdefaults.append(fn.__kwdefaults__)
+        if fn.__kwdefaults__ is not None:
+            code = fn.__code__
+            for name in code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]:
+                self.read(fn.__kwdefaults__, name, fn.__kwdefaults__.get(name, MISSING))
+        for cell in fn.__closure__ or ():
+            try:
+                content = cell.cell_contents
+            except ValueError:  # not assigned yet, but it may be soon
+                self.give_up()
+                return
+            is_light = type(content) in _IMMUTABLE or isinstance(content, ModuleType)
+            if not (is_light or _is_of_module(content)):
+                self.give_up()
+            self._cells.append(cell)
+            self._contents.append(content)
+
+    def cls(self, cls: type) -> None:
+        """A class was written, with everything in its namespace."""
+        namespace = vars(cls)
+        self._classes.append((cls, cls.__bases__, tuple(namespace)))
+        for name, value in namespace.items():
+            self.read(namespace, name, value)
+
+    def value(self, value: object, form: bytes, *, is_pure: bool) -> None:
+        """A value was written; `is_pure` says that there was no code in it, and no object of a class."""
+        if never_changes(value):
+            return
+        if is_pure:
+            self._pure.append((value, form))
+        else:
+            self.give_up()
+
+    # --- later --------------------------------------------------------------------------------------------------------
+
+    def holds(self, root: FunctionType) -> bool:
+        """Tell whether everything is as it was."""
+        if not self._root.are_same([root]) or not self._helpers.are_same(self._helpers.functions):
+            return False
+        for space in self._spaces.values():
+            if not all(map(is_, map(space.namespace.get, space.names, repeat(MISSING)), space.values)):
+                return False
+        for cls, bases, names in self._classes:
+            if cls.__bases__ is not bases or tuple(vars(cls)) != names:
+                return False
+        try:
+            if not all(map(is_, map(_contents_of, self._cells), self._contents)):
+                return False
+            return all(Encoder().encode(value) == form for value, form in self._pure)
+        except (ValueError, Refused, RecursionError):  # a variable was deleted, or a value is no longer what it was
+            return False
+
+
+def _is_of_module(content: object) -> bool:
+    """Tell whether this is a function or class that its module keeps anyway, and that holds no variables."""
+    if type(content) is FunctionType:
+        return content.__closure__ is None
+    return isinstance(content, type) and "<locals>" not in content.__qualname__

@@ -1,0 +1,400 @@
+"""The walk over everything that a function uses: what its names stand for now.
+
+`_bytecode` says which names a function reads; here they are looked up, at every call, because they can be bound anew
+at any time. What a name stands for is a value, written like any other; or code of the project, which is walked through
+in turn; or something of Python or of an installed distribution, which counts by its version.
+
+Functions and classes of the project are *nodes*: each is written once, under its label, and referred to by that label.
+So recursion needs no care, and a part of the key that changes names the one thing that changed.
+"""
+
+import builtins
+import sys
+from collections import deque
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from types import FunctionType, ModuleType
+from typing import Any, Final, NamedTuple
+
+from entrepot._sentinels import MISSING
+from entrepot.hashing._bytecode import Chain, ImportedName, facts_of
+from entrepot.hashing._bytes import text
+from entrepot.hashing._callables import callable_form, is_at_its_name, library_closure
+from entrepot.hashing._classes import class_form, plain_attribute
+from entrepot.hashing._encoder import Encoder, Refused
+from entrepot.hashing._imports import absolute_name, module_or_origin
+from entrepot.hashing._labels import class_label, function_label, module_label
+from entrepot.hashing._origins import PYTHON, Origin, origin_of, origin_of_module
+from entrepot.hashing._plan import Plan
+
+__all__ = ["CodeRefused", "CodeWalker"]
+
+_VALUE: Final = b"entrepot-value-1"
+_CONSTANT: Final = frozenset({int, str, bool, type(None), bytes})  # not float: two zeros are equal, and differ
+_LONG: Final = 200  # characters of a constant, from which on its digest is not remembered
+_MANY: Final = 4096
+
+_BUILTINS: Final = frozenset(vars(builtins))
+_digests: dict[tuple[type, object], str] = {}
+"""Digests of small constants: most of what functions read from their modules."""
+
+
+class CodeRefused(Exception):  # noqa: N818  a signal inside this package; callers get UnhashableValueError
+    """Something that a function uses has no stable identity.
+
+    Args:
+        where: What it is: "global 'client' of extract".
+        refusal: What is the matter with it.
+    """
+
+    def __init__(self, where: str, refusal: Refused) -> None:
+        super().__init__(where, refusal)
+        self.where = where
+        self.refusal = refusal
+
+
+class _Place(NamedTuple):
+    """Where a value was found: what the part of the key is called, and who reads it there."""
+
+    part: str
+    kind: str  # "global", "variable", "default"
+    name: str
+    label: str  # of the function that reads it
+    namespace: Mapping[str, Any]
+
+    def at(self, part: str, name: str, namespace: Mapping[str, Any] | None = None) -> "_Place":
+        return _Place(part, self.kind, name, self.label, self.namespace if namespace is None else namespace)
+
+    def __str__(self) -> str:
+        module, _, function = self.label.partition(":")
+        return f"{self.kind} {self.name!r} of {function or module}"
+
+
+class CodeWalker(Encoder):
+    """One walk. Not shared between threads.
+
+    Attributes:
+        parts: What was found, by name, as short text: digests of values, labels of code, versions.
+        plan: What the walk depended on.
+    """
+
+    __slots__ = ("_has_code", "_queue", "_root", "_seen", "parts", "plan")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: dict[str, str] = {"python": PYTHON}
+        self.plan = Plan()
+        self._has_code = False  # whether code, or an object of a class, was met since this was last reset
+        self._root = ""
+        self._queue: deque[tuple[Any, str]] = deque()
+        self._seen: set[tuple[int, str, Chain]] = set()
+
+    # --- the walk -----------------------------------------------------------------------------------------------------
+
+    def walk(self, root: object, classes: Iterable[type] = ()) -> None:
+        """Fill `parts` with what `root` is and uses; "code" is `root` itself.
+
+        Args:
+            root: A function, or anything else that can be called.
+            classes: Further classes whose code counts.
+
+        Raises:
+            CodeRefused: If something that it uses has no stable identity.
+        """
+        form = self._tried(root, str(getattr(root, "__qualname__", type(root).__name__)))
+        if isinstance(root, FunctionType) and self._queue:
+            self._root = self._queue[0][1]
+        else:
+            self.plan.give_up()
+            self.parts["code"] = _digest(form)
+        for cls in classes:
+            self.code(cls)
+        while self._queue:
+            node, label = self._queue.popleft()
+            self._node(node, label)
+
+    def _node(self, node: Any, label: str) -> None:
+        if isinstance(node, FunctionType):
+            self.parts["code" if label == self._root else f"code:{label}"] = facts_of(node.__code__).hexdigest
+            self._surroundings(node, label)
+        elif isinstance(node, type):
+            self.plan.cls(node)
+            try:
+                self.parts[f"code:{label}"] = _digest(class_form(self, node, label))
+            except Refused as refusal:
+                raise CodeRefused(f"class {label.partition(':')[2]}", refusal) from None
+        else:
+            self.plan.give_up()  # names may be added
+            for name in sorted(vars(node)):
+                if not (name.startswith("__") and name.endswith("__")):
+                    self._read(vars(node), name, ((),), label)
+
+    def _tried(self, value: object, where: "str | _Place") -> bytes:
+        try:
+            return self.held(value)
+        except Refused as refusal:
+            stand_in = self._by_name(value, where) if isinstance(where, _Place) and not refusal.steps else None
+            if stand_in is None:
+                raise CodeRefused(str(where), refusal) from None
+            return stand_in
+        except RecursionError:
+            raise CodeRefused(str(where), Refused("a structure", "which is nested too deeply")) from None
+
+    def held(self, value: object) -> bytes:
+        """Return the form of a value that stands under a name, and watch it."""
+        self._has_code = False
+        form = self.encode(value)
+        self.plan.value(value, form, is_pure=not self._has_code)
+        return form
+
+    # --- functions ----------------------------------------------------------------------------------------------------
+
+    def function(self, fn: FunctionType, label: str) -> bytes:
+        """Return the form of a function that belongs to something larger; what it uses becomes parts of its own.
+
+        Args:
+            fn: The function.
+            label: What it is called in this walk: no other function may be called so, or their parts would be one.
+        """
+        self._surroundings(fn, label)
+        return b"@" + facts_of(fn.__code__).digest
+
+    def _surroundings(self, fn: FunctionType, label: str) -> None:
+        """Write everything that a function finds around it."""
+        code, namespace = fn.__code__, fn.__globals__
+        facts = facts_of(code)
+        self.plan.function(fn, is_root=label == self._root)
+        self._defaults(fn, label)
+        for (name, chains), cell in zip(facts.free, fn.__closure__ or (), strict=True):
+            place = _Place(f"closure:{label}.{name}", "variable", name, label, namespace)
+            try:
+                value = cell.cell_contents
+            except ValueError:  # not assigned yet
+                self.parts[place.part] = "missing"
+                continue
+            for chain in chains:
+                self._follow(value, chain, place)
+        for name, chains in facts.globals:
+            self._read(namespace, name, chains, label)
+        for one in facts.imports:
+            self._imported(one, namespace, label)
+
+    def _defaults(self, fn: FunctionType, label: str) -> None:
+        code, namespace = fn.__code__, fn.__globals__
+        if fn.__defaults__:
+            names = code.co_varnames[code.co_argcount - len(fn.__defaults__) : code.co_argcount]
+            for name, value in zip(names, fn.__defaults__, strict=True):
+                self._write(value, _Place(f"default:{label}.{name}", "default", name, label, namespace))
+        if fn.__kwdefaults__:
+            for name in sorted(fn.__kwdefaults__):
+                place = _Place(f"default:{label}.{name}", "default", name, label, namespace)
+                self._write(fn.__kwdefaults__[name], place)
+
+    # --- names --------------------------------------------------------------------------------------------------------
+
+    def _read(self, namespace: dict[str, Any], name: str, chains: tuple[Chain, ...], label: str) -> None:
+        """Look up a global name, and what is read from it."""
+        value = namespace.get(name, MISSING)
+        if value is MISSING and (name in _BUILTINS or hasattr(builtins, name)):
+            self.plan.read(namespace, name, value)
+            if name not in _BUILTINS:  # somebody put it there
+                self._read(vars(builtins), name, chains, label)
+            return
+        place: _Place | None = None
+        for chain in chains:
+            seen = (id(namespace), name, chain)
+            if seen in self._seen:
+                continue
+            self._seen.add(seen)
+            if place is None:
+                self.plan.read(namespace, name, value)
+                module = namespace.get("__name__", "")
+                space = self.label(namespace, module_label(module))
+                place = _Place(f"global:{space}.{name}", "global", name, label, namespace)
+            if value is MISSING:
+                self.plan.give_up()  # it may appear among the built-in names
+                self.parts[place.part] = "missing"
+            elif name == "__name__":
+                self._write(module_label(value), place)
+            elif chain:
+                self._follow(value, chain, place)
+            else:
+                self._write(value, place)
+
+    def _follow(self, value: Any, chain: Chain, place: _Place) -> None:
+        """Go from a value along attributes as far as it is sure what they give; write what is there."""
+        for attribute in chain:
+            if isinstance(value, ModuleType):
+                if self._is_library(value):
+                    return
+                namespace = vars(value)
+                space = self.label(namespace, module_label(value.__name__))
+                place = place.at(f"global:{space}.{attribute}", attribute, namespace)
+                value = _attribute_of_module(value, attribute)
+                self.plan.read(namespace, attribute, value)  # what a module makes up when asked never holds
+                if value is MISSING:
+                    self.parts[place.part] = "missing"
+                    return
+                continue
+            if type(value) is FunctionType and attribute in vars(value):
+                self._write(value, place)
+                below = vars(value)[attribute]
+            else:
+                below = plain_attribute(value, attribute)
+                if below is MISSING:
+                    break
+            self._watch(value, attribute)
+            place = place.at(f"{place.part}.{attribute}", attribute)
+            value = below
+        self._write(value, place)
+
+    def _watch(self, value: Any, attribute: str) -> None:
+        """Watch an attribute of a class; those of objects would need their classes watched as well."""
+        if not isinstance(value, type):
+            self.plan.give_up()
+            return
+        for cls in value.__mro__:
+            self.plan.read(vars(cls), attribute, vars(cls).get(attribute, MISSING))
+
+    def _imported(self, one: ImportedName, namespace: dict[str, Any], label: str) -> None:
+        """Look up what an import statement inside a function binds; modules of the project are imported for it."""
+        name = absolute_name(one.module, one.level, namespace)
+        module = self._module(name)
+        if module is None:
+            return
+        place = _Place(f"global:{module_label(name)}", "global", name, label, vars(module))
+        for chain in one.chains if one.name is None else [(one.name, *chain) for chain in one.chains]:
+            if chain and _attribute_of_module(module, chain[0]) is MISSING:
+                self._module(f"{name}.{chain[0]}")
+            self._follow(module, chain, place)
+
+    def _module(self, name: str) -> ModuleType | None:
+        """Return a module of the project by name; None for those of others, which only count by their version."""
+        self.plan.read(sys.modules, name, sys.modules.get(name, MISSING))
+        found = module_or_origin(name)
+        if isinstance(found, str):
+            self.plan.give_up()
+            self.parts[f"import:{name}"] = found
+            return None
+        if isinstance(found, Origin):
+            self.library(found)
+            return None
+        return None if self._is_library(found) else found
+
+    # --- what is written ----------------------------------------------------------------------------------------------
+
+    def _write(self, value: Any, place: _Place) -> None:
+        kind = type(value)
+        if kind in _CONSTANT:
+            known = _digests.get((kind, value))
+            if known is None:
+                known = _digest(self.encode(value))
+                if kind is not str or len(value) < _LONG:
+                    if len(_digests) >= _MANY:
+                        _digests.clear()
+                    _digests[(kind, value)] = known
+            self.parts[place.part] = known
+            return
+        if kind is FunctionType or kind is type:
+            label = self._label_of_code(value)
+            if label is not None:
+                self.parts[place.part] = f"@{label}"
+                return
+        self.parts[place.part] = _digest(self._tried(value, place))
+
+    def _by_name(self, value: Any, place: _Place) -> bytes | None:
+        """Return the form of an object that only its name can stand for, or None if no name does.
+
+        A bare `object()` is a mark that is compared by identity: the module that holds it says which one it is. An
+        object that a module of Python or of a distribution offers under the same name is theirs, like their functions.
+        """
+        self._has_code = True
+        if type(value) is object:
+            for name, held in place.namespace.items():
+                if held is value:
+                    return self.named("sentinel", text(f"{module_label(place.namespace['__name__'])}.{name}"))
+        bound_to = type(getattr(value, "__self__", None))  # `from random import random` is a method of an object there
+        owners = {type(value).__module__, getattr(value, "__module__", None), bound_to.__module__}
+        tops = {owner.partition(".")[0] for owner in owners if isinstance(owner, str)}
+        for full, module in list(sys.modules.items()):
+            top = full.partition(".")[0]
+            if top not in tops or not isinstance(module, ModuleType) or vars(module).get(place.name) is not value:
+                continue
+            if not self._is_library(module):
+                continue
+            return self.named("library", text(f"{top}:{place.name}"))
+        return None
+
+    # --- code as a value ----------------------------------------------------------------------------------------------
+
+    def instance_of(self, cls: type) -> bytes:
+        """Return the form of the name of an object's class; the class's own code becomes a part."""
+        self._has_code = True
+        return text(self._label_of_code(cls) or class_label(cls))
+
+    def code(self, value: object) -> bytes:
+        """Return the form of a function, class or module: a label of the project's code, a name of others'."""
+        self._has_code = True
+        if isinstance(value, FunctionType | type):
+            label = self._label_of_code(value)
+            return self._library_code(value) if label is None else self.named("code", text(label))
+        if isinstance(value, ModuleType):
+            if self._is_library(value):
+                return self.named("module", text(value.__name__))
+            return self.named("code", text(self._queued(value, f"{module_label(value.__name__)}:")))
+        return callable_form(self, value)
+
+    def is_library_function(self, fn: FunctionType) -> bool:
+        """Tell whether a function was written in Python's own modules or in a distribution's."""
+        origin = origin_of(fn.__globals__.get("__name__", ""))
+        self.library(origin)
+        return origin.kind != "project"
+
+    def _label_of_code(self, value: Any) -> str | None:
+        """Return the label of a function or class of the project, or None if it is somebody else's."""
+        if isinstance(value, type):
+            origin = origin_of(value.__module__)
+            if origin.kind != "project":
+                self.library(origin)
+                return None
+            return self._queued(value, class_label(value))
+        if self.is_library_function(value):
+            return None
+        return self._queued(value, function_label(value.__code__, value.__globals__.get("__name__", "")))
+
+    def _queued(self, node: object, stem: str) -> str:
+        known = self._labels.get(id(node))
+        if known is not None:
+            return known[1]
+        label = self.label(node, stem)
+        self._queue.append((node, label))
+        return label
+
+    def _library_code(self, value: Any) -> bytes:
+        """Return the form of a function or class of Python or of a distribution: its name."""
+        if isinstance(value, type):
+            return self.named("library", text(class_label(value)))
+        name = function_label(value.__code__, value.__globals__.get("__name__", ""))
+        if not value.__closure__ or is_at_its_name(value):
+            return self.named("library", text(name))
+        self.plan.function(value, is_root=False)
+        return self.container(value, library_closure)
+
+    def _is_library(self, module: ModuleType) -> bool:
+        origin = origin_of_module(module)
+        self.library(origin)
+        return origin.kind != "project"
+
+    def library(self, origin: Origin) -> None:
+        """Take note of a distribution that is used."""
+        if origin.kind == "package":
+            self.parts[f"package:{origin.package}"] = origin.version
+
+
+def _attribute_of_module(module: ModuleType, name: str) -> Any:
+    found = getattr(module, name, MISSING)
+    return sys.modules.get(f"{module.__name__}.{name}", MISSING) if found is MISSING else found
+
+
+def _digest(form: bytes) -> str:
+    return blake2b(form, digest_size=32, person=_VALUE).hexdigest()

@@ -1,0 +1,98 @@
+"""What lives under `ENTREPOT_HOME`, and how it is opened: the keyring, block documents, results, the run history.
+
+    keyring.json      the keys, 0600
+    config.toml       settings
+    blocks/           sealed block documents
+    results/          the default result store
+    runs.db           the run history (SQLite)
+
+Folders are made by whoever writes first, 0700; reading makes nothing.
+"""
+
+import os
+import threading
+from pathlib import Path
+
+from entrepot import settings
+from entrepot.crypto.keyring import Keyring
+from entrepot.crypto.providers import EnvironmentKeyProvider, FileKeyProvider, open_keyring
+from entrepot.protocols.keys import KeyProvider
+from entrepot.protocols.storage import Storage
+from entrepot.storage import LocalStorage, open_storage
+
+__all__ = ["blocks_storage", "database_path", "home_path", "key_provider", "results_storage", "ring"]
+
+KEYRING_VARIABLE = "ENTREPOT_KEYRING"
+
+_lock = threading.Lock()
+_rings: dict[str, tuple[object, Keyring]] = {}  # location -> (what the document looked like, the open ring)
+
+
+def home_path() -> Path:
+    """Return the folder that holds everything a user keeps."""
+    return settings.current().home
+
+
+def database_path() -> Path:
+    """Return the file of the run history."""
+    return home_path() / "runs.db"
+
+
+def results_storage() -> Storage:
+    """Return the default result store's storage, a local folder."""
+    return LocalStorage(home_path() / "results")
+
+
+def blocks_storage() -> Storage:
+    """Return where block documents lie: the setting `blocks_storage` (a path or URL), or the local folder."""
+    spec = settings.current().blocks_storage
+    return LocalStorage(home_path() / "blocks") if spec is None else open_storage(spec)
+
+
+def key_provider() -> KeyProvider:
+    """Return where the keyring is kept: the variable `ENTREPOT_KEYRING` if it is set, or the file."""
+    if os.environ.get(KEYRING_VARIABLE):
+        return EnvironmentKeyProvider(KEYRING_VARIABLE)
+    return FileKeyProvider(home_path() / "keyring.json")
+
+
+def ring() -> Keyring:
+    """Return the keyring; it is made on first need, and read again when its document changed.
+
+    Raises:
+        KeyringMissingError: If it is gone while sealed data that needs it is here.
+        KeyringPermissionError: If others could read or change it.
+        KeyringError: If it cannot be read.
+    """
+    provider = key_provider()
+    location = provider.location
+    look = _look()
+    with _lock:
+        known = _rings.get(location)
+        if known is not None and look is not None and known[0] == look:
+            return known[1]
+        opened = open_keyring(provider, sealed_data=_sealed_data)
+        _rings[location] = (_look(), opened)
+        return opened
+
+
+def _look() -> object:
+    """Return what tells one state of the keyring's document from another, unread; None where there is none."""
+    value = os.environ.get(KEYRING_VARIABLE)
+    if value:
+        return value
+    try:
+        status = os.lstat(home_path() / "keyring.json")
+    except FileNotFoundError:
+        return None
+    # The mode and the owner are part of it: a keyring that was opened up to others since is refused, not trusted.
+    return (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_mode, status.st_uid)
+
+
+def _sealed_data() -> str | None:
+    """Say what sealed data is here that a new key could not open, or None."""
+    for storage in (blocks_storage(), results_storage()):
+        first = next(iter(storage.list()), None)
+        if first is not None:
+            return f"{first.path} in {storage.location}"
+    return None

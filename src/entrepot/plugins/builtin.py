@@ -1,0 +1,43 @@
+"""Our own names: what each points at, so that a look-up of one needs no distribution metadata.
+
+`pyproject.toml` has the same tables as entry points, for other tools to see; a test holds the two equal.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+__all__ = ["BLOCK_GROUP", "BUILTINS", "KNOWN_ELSEWHERE", "SERIALIZER_GROUP"]
+
+BLOCK_GROUP: Final = "entrepot.blocks"
+SERIALIZER_GROUP: Final = "entrepot.serializers"
+
+BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
+    BLOCK_GROUP: {
+        "azure": "entrepot.filesystems:Azure",
+        "gcs": "entrepot.filesystems:GCS",
+        "json": "entrepot.blocks.system:JSON",
+        "local-file-system": "entrepot.filesystems:LocalFileSystem",
+        "remote-file-system": "entrepot.filesystems:RemoteFileSystem",
+        "s3": "entrepot.filesystems:S3",
+        "secret": "entrepot.blocks.system:Secret",
+        "slack-webhook": "entrepot.blocks.webhook:SlackWebhook",
+        "string": "entrepot.blocks.system:String",
+        "webhook": "entrepot.blocks.webhook:Webhook",
+    },
+    SERIALIZER_GROUP: {
+        "json": "entrepot.serializers.json:JSONSerializer",
+        "pickle": "entrepot.serializers.pickle:PickleSerializer",
+    },
+}
+
+# Names that people bring along from elsewhere, and what to do about them here.
+KNOWN_ELSEWHERE: Final[Mapping[str, Mapping[str, str]]] = {
+    BLOCK_GROUP: {
+        "azure-blob-storage-container": "Azure is the built-in block 'azure': pip install \"entrepot[azure]\"",
+        "gcs-bucket": "Google Cloud Storage is the built-in block 'gcs': pip install \"entrepot[gcp]\"",
+        "s3-bucket": "S3 is the built-in block 's3': pip install \"entrepot[aws]\"",
+    },
+    SERIALIZER_GROUP: {
+        "compressed": "name what is compressed: 'compressed/json' or 'compressed/pickle'",
+    },
+}

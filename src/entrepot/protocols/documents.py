@@ -1,0 +1,62 @@
+"""Where block documents are kept: sealed bytes by type, name and version; history stays."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+__all__ = ["DocumentRef", "DocumentStore"]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRef:
+    """One version of one document.
+
+    Attributes:
+        slug: The block type.
+        name: The document's name.
+        version: From 1.
+        modified: When this version was written, or None where the store does not say.
+    """
+
+    slug: str
+    name: str
+    version: int
+    modified: datetime | None = None
+
+
+class DocumentStore(Protocol):
+    """Immutable versions of sealed documents. It sees ciphertext only."""
+
+    @property
+    def location(self) -> str:
+        """Where this is, for people."""
+        ...
+
+    def latest(self, slug: str, name: str) -> DocumentRef | None:
+        """Return the newest version, or None."""
+        ...
+
+    def read(self, ref: DocumentRef) -> bytes | None:
+        """Return the sealed bytes of one version, or None where there is none."""
+        ...
+
+    def append(self, ref: DocumentRef, sealed: bytes) -> None:
+        """Keep one more version, durably.
+
+        Raises:
+            BlockExistsError: If that version is there: another writer won, and nothing was changed.
+        """
+        ...
+
+    def versions(self, slug: str, name: str) -> list[DocumentRef]:
+        """Return every version, oldest first; empty where there is none."""
+        ...
+
+    def list(self, slug: str | None = None) -> Iterator[DocumentRef]:
+        """Yield the newest version of every document (of one type), sorted by type and name."""
+        ...
+
+    def delete(self, slug: str, name: str) -> bool:
+        """Remove every version; return whether there was one."""
+        ...

@@ -1,0 +1,42 @@
+"""Where submitted tasks run."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
+
+__all__ = ["TaskRunner"]
+
+T = TypeVar("T")
+
+
+class TaskRunner(Protocol):
+    """Runs calls, perhaps concurrently.
+
+    A flow run enters its runner, submits, and leaves it; `duplicate` gives each run one of its own. The engine only
+    submits calls that wait for nothing: what they depend on is done before.
+    """
+
+    name: str
+
+    def duplicate(self) -> Self:
+        """Return a fresh runner with the same options, not entered."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Start; after this `submit` works."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        """Wait for what was submitted, or cancel what has not started if an error comes through; then let go."""
+        ...
+
+    def submit(self, call: Callable[[], T], /) -> Future[T]:
+        """Run `call` in the context variables of the caller at this moment, and return its future.
+
+        Raises:
+            RuntimeError: If the runner was not entered or was left.
+        """
+        ...

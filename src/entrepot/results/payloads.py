@@ -1,0 +1,151 @@
+"""Large values: their bytes, under their own digest; read and checked in one pass, written once."""
+
+import hmac
+import threading
+from collections.abc import Sequence
+from queue import SimpleQueue
+from typing import Final
+
+from entrepot.crypto.digest import Digester, Hasher
+from entrepot.crypto.keyring import Keyring
+from entrepot.errors import IntegrityError, ObjectExistsError, ObjectNotFoundError
+from entrepot.protocols.storage import ReadsInto, Storage
+from entrepot.serializers.buffers import allocate, total_size
+
+__all__ = ["check_payload", "read_payload", "write_payload"]
+
+# Large enough that a chunk costs more than asking for it, small enough to be hashed while it is in the cache.
+_CHUNK: Final = 4 << 20
+_REQUEST: Final = 32 << 20  # from stores that cannot read into memory of ours: how much is copied at a time
+_THREAD_FROM: Final = 2 << 20
+
+
+def read_payload(storage: Storage, path: str, *, size: int, digest: str, ring: Keyring) -> memoryview:
+    """Return a payload's bytes, in writable memory of their own, once they are known to be the right ones.
+
+    Beyond the value itself this takes next to no memory where the store can read into ours.
+
+    Raises:
+        IntegrityError: If there is no such payload, or its size or digest is wrong.
+        UnknownKeyError: If the digest was made under a key that the ring lacks.
+    """
+    # Hashing on more than one thread would compete with the reading, which it overlaps anyway.
+    hasher = Digester(ring).hasher_for(digest, size=0)
+    # One byte more than there should be: a payload that goes on is noticed without asking for its size.
+    memory = allocate(size + 1)
+    try:
+        if size < _THREAD_FROM:
+            count = _read(storage, path, memory, 0)
+            hasher.update(memory[:count])
+        else:
+            count = _read_and_hash(storage, path, memory, hasher)
+    except ObjectNotFoundError as error:
+        raise _bad(storage, path, "it is not there") from error
+    if count != size:
+        raise _bad(
+            storage, path, "it goes on after its end" if count > size else f"it ends after {count} bytes of {size}"
+        )
+    if not hmac.compare_digest(hasher.digest(), digest):
+        raise _bad(storage, path, "its digest does not match: it was altered or swapped since it was written")
+    return memory[:size]
+
+
+def check_payload(storage: Storage, path: str, *, size: int, digest: str, ring: Keyring) -> str:
+    """Return "" if a payload is there and right, else what is wrong with it; takes a few MiB of memory."""
+    hasher = Digester(ring).hasher_for(digest, size=size)
+    step = min(size + 1, _CHUNK if isinstance(storage, ReadsInto) else _REQUEST)
+    memory = allocate(step)
+    done = 0
+    try:
+        while done <= size:
+            room = min(step, size + 1 - done)
+            count = _read(storage, path, memory[:room], done)
+            hasher.update(memory[:count])
+            done += count
+            if count < room:
+                break
+    except ObjectNotFoundError:
+        return "it is not there"
+    except IntegrityError as error:  # an encrypted store noticed first
+        return str(error)
+    if done != size or not hmac.compare_digest(hasher.digest(), digest):
+        return "its bytes are not those that were written"
+    return ""
+
+
+def write_payload(storage: Storage, path: str, parts: Sequence[memoryview], *, digest: str, ring: Keyring) -> None:
+    """Make sure that a payload is in place, durable and right.
+
+    One that is there already is read and checked, not trusted for its name: if it was damaged or planted, a record that
+    points at it would be lost. A right one is left alone, a wrong one replaced.
+    """
+    size = total_size(parts)
+    try:
+        same_size = storage.stat(path).size == size
+    except ObjectNotFoundError:
+        if storage.creates_exclusively:
+            try:
+                storage.create(path, parts)
+            except ObjectExistsError:
+                same_size = True  # another writer, a moment ago
+            else:
+                return
+        else:
+            storage.put(path, parts)  # who else writes here writes the same bytes
+            return
+    except IntegrityError:  # an encrypted store cannot even tell its size
+        same_size = False
+    if not same_size or check_payload(storage, path, size=size, digest=digest, ring=ring):
+        storage.put(path, parts)
+
+
+def _read(storage: Storage, path: str, memory: memoryview, start: int) -> int:
+    """Fill `memory` from `start`; return how many bytes there were."""
+    if isinstance(storage, ReadsInto):
+        return storage.read_into(path, memory, start=start)
+    done = 0
+    while done < memory.nbytes:
+        room = min(_REQUEST, memory.nbytes - done)
+        piece = memoryview(storage.get(path, start=start + done, length=room)).cast("B")
+        memory[done : done + piece.nbytes] = piece
+        done += piece.nbytes
+        if piece.nbytes < room:
+            break
+    return done
+
+
+def _read_and_hash(storage: Storage, path: str, memory: memoryview, hasher: Hasher) -> int:
+    """Read on this thread and hash on another: both let go of the GIL, so it takes about as long as the slower one."""
+    chunks: SimpleQueue[memoryview | None] = SimpleQueue()
+    problems: list[BaseException] = []
+
+    def hash_chunks() -> None:
+        try:
+            while (chunk := chunks.get()) is not None:
+                hasher.update(chunk)
+        except BaseException as problem:  # noqa: BLE001  raised again below, on the thread that asked
+            problems.append(problem)
+
+    thread = threading.Thread(target=hash_chunks, name="entrepot-payload-hash", daemon=True)
+    thread.start()
+    done = 0
+    try:
+        step = _CHUNK if isinstance(storage, ReadsInto) else _REQUEST
+        while done < memory.nbytes:
+            room = min(step, memory.nbytes - done)
+            count = _read(storage, path, memory[done : done + room], done)
+            chunks.put(memory[done : done + count])
+            done += count
+            if count < room:
+                break
+    finally:
+        chunks.put(None)
+        thread.join()
+    if problems:
+        raise problems[0]
+    return done
+
+
+def _bad(storage: Storage, path: str, why: str) -> IntegrityError:
+    location = f"{storage.location.rstrip('/')}/{path}"
+    return IntegrityError(f"the payload {location} does not verify: {why}", location=location)

@@ -1,0 +1,310 @@
+"""Result records: one line of JSON, one line of signature, at a place that follows from the key.
+
+A record is signed together with its path. One that was altered, cut short, moved or planted does not verify, and
+nothing in it is looked at before it does.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from entrepot.crypto.keyring import Keyring
+from entrepot.crypto.sign import sign_line, verify_line
+from entrepot.errors import CacheKeyError, IntegrityError, SerializationError, UnknownNameError
+
+__all__ = [
+    "MAX_RECORD_SIZE",
+    "RECORDS",
+    "RECORD_FORMAT",
+    "Record",
+    "open_record",
+    "payload_path",
+    "record_path",
+    "seal_record",
+    "stored_key",
+]
+
+RECORD_FORMAT: Final = "entrepot-result/1"
+RECORDS: Final = "records"
+MAX_RECORD_SIZE: Final = 1 << 20
+"""Bytes; nothing longer is read as a record."""
+
+_MAX_TEXT: Final = 1024  # of a key and of each part: longer ones are kept as their hash
+_MAX_PARTS: Final = 1000  # entries of each mapping
+_HASHED: Final = re.compile(r"sha256:[0-9a-f]{64}\Z", re.ASCII)
+_DIGEST: Final = re.compile(r"blake3:k[0-9a-f]{16}:([0-9a-f]{64})\Z", re.ASCII)
+_EXTENSION: Final = re.compile(r"[a-z0-9]{1,16}(?:\.[a-z0-9]{1,16}){0,3}\Z", re.ASCII)
+_FIELDS: Final = ("format", "key", "parts", "task", "run", "serializer", "size", "digest", "created", "expires")
+_FORMS: Final = {(*_FIELDS, kept): kept for kept in ("value", "value64", "payload")}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of one result.
+
+    Attributes:
+        key: The cache key as it is kept: see `stored_key`.
+        parts: What the key was made of, by name: what explains a miss.
+        task: `name` and `key` of the task or flow.
+        run: The run that computed it: `id`, and what else the writer said.
+        serializer: The name of the serializer, looked up by the reader.
+        size: Of the value's bytes.
+        digest: The keyed digest of the value's bytes; it stands for the value where one result is another's input.
+        created: In UTC.
+        expires: From when on it is no longer used, in UTC; or None.
+        value: The value's bytes where small: as text where they are text.
+        payload: Else where they are, below the same root.
+    """
+
+    key: str
+    parts: Mapping[str, str]
+    task: Mapping[str, str]
+    run: Mapping[str, str]
+    serializer: str
+    size: int
+    digest: str
+    created: datetime
+    expires: datetime | None = None
+    value: str | bytes | None = None
+    payload: str | None = None
+
+    @property
+    def path(self) -> str:
+        """Where the record is, below the root of its store."""
+        return _path_of(self.key)
+
+
+def stored_key(key: str) -> str:
+    """Return a key as records keep it: itself, or `sha256:<64 hex>` where it is long or looks like that.
+
+    Raises:
+        CacheKeyError: If it is no key: not a string, or empty.
+    """
+    if not isinstance(key, str) or not key:
+        what = "an empty string" if key == "" else f"a {type(key).__name__}"
+        raise CacheKeyError(f"{what} is no cache key; a key is a string of at least one character", task="")
+    data = _utf8(key)
+    if len(data) > _MAX_TEXT or key.startswith("sha256:") or not key.isprintable():
+        return "sha256:" + hashlib.sha256(data).hexdigest()
+    return key
+
+
+def record_path(key: str) -> str:
+    """Return where the record of a key is: `records/<2 hex>/<SHA-256 of the key>.json`."""
+    return _path_of(stored_key(key))
+
+
+def payload_path(digest: str, extension: str) -> str:
+    """Return where a payload is: `payloads/<2 hex>/<digest>.<extension>`, which follows from its bytes.
+
+    Raises:
+        SerializationError: If the extension may not be one.
+    """
+    match = _DIGEST.match(digest)
+    if match is None or not _EXTENSION.match(extension):
+        raise SerializationError(
+            f"{ascii(extension)[:60]} is no file extension for results; use 1 to 16 characters of a-z and 0-9, with no"
+            " dot in front",
+            serializer="",
+            path="value",
+        )
+    return f"payloads/{match[1][:2]}/{match[1]}.{extension}"
+
+
+def seal_record(record: Record, ring: Keyring) -> bytes:
+    """Return a record's bytes, signed for its place.
+
+    Raises:
+        SerializationError: If it is too large.
+    """
+    line = _to_line(record)
+    path = record.path
+    data = b"".join((line, b"\n", sign_line(ring, line, context=_context(path)).encode("ascii"), b"\n"))
+    if len(data) > MAX_RECORD_SIZE:
+        raise SerializationError(
+            f"the record of this result would have {len(data)} bytes, more than {MAX_RECORD_SIZE}: lower inline_limit",
+            serializer=record.serializer,
+            path="value",
+        )
+    return data
+
+
+def open_record(data: bytes, ring: Keyring, *, path: str, location: str) -> Record:
+    """Return what a record says, once it is known to be whole, ours, and in its place.
+
+    Args:
+        data: At most `MAX_RECORD_SIZE + 1` bytes that were found at `path`.
+        ring: The reader's keys.
+        path: Where the reader looked.
+        location: The same for people.
+
+    Raises:
+        IntegrityError: If it does not verify, or is not the record of this place.
+        UnknownKeyError: If it is signed under a key that the ring lacks.
+        UnknownNameError: If it verifies, but has a format that this version does not read.
+    """
+    if len(data) > MAX_RECORD_SIZE:
+        raise IntegrityError(f"{location} is too large to be a result record", location=location)
+    line, newline, rest = data.partition(b"\n")
+    if not newline or not rest.endswith(b"\n"):
+        raise IntegrityError(f"{location} is no whole result record: it is cut short", location=location)
+    # Latin-1 gives every byte a character: what is no signature line is refused as one, not as bad text.
+    verify_line(ring, line, rest[:-1].decode("latin-1"), context=_context(path), location=location)
+    record, problem = _from_line(line, location)
+    if record is None or record.path != path:
+        problem = problem or "it belongs to another key"
+        raise IntegrityError(f"{location} is no result record of this place: {problem}", location=location)
+    return record
+
+
+# --- the line -----------------------------------------------------------------------------------------------------
+
+
+def _to_line(record: Record) -> bytes:
+    fields: dict[str, object] = {
+        "format": RECORD_FORMAT,
+        "key": record.key,
+        "parts": _bounded(record.parts),
+        "task": _bounded(record.task),
+        "run": _bounded(record.run),
+        "serializer": record.serializer,
+        "size": record.size,
+        "digest": record.digest,
+        "created": _to_text(record.created),
+        "expires": None if record.expires is None else _to_text(record.expires),
+    }
+    if record.payload is not None:
+        fields["payload"] = record.payload
+    elif isinstance(record.value, str):
+        fields["value"] = record.value
+    else:
+        fields["value64"] = base64.b64encode(record.value or b"").decode("ascii")
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _from_line(line: bytes, location: str) -> tuple[Record | None, str]:
+    """Return a record, or None and what is wrong with it. Who signs it can only be trusted not to be an attacker."""
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return None, "it is not JSON"
+    if not isinstance(fields, dict):
+        return None, "it is not a JSON object"
+    if fields.get("format") != RECORD_FORMAT:
+        shown = ascii(fields.get("format"))[:60]
+        raise UnknownNameError(
+            f"{location} is a result record of the format {shown}, and this version reads {RECORD_FORMAT!r}:"
+            " it was written by a newer Entrepot; update this one",
+            group="entrepot result formats",
+            name=shown,
+            known=(RECORD_FORMAT,),
+        )
+    kept = _FORMS.get(tuple(fields))
+    if kept is None:
+        return None, "its fields are not those of its format"
+    try:
+        return _to_record(fields, kept), ""
+    except (TypeError, ValueError) as error:
+        return None, f"a field is malformed ({error})"
+
+
+def _to_record(fields: dict[str, object], kept: str) -> Record:
+    size, digest, expires = fields["size"], _str(fields, "digest"), fields["expires"]
+    if type(size) is not int or size < 0:
+        raise ValueError("size")
+    match = _DIGEST.match(digest)
+    if match is None:
+        raise ValueError("digest")
+    value: str | bytes | None = None
+    payload: str | None = None
+    if kept == "payload":
+        payload = _str(fields, "payload")
+        # Only the extension is free: a payload's place follows from its digest, so that no record can point elsewhere.
+        extension = payload.partition(".")[2]
+        if not _EXTENSION.match(extension) or payload != f"payloads/{match[1][:2]}/{match[1]}.{extension}":
+            raise ValueError("payload")
+    elif kept == "value":
+        value = _str(fields, "value")
+    else:
+        value = base64.b64decode(_str(fields, "value64"), validate=True)
+        if len(value) != size:
+            raise ValueError("value64")
+    return Record(
+        key=_str(fields, "key"),
+        parts=_strings(fields, "parts"),
+        task=_strings(fields, "task"),
+        run=_strings(fields, "run"),
+        serializer=_str(fields, "serializer"),
+        size=size,
+        digest=digest,
+        created=_from_text(_str(fields, "created")),
+        expires=None if expires is None else _from_text(_str(fields, "expires")),
+        value=value,
+        payload=payload,
+    )
+
+
+def _str(fields: Mapping[str, object], name: str) -> str:
+    value = fields[name]
+    if type(value) is not str:
+        raise TypeError(name)
+    return value
+
+
+def _strings(fields: Mapping[str, object], name: str) -> dict[str, str]:
+    value = fields[name]
+    if not isinstance(value, dict):
+        raise TypeError(name)
+    for member in value.values():
+        if type(member) is not str:
+            raise TypeError(name)
+    return value
+
+
+def _bounded(mapping: Mapping[str, str]) -> dict[str, str]:
+    """Return what a record keeps of a mapping: sorted; long texts as hashes, so that they still tell equal from not."""
+    if len(mapping) > _MAX_PARTS:
+        names = sorted(mapping)
+        rest = json.dumps([[name, mapping[name]] for name in names[_MAX_PARTS - 1 :]])
+        mapping = {**{name: mapping[name] for name in names[: _MAX_PARTS - 1]}, "...": rest}
+    return {_short(name): _short(text) for name, text in sorted(mapping.items())}
+
+
+def _short(text: str) -> str:
+    if len(text) <= _MAX_TEXT // 4 and text.isascii():
+        return text
+    data = _utf8(text)
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return "sha256:" + hashlib.sha256(data).hexdigest()
+    return text if len(data) <= _MAX_TEXT // 4 else "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _path_of(key: str) -> str:
+    digest = key[7:] if _HASHED.match(key) else hashlib.sha256(_utf8(key)).hexdigest()
+    return f"{RECORDS}/{digest[:2]}/{digest}.json"
+
+
+def _context(path: str) -> str:
+    return f"{RECORD_FORMAT} {path}"
+
+
+def _to_text(when: datetime) -> str:
+    return when.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _from_text(text: str) -> datetime:
+    when = datetime.fromisoformat(text)
+    if when.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return when

@@ -1,0 +1,180 @@
+"""Writing a batch of events: what is known is read once, each event is decided, and the outcome is written once."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from entrepot.protocols.recorder import RunCreated, RunEvent, RunTransition
+from entrepot.runs.decide import TERMINAL, Intent, Rejection, RunView, decide
+
+__all__ = ["LONGEST_TEXT", "write_batch"]
+
+LONGEST_TEXT: Final = 16_384
+"""Longer messages are cut: a history is not a log."""
+
+_DESCRIPTION = (
+    "kind",
+    "name",
+    "definition",
+    "key",
+    "flow_run_id",
+    "parent_run_id",
+    "parameters",
+    "tags",
+    "created",
+    "process_id",
+)
+_STATE = ("epoch", "state_type", "state_name", "message", "started", "ended")
+
+# What is known of a run's making stays as it was first told; what is known of its state is replaced.
+_PUT_RUN = (
+    f"INSERT INTO runs (run_id, {', '.join(_DESCRIPTION + _STATE)})"  # noqa: S608  names of our own columns
+    f" VALUES ({', '.join('?' * (1 + len(_DESCRIPTION) + len(_STATE)))}) ON CONFLICT (run_id) DO UPDATE SET "
+    + ", ".join(
+        [f"{name}=coalesce(runs.{name}, excluded.{name})" for name in _DESCRIPTION]
+        + [f"{name}=excluded.{name}" for name in _STATE]
+    )
+)
+_PUT_TRANSITION = (
+    "INSERT INTO transitions (transition_id, run_id, epoch, state_type, state_name, timestamp, message,"
+    " cache_key, result_location) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_NOTHING_TOLD: Final[tuple[None, ...]] = (None,) * len(_DESCRIPTION)
+
+
+@dataclass(slots=True)
+class _Run:
+    """What will be the row of one run."""
+
+    description: Sequence[object] = _NOTHING_TOLD
+    epoch: int = 0
+    state_type: str | None = None
+    state_name: str | None = None
+    message: str | None = None
+    started: str | None = None
+    ended: str | None = None
+
+
+def write_batch(connection: sqlite3.Connection, events: Sequence[RunEvent]) -> int:
+    """Write events in the order given, inside the caller's transaction.
+
+    Returns:
+        How many transitions were refused: repeated, late, or illegal (see `decide`).
+    """
+    runs = _known_runs(connection, {event.run_id for event in events})
+    known = _known_transitions(connection, events) if runs else set()
+    rows: list[tuple[object, ...]] = []
+    refused = 0
+    for event in events:
+        run = runs.get(event.run_id)
+        if run is None:
+            run = runs[event.run_id] = _Run()
+        if isinstance(event, RunCreated):
+            if run.description is _NOTHING_TOLD:
+                run.description = _description(event)
+            continue
+        answer = decide(
+            RunView(run.epoch, run.state_type, known), Intent(event.transition_id, event.epoch, event.state_type)
+        )
+        if isinstance(answer, Rejection):
+            refused += 1
+            continue
+        known.add(event.transition_id)
+        rows.append(_enter(run, event))
+    connection.executemany(
+        _PUT_RUN,
+        [
+            (
+                run_id,
+                *run.description,
+                run.epoch,
+                run.state_type,
+                run.state_name,
+                run.message,
+                run.started,
+                run.ended,
+            )
+            for run_id, run in runs.items()
+        ],
+    )
+    connection.executemany(_PUT_TRANSITION, rows)
+    return refused
+
+
+def _enter(run: _Run, event: RunTransition) -> tuple[object, ...]:
+    """Let the run enter a state; return the row of the transition."""
+    when = _time(event.timestamp)
+    message = _text(event.message)
+    run.epoch = event.epoch
+    run.state_type = event.state_type
+    run.state_name = event.state_name
+    run.message = message
+    if run.started is None and event.state_type == "RUNNING":
+        run.started = when
+    if event.state_type in TERMINAL:
+        run.ended = when
+    return (
+        event.transition_id,
+        event.run_id,
+        event.epoch,
+        event.state_type,
+        event.state_name,
+        when,
+        message,
+        None if event.cache_key is None else _text(event.cache_key),
+        None if event.result_location is None else _text(event.result_location),
+    )
+
+
+def _description(event: RunCreated) -> Sequence[object]:
+    return (
+        event.kind,
+        _text(event.name),
+        _text(event.definition),
+        _text(event.key),
+        event.flow_run_id,
+        event.parent_run_id,
+        json.dumps({name: _text(value) for name, value in event.parameters.items()}) if event.parameters else "{}",
+        json.dumps([_text(tag) for tag in event.tags]) if event.tags else "[]",
+        _time(event.created),
+        event.process_id,
+    )
+
+
+def _known_runs(connection: sqlite3.Connection, run_ids: set[str]) -> dict[str, _Run]:
+    runs = {}
+    for some in _in_parts(list(run_ids)):
+        marks = ", ".join("?" * len(some))
+        query = f"SELECT run_id, {', '.join(_STATE)} FROM runs WHERE run_id IN ({marks})"  # noqa: S608  marks only
+        for run_id, *state in connection.execute(query, some):
+            runs[run_id] = _Run(_NOTHING_TOLD, *state)
+    return runs
+
+
+def _known_transitions(connection: sqlite3.Connection, events: Iterable[RunEvent]) -> set[str]:
+    known: set[str] = set()
+    said = [event.transition_id for event in events if isinstance(event, RunTransition)]
+    for some in _in_parts(said):
+        marks = ", ".join("?" * len(some))
+        query = f"SELECT transition_id FROM transitions WHERE transition_id IN ({marks})"  # noqa: S608  marks only
+        known.update(row[0] for row in connection.execute(query, some))
+    return known
+
+
+def _in_parts(items: list[str], size: int = 500) -> Iterable[list[str]]:
+    """Yield parts that fit the number of variables that any SQLite allows in one statement (999)."""
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _text(text: str) -> str:
+    """Return text that SQLite can keep: cut where too long, and lone surrogates (of odd file names) spelled out."""
+    if len(text) > LONGEST_TEXT:
+        text = text[:LONGEST_TEXT] + "..."
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()

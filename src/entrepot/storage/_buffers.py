@@ -1,0 +1,63 @@
+"""Content as a list of byte views: what `put` and `create` are given, without joining it."""
+
+import bisect
+import itertools
+from collections.abc import Sequence
+
+from entrepot.protocols.storage import Buffer, Buffers
+
+__all__ = ["Rope", "as_views", "joined"]
+
+
+def as_views(data: Buffers) -> list[memoryview]:
+    """Return the non-empty buffers of `data` as flat views of bytes; nothing is copied.
+
+    Raises:
+        TypeError: If something is no contiguous buffer; Python's own words say which.
+    """
+    parts = (data,) if isinstance(data, bytes | bytearray | memoryview) else data
+    # Empty ones go before the cast, which refuses shapes with a zero in them.
+    return [view.cast("B") for view in map(_view, parts) if view.nbytes]
+
+
+def joined(data: Buffers) -> bytes:
+    """Return the whole content as one bytes object; a copy unless it is one already."""
+    if isinstance(data, bytes):
+        return data
+    views = as_views(data)
+    if len(views) == 1 and isinstance(views[0].obj, bytes) and len(views[0].obj) == views[0].nbytes:
+        return views[0].obj
+    return b"".join(views)
+
+
+def _view(part: Buffer) -> memoryview:
+    return memoryview(part)
+
+
+class Rope:
+    """Content in several buffers that can be cut like one: a cut is copied, the whole never is.
+
+    Libraries that upload in parts ask for nothing but a length and slices.
+    """
+
+    def __init__(self, views: Sequence[memoryview]) -> None:
+        self._views = views
+        self._ends = list(itertools.accumulate(view.nbytes for view in views))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __getitem__(self, cut: slice) -> bytes:
+        start, stop, step = cut.indices(len(self))
+        if step != 1:
+            raise IndexError("a rope is cut in one piece")
+        pieces: list[memoryview] = []
+        at = bisect.bisect_right(self._ends, start)
+        while start < stop:
+            view = self._views[at]
+            low = start - (self._ends[at] - view.nbytes)
+            piece = view[low : low + stop - start]
+            pieces.append(piece)
+            start += piece.nbytes
+            at += 1
+        return b"".join(pieces)

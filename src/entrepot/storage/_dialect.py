@@ -1,0 +1,138 @@
+"""How a family of fsspec file systems is spoken to, so that a write is one step and a read is of one object.
+
+fsspec has one interface, and its implementations differ in what a write means. A dialect takes checked paths, uses the
+calls that are atomic in its family, and lets the errors through as they come; `FileStorage` puts those in our words.
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from fsspec import AbstractFileSystem
+
+from entrepot.errors import ConfigurationError
+from entrepot.protocols.storage import Buffer, ObjectInfo
+from entrepot.storage._buffers import joined
+from entrepot.storage.outage import Trouble, diagnose
+from entrepot.storage.paths import is_path
+
+__all__ = ["Dialect", "is_absence", "protocol_of"]
+
+
+class Dialect:
+    """Object stores in general: `pipe_file` is one step.
+
+    Args:
+        fs: The file system.
+        root: The bucket or container and the prefix in it, without a slash at the end.
+    """
+
+    claims: bool | None = None
+    """Whether conditional creation is known to be exclusive or not; None where the store has to be asked."""
+
+    bucket: str = ""
+    """The bucket or container, in families that have such."""
+
+    def __init__(self, fs: AbstractFileSystem, root: str) -> None:
+        if not root.strip("/"):
+            raise ConfigurationError(
+                f"the URL of a {protocol_of(fs)} store names a bucket: {protocol_of(fs)}://bucket/folder",
+                setting="storage",
+            )
+        self.fs = fs
+        self.root = root.rstrip("/")
+        self.bucket = root.strip("/").partition("/")[0]
+
+    @property
+    def endpoint(self) -> str:
+        """The address of the server, where it is not the family's usual one."""
+        return ""
+
+    def check(self, path: str) -> None:
+        """Refuse a path that this family would take for something else.
+
+        Raises:
+            InvalidPathError: If it would.
+        """
+
+    def read(self, path: str, start: int, end: int | None) -> Buffer:
+        """Return the bytes from `start` up to `end`; one request, so that they are of one object."""
+        whole = start == 0 and end is None
+        content: bytes = self.fs.cat_file(self._key(path), start=None if whole else start, end=end)
+        return content
+
+    def write(self, path: str, views: Sequence[memoryview], *, exclusive: bool) -> None:
+        """Write an object in one step; `exclusive` says that it must not be there."""
+        self.fs.pipe_file(self._key(path), joined(views), **({"mode": "create"} if exclusive else {}))
+
+    def remove(self, path: str) -> None:
+        """Remove an object; a `FileNotFoundError` is fine."""
+        self.fs.rm_file(self._key(path))
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield the objects below a folder."""
+        base = self._key(prefix)
+        self.fs.invalidate_cache()
+        # Names come back in the file system's own form, with or without a slash in front.
+        inside = f"{self.root.strip('/')}/" if self.root.strip("/") else ""
+        below = f"{prefix}/" if prefix else ""
+        for name, info in self.fs.find(base, detail=True, withdirs=False).items():
+            path = name.lstrip("/").removeprefix(inside)
+            if info["type"] == "file" and path.startswith(below) and is_path(path):
+                yield _object_info(path, info)
+
+    def stat(self, path: str) -> ObjectInfo:
+        """Return what the store says of an object; `FileNotFoundError` for a folder."""
+        self.fs.invalidate_cache()
+        info = self.fs.info(self._key(path))
+        if info["type"] != "file":
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return _object_info(path, info)
+
+    def has_root(self) -> bool:
+        """Whether the bucket is there, asked after something in it was not; True where that may not be asked."""
+        try:
+            self.fs.info(self.bucket)
+        except Exception as error:  # noqa: BLE001  any library's errors
+            return not is_absence(error)
+        return True
+
+    def holds_for_large(self, path: str) -> bool:  # noqa: ARG002  some families have to look
+        """Whether a conditional upload in several requests is refused too, where `path` exists."""
+        return True
+
+    def _key(self, path: str) -> str:
+        return f"{self.root}/{path}" if path else self.root
+
+
+def protocol_of(fs: AbstractFileSystem) -> str:
+    """Return the first of the names that a file system goes by."""
+    return fs.protocol if isinstance(fs.protocol, str) else str(fs.protocol[0])
+
+
+def is_absence(error: Exception) -> bool:
+    """Whether an error says that something is not there."""
+    return diagnose(error).trouble in {Trouble.ABSENT, Trouble.NO_ROOT}
+
+
+def _object_info(path: str, info: dict[str, Any]) -> ObjectInfo:
+    said = next(
+        (info[name] for name in ("LastModified", "mtime", "last_modified", "updated", "created") if info.get(name)),
+        None,
+    )
+    return ObjectInfo(path, int(info["size"]), _time(said))
+
+
+def _time(said: object) -> datetime | None:
+    """Return a store's time in one form: stores say it as a `datetime`, seconds since 1970, or ISO text."""
+    if isinstance(said, str):
+        with contextlib.suppress(ValueError):
+            said = datetime.fromisoformat(said)
+    if isinstance(said, int | float):
+        return datetime.fromtimestamp(said, UTC)
+    if isinstance(said, datetime):
+        return said if said.tzinfo else said.replace(tzinfo=UTC)
+    return None

@@ -1,0 +1,182 @@
+"""The dialects of memory, local files and other folders, and which file system speaks which."""
+
+import contextlib
+import errno
+import os
+import threading
+from collections.abc import Iterator, Sequence
+
+from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
+
+from entrepot.errors import ConfigurationError
+from entrepot.protocols.storage import Buffer, ObjectInfo
+from entrepot.storage._buffers import joined
+from entrepot.storage._clouds import S3, GoogleStorage
+from entrepot.storage._dialect import Dialect, protocol_of
+from entrepot.storage.local import LocalStorage
+from entrepot.storage.paths import RESERVED_PREFIX
+
+__all__ = ["dialect_for"]
+
+# Families where a finished upload takes its name in one step.
+_OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "ocilake", "obs", "cos"}
+_MIB = 1024 * 1024
+
+
+class Memory(Dialect):
+    """fsspec's own memory: one dictionary in this process, whose open files share one position."""
+
+    claims = True
+    _lock = threading.RLock()  # of the class, as fsspec's dictionary is
+
+    def __init__(self, fs: AbstractFileSystem, root: str) -> None:
+        self.fs = fs
+        self.root = root.rstrip("/")
+
+    def read(self, path: str, start: int, end: int | None) -> Buffer:
+        """Return the bytes from `start` up to `end`."""
+        with self._lock:
+            return super().read(path, start, end)
+
+    def write(self, path: str, views: Sequence[memoryview], *, exclusive: bool) -> None:
+        """Write an object; the lock makes looking and writing one step."""
+        key = self._key(path)
+        with self._lock:
+            if exclusive and self.fs.isfile(key):
+                raise FileExistsError(key)
+            try:
+                self.fs.pipe_file(key, joined(views))
+            except FileExistsError as error:  # so it says that a folder on the way is an object
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from error
+
+    def remove(self, path: str) -> None:
+        """Remove an object."""
+        with self._lock:
+            if self.fs.isfile(self._key(path)):
+                super().remove(path)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield the objects below a folder, as they are now."""
+        with self._lock:
+            return iter([*super().list(prefix)])
+
+    def has_root(self) -> bool:
+        """Memory is always there."""
+        return True
+
+
+class Local(Dialect):
+    """fsspec's local files: done by `LocalStorage`, since fsspec writes them in place and syncs nothing."""
+
+    claims = True
+
+    def __init__(self, fs: AbstractFileSystem, root: str) -> None:
+        self.fs = fs
+        self.root = root.rstrip("/") or "/"
+        self._store = LocalStorage(self.root)
+
+    def read(self, path: str, start: int, end: int | None) -> Buffer:
+        """Return the bytes from `start` up to `end`."""
+        return self._store.get(path, start=start, length=None if end is None else end - start)
+
+    def write(self, path: str, views: Sequence[memoryview], *, exclusive: bool) -> None:
+        """Write an object durably."""
+        (self._store.create if exclusive else self._store.put)(path, views)
+
+    def remove(self, path: str) -> None:
+        """Remove an object."""
+        self._store.delete(path)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield the objects below a folder."""
+        return self._store.list(prefix)
+
+    def stat(self, path: str) -> ObjectInfo:
+        """Return size and time of an object."""
+        return self._store.stat(path)
+
+    def has_root(self) -> bool:
+        """An absent root is an empty store."""
+        return True
+
+
+class Folders(Dialect):
+    """Everything else (SFTP, SMB, WebDAV, HDFS, ...): files that are written under another name and then moved."""
+
+    claims = False
+
+    def __init__(self, fs: AbstractFileSystem, root: str) -> None:
+        self.fs = fs
+        self.root = root.rstrip("/")
+
+    def write(self, path: str, views: Sequence[memoryview], *, exclusive: bool) -> None:  # noqa: ARG002  claims is False
+        """Write a file beside its place and move it there. How safe the move is, is for the other side to say."""
+        key = self._key(path)
+        folder = key.rpartition("/")[0]
+        if folder:
+            self.fs.makedirs(folder, exist_ok=True)
+        temp = f"{folder}/{RESERVED_PREFIX}{os.urandom(12).hex()}"
+        try:
+            with self.fs.open(temp, "wb") as file:
+                for view in views:
+                    for start in range(0, view.nbytes, _MIB):
+                        file.write(bytes(view[start : start + _MIB]))  # not every library takes a view
+            self._move(temp, key)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self.fs.rm_file(temp)
+            raise
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield the files below a folder."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            yield from super().list(prefix)
+
+    def has_root(self) -> bool:
+        """An absent root is an empty store."""
+        return True
+
+    def _move(self, temp: str, key: str) -> None:
+        if type(self.fs).mv is AbstractFileSystem.mv:  # which reads names as patterns
+            self.fs.cp_file(temp, key)
+            self.fs.rm_file(temp)
+            return
+        try:
+            self.fs.mv(temp, key)
+        except OSError:
+            if not self.fs.exists(key):
+                raise
+        if self.fs.exists(temp):  # some refuse to replace, and some of those without a word
+            self.fs.rm_file(key)
+            self.fs.mv(temp, key)
+            if self.fs.exists(temp):
+                raise OSError(errno.EIO, "the file could not be moved to its name")
+
+
+def dialect_for(fs: AbstractFileSystem, root: str) -> Dialect:
+    """Return the dialect that a file system speaks.
+
+    Raises:
+        ConfigurationError: If `root` names no bucket where one is needed, or `fs` keeps copies that go stale.
+    """
+    module = type(fs).__module__
+    if module == "fsspec.implementations.cached":
+        raise ConfigurationError(
+            "a caching file system gives back what was there before: name the store itself, without '...cache::'",
+            setting="storage",
+        )
+    if module == "fsspec.implementations.dirfs":
+        return dialect_for(fs.fs, f"{fs.path.rstrip('/')}/{root.strip('/')}")
+    if isinstance(fs, LocalFileSystem):
+        kind: type[Dialect] = Local
+    elif isinstance(fs, MemoryFileSystem):
+        kind = Memory
+    elif module.startswith("s3fs."):
+        kind = S3
+    elif module.startswith("gcsfs."):
+        kind = GoogleStorage
+    else:
+        kind = Dialect if protocol_of(fs) in _OBJECT_STORES else Folders
+    return kind(fs, root)

@@ -1,0 +1,175 @@
+"""Durable files by folder descriptor: the few system calls that `LocalStorage` is made of.
+
+Everything happens relative to an open folder, one component at a time and never through a symbolic link, so that
+nothing below a store's root can lead out of it, not even when it is swapped between a check and a use.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Sequence
+
+from entrepot.storage.paths import RESERVED_PREFIX
+
+__all__ = ["create_folder", "let_go", "open_file", "open_inner", "read_at", "read_into_at", "write_durably"]
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: opening a pipe that someone left in the store must not wait for its other end; files do not heed it.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_TEMP = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_IOV_MAX = min(1024, os.sysconf("SC_IOV_MAX")) if os.sysconf("SC_IOV_MAX") > 0 else 16
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+def let_go(fd: int) -> None:
+    """Close what was only read from: whatever that says, nothing was lost."""
+    try:  # noqa: SIM105  half the time of contextlib.suppress
+        os.close(fd)
+    except OSError:
+        pass
+
+
+def open_inner(folder: int, name: str, *, make: bool) -> int:
+    """Open the folder `name` inside `folder`; made if `make` is set and it is absent.
+
+    Raises:
+        OSError: ELOOP where `name` is a symbolic link, ENOTDIR where it is something else, and whatever else.
+    """
+    try:
+        return os.open(name, _FOLDER, dir_fd=folder)
+    except FileNotFoundError:
+        if not make:
+            raise
+        create_folder(name, folder)
+        return os.open(name, _FOLDER, dir_fd=folder)
+    except NotADirectoryError:
+        # Linux says ENOTDIR for a link too; for the reader of the message the two are worlds apart.
+        if stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name) from None
+        raise
+
+
+def create_folder(name: str, folder: int) -> None:
+    """Make a folder that only its owner may enter, and make that fact durable before anything is put into it."""
+    # Another process may be a moment faster; then its fsync may still be to come, so ours is needed all the same.
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=folder)
+    os.fsync(folder)
+
+
+def open_file(folder: int, name: str) -> tuple[int, int]:
+    """Open a plain file for reading and return its descriptor and its size.
+
+    Raises:
+        OSError: EISDIR for a folder, ELOOP for a link, ENXIO for a pipe or a device, and whatever else.
+    """
+    fd = os.open(name, _READ, dir_fd=folder)
+    try:
+        status = os.fstat(fd)
+    except BaseException:
+        let_go(fd)
+        raise
+    if stat.S_ISREG(status.st_mode):
+        return fd, status.st_size
+    let_go(fd)
+    code = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.ENXIO
+    raise OSError(code, os.strerror(code), name)
+
+
+def read_at(fd: int, start: int, size: int) -> bytes | bytearray:
+    """Read `size` bytes from offset `start`, fewer only where the file ends."""
+    if size <= 0:
+        return b""
+    first = os.pread(fd, size, start)
+    if len(first) == size:  # all but reads beyond 2 GiB, where the kernel stops
+        return first
+    content = bytearray(size)
+    content[: len(first)] = first
+    done = len(first)
+    del first
+    with memoryview(content) as view:
+        done += read_into_at(fd, start + done, view[done:])
+    del content[done:]
+    return content
+
+
+def read_into_at(fd: int, start: int, view: memoryview) -> int:
+    """Fill `view` from offset `start` and return how many bytes there were."""
+    done = 0
+    while done < view.nbytes:
+        count = os.preadv(fd, [view[done:]], start + done)
+        if count == 0:
+            break
+        done += count
+    return done
+
+
+def write_durably(folder: int, name: str, views: Sequence[memoryview], *, replace: bool) -> None:
+    """Write a file whole, and make it and its name durable before returning.
+
+    A temporary file in the same folder is written and synced, then takes the name in one step. An error of fsync is
+    raised, never retried: after one, the kernel may have dropped the pages and call the next fsync a success.
+
+    Args:
+        folder: The open folder.
+        name: The name that the file gets.
+        views: Its content.
+        replace: Whether a file of that name is replaced.
+
+    Raises:
+        FileExistsError: If `replace` is not set and there is something of that name.
+        OSError: If a call failed; the temporary file is gone, and `name` is the old file or the new one, never a part.
+    """
+    temp = f"{RESERVED_PREFIX}{os.urandom(12).hex()}"
+    try:
+        fd = os.open(temp, _TEMP, 0o600, dir_fd=folder)
+        try:
+            _write_all(fd, views)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        if replace:
+            os.replace(temp, name, src_dir_fd=folder, dst_dir_fd=folder)
+        else:
+            _take_name(folder, temp, name)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temp, dir_fd=folder)
+        raise
+    os.fsync(folder)
+
+
+def _write_all(fd: int, views: Sequence[memoryview]) -> None:
+    pending = list(views)
+    first = 0
+    while first < len(pending):
+        batch = pending[first : first + _IOV_MAX]
+        written = os.writev(fd, batch)
+        if written <= 0:
+            raise OSError(errno.EIO, "the file system took no bytes")
+        for view in batch:
+            if written < view.nbytes:
+                pending[first] = view[written:]
+                break
+            written -= view.nbytes
+            first += 1
+
+
+def _take_name(folder: int, temp: str, name: str) -> None:
+    """Give a finished temporary file its name, in one step, unless the name is taken."""
+    try:
+        os.link(temp, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except FileExistsError:
+        # NFS may carry a link out, lose the answer, and refuse the repetition: two names for our file mean we won.
+        if os.stat(temp, dir_fd=folder, follow_symlinks=False).st_nlink != 2:  # noqa: PLR2004  its two names
+            raise
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        # FAT, some network and user-space file systems: a rename that refuses to replace does as well.
+        from entrepot.storage._renameat2 import rename_exclusively  # noqa: PLC0415  ctypes, for the rare few
+
+        rename_exclusively(folder, temp, name)
+        return
+    os.unlink(temp, dir_fd=folder)

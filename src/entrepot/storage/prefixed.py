@@ -1,0 +1,84 @@
+"""A folder of a store, as a store."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo, ReadsInto, Storage
+from entrepot.storage.paths import check_path, check_prefix
+
+__all__ = ["PrefixedStorage"]
+
+
+class PrefixedStorage:
+    """Everything goes below one folder of another store. Errors name the paths of that other store.
+
+    Args:
+        storage: The other store.
+        prefix: The folder in it.
+
+    Raises:
+        InvalidPathError: If `prefix` may not be a path.
+    """
+
+    def __init__(self, storage: Storage, prefix: str) -> None:
+        self._storage = storage
+        self._prefix = check_path(prefix, location=storage.location)
+
+    @property
+    def location(self) -> str:
+        """Where the folder is."""
+        return f"{self._storage.location.rstrip('/')}/{self._prefix}"
+
+    @property
+    def creates_exclusively(self) -> bool:
+        """As the other store."""
+        return self._storage.creates_exclusively
+
+    def get(self, path: str, *, start: int = 0, length: int | None = None) -> Buffer:
+        """Return an object's bytes, or those from `start`, at most `length`."""
+        return self._storage.get(self._inner(path), start=start, length=length)
+
+    def read_into(self, path: str, buffer: memoryview, *, start: int = 0) -> int:
+        """Fill `buffer` from offset `start` of an object and return how many bytes there were."""
+        return read_into(self._storage, self._inner(path), buffer, start=start)
+
+    def put(self, path: str, data: Buffers) -> None:
+        """Write an object, replacing what is there."""
+        self._storage.put(self._inner(path), data)
+
+    def create(self, path: str, data: Buffers) -> None:
+        """Write an object only if there is none."""
+        self._storage.create(self._inner(path), data)
+
+    def delete(self, path: str) -> None:
+        """Remove an object; where there is none, do nothing."""
+        self._storage.delete(self._inner(path))
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield the objects below the folder `prefix`."""
+        check_prefix(prefix, location=self.location)
+        found = self._storage.list(f"{self._prefix}/{prefix}" if prefix else self._prefix)
+        return (self._outer(info) for info in found)
+
+    def stat(self, path: str) -> ObjectInfo:
+        """Return size and time of an object."""
+        return self._outer(self._storage.stat(self._inner(path)))
+
+    def __repr__(self) -> str:
+        return f"PrefixedStorage({self._storage!r}, {self._prefix!r})"
+
+    def _inner(self, path: str) -> str:
+        return f"{self._prefix}/{check_path(path, location=self.location)}"
+
+    def _outer(self, info: ObjectInfo) -> ObjectInfo:
+        return replace(info, path=info.path.removeprefix(f"{self._prefix}/"))
+
+
+def read_into(storage: Storage, path: str, buffer: memoryview, *, start: int) -> int:
+    """Read into `buffer` from any store: without a copy where it can, with one where it cannot."""
+    if isinstance(storage, ReadsInto):
+        return storage.read_into(path, buffer, start=start)
+    view = buffer.cast("B")
+    content = storage.get(path, start=start, length=view.nbytes)
+    view[: len(content)] = content
+    return len(content)

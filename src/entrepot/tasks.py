@@ -1,0 +1,203 @@
+"""`@task`: a function that is run with retries, a cache, states and a history, and is called like the function."""
+
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, overload
+
+from entrepot.engine.mapping import Unmapped, mapped_calls, unmapped
+from entrepot.engine.options import TaskOptions
+from entrepot.engine.retries import exponential_backoff
+from entrepot.engine.runnable import Runnable
+from entrepot.engine.submission import submit
+from entrepot.futures import EntrepotFuture, FutureList
+from entrepot.states import State
+
+__all__ = ["Task", "TaskOptions", "Unmapped", "exponential_backoff", "task", "unmapped"]
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Task(Runnable[P, R]):
+    """A task. Make one with `@task`; its options are explained there."""
+
+    _kind = "task"
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(
+        self: "Task[..., Coroutine[Any, Any, T]]",
+        *args: Any,
+        return_state: Literal[True],
+        wait_for: Iterable[Any] | None = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, State[T]]: ...
+    @overload
+    def __call__(
+        self, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> State[R]: ...
+    @overload
+    def __call__(self, *args: Any, wait_for: Iterable[Any] | None, **kwargs: Any) -> R: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task here and now, and return what it returns, or raise what it raises.
+
+        Futures and states among the arguments (also in lists, tuples, sets, dicts and dataclasses) are waited for and
+        stand for their results. The run of an async task begins when what is returned is awaited.
+
+        Args:
+            *args: As of the function.
+            **kwargs: As of the function; and `return_state=True` to get the run's last state, whatever it is, and
+                `wait_for=[...]` for futures of runs that must complete first.
+
+        Raises:
+            ParameterError: If the arguments do not fit the function.
+            NotReadyError: If something upstream did not complete.
+        """
+        return self._call(args, kwargs)
+
+    @overload
+    def submit(
+        self: "Task[..., Coroutine[Any, Any, T]]",
+        *args: Any,
+        return_state: Literal[False] = False,
+        wait_for: Iterable[Any] | None = None,
+        **kwargs: Any,
+    ) -> EntrepotFuture[T]: ...
+    @overload
+    def submit(
+        self,
+        *args: Any,
+        return_state: Literal[False] = False,
+        wait_for: Iterable[Any] | None = None,
+        **kwargs: Any,
+    ) -> EntrepotFuture[R]: ...
+    @overload
+    def submit(
+        self, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> State[Any]: ...
+    def submit(
+        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """Let the task run in the task runner of the flow (outside flows: in threads), and return its future at once.
+
+        It starts when every future among its arguments is done. A flow waits at its end for all that it submitted.
+
+        Args:
+            *args: As of the function, or futures and states of what they are to be.
+            return_state: Whether to wait, and return the run's last state.
+            wait_for: Futures of runs that must complete first.
+            **kwargs: As `args`, by name.
+
+        Raises:
+            ParameterError: If the arguments do not fit the function.
+        """
+        future = submit(self._run(args, kwargs, wait_for))
+        if not return_state:
+            return future
+        future.wait()
+        return future.state
+
+    @overload
+    def map(
+        self: "Task[..., Coroutine[Any, Any, T]]",
+        *args: Any,
+        return_state: Literal[False] = False,
+        wait_for: Iterable[Any] | None = None,
+        **kwargs: Any,
+    ) -> FutureList[T]: ...
+    @overload
+    def map(
+        self,
+        *args: Any,
+        return_state: Literal[False] = False,
+        wait_for: Iterable[Any] | None = None,
+        **kwargs: Any,
+    ) -> FutureList[R]: ...
+    @overload
+    def map(
+        self, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> list[State[Any]]: ...
+    def map(self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> Any:
+        """Submit the task once for each element of its arguments, and return the futures in order.
+
+        Collections of one length give an element to each call. Texts, bytes, mappings, what cannot be iterated over,
+        and what is wrapped in `unmapped(...)` go whole to each.
+
+        Args:
+            *args: As of the function, but in collections.
+            return_state: Whether to wait, and return the runs' last states.
+            wait_for: Futures of runs that must complete first.
+            **kwargs: As `args`, by name.
+
+        Raises:
+            ParameterError: If nothing can be iterated over, lengths differ, or arguments do not fit the function.
+        """
+        upstream = None if wait_for is None else list(wait_for)
+        calls = mapped_calls(args, kwargs, what=f"task {self.name!r}")
+        futures = FutureList([submit(self._run(*call, upstream)) for call in calls])
+        if not return_state:
+            return futures
+        futures.wait()
+        return [future.state for future in futures]
+
+    def with_options(self, **options: Unpack[TaskOptions]) -> Self:
+        """Return the same task with some options given anew; `None` takes an option back.
+
+        What contradicts an option that is given now is dropped: a new `cache_policy` replaces a `cache_key_fn`, and
+        `persist_result=False` every option of the cache.
+
+        Raises:
+            OptionError: As the decorator.
+        """
+        return self._with(options)
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self: "Task[Concatenate[Any, Q], R]", instance: object, owner: type | None = None) -> "Task[Q, R]": ...
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        """Return the task as a method, like a function in a class body."""
+        return self._bind_to(instance, owner)
+
+
+@overload
+def task(fn: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(fn: Callable[P, R], /, **options: Unpack[TaskOptions]) -> Task[P, R]: ...
+@overload
+def task(**options: Unpack[TaskOptions]) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a task of a function, sync or async. Use it as `@task`, or as `@task(...)` with options.
+
+    Args:
+        fn: The function.
+        **options: All by name:
+
+            * `name`: For people; the function's name if not given.
+            * `description`: The function's docstring if not given.
+            * `tags`: A list of texts.
+            * `version`: Your own.
+            * `retries`: How many times a failed run is tried again; 0 if not given.
+            * `retry_delay_seconds`: Seconds before each retry, a list of them (the last counts for all later ones), or
+              a function of the number of retries that returns one of these: `exponential_backoff(backoff_factor=10)`.
+            * `retry_jitter_factor`: How far a delay is moved at random, as a part of it.
+            * `retry_condition_fn`: Called with (task, task_run, state); whether a failed run is tried again.
+            * `persist_result`: Whether results are kept. Any of the options below means that they are.
+            * `result_storage`: Where: a folder, a URL, the name of a saved block ("s3/prod"), a storage block, or a
+              `Storage`. It is opened when the task runs.
+            * `result_serializer`: How they become bytes: "json", "pickle", "compressed/json", ..., or a serializer.
+            * `cache_policy`: What the cache key is made of: `INPUTS + TASK_SOURCE`, say, of `entrepot.cache_policies`.
+            * `cache_key_fn`: A function of (context, parameters), or of nothing, that returns the key; None for a call
+              that is not cached. The key is this task's own.
+            * `cache_expiration`: A timedelta; how long a result is used.
+            * `refresh_cache`: Whether to compute again whatever is kept, and keep that instead.
+            * `log_prints`: Whether `print` goes to the run's log; as the flow does if not given.
+
+    Raises:
+        OptionError: If an option is unknown, of the wrong type, or contradicts another.
+    """
+    if fn is None:
+        return lambda function: Task(function, **options)
+    return Task(fn, **options)

@@ -1,0 +1,161 @@
+"""What every serializer must keep to, as tests to inherit.
+
+class TestMySerializer(SerializerContract):
+    def make_serializer(self):
+        return MySerializer()
+"""
+
+import re
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from entrepot.errors import SerializationError
+from entrepot.protocols.serializer import Serializer
+
+__all__ = ["SerializerContract"]
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_/-]*[a-z0-9])?\Z")
+_EXTENSION = re.compile(r"[a-z0-9]{1,16}(?:\.[a-z0-9]{1,16}){0,3}\Z")
+_FOREIGN = (b"", b"\x00", b"\xff\xfe\xfd\xfc", b"not mine", b"\x80\x05", b"{", bytes(4096))
+
+
+class SerializerContract(ABC):
+    """Inherit it in a class whose name starts with `Test`, and define `make_serializer`.
+
+    Override `values` for a serializer of special values, `unwritable` for what it must refuse, and `same` where `==`
+    does not compare them.
+    """
+
+    @abstractmethod
+    def make_serializer(self) -> Serializer:
+        """Return the serializer under test."""
+
+    def values(self) -> Iterable[object]:
+        """Return values that must come back as they were."""
+        return (
+            None,
+            True,
+            0,
+            -1,
+            1.5,
+            "",
+            "text",
+            "한국어 \u2028",
+            [],
+            [1, "a", None],
+            {},
+            {"a": {"b": [1, 2, 3]}},
+            "x" * 100_000,
+        )
+
+    def unwritable(self) -> Iterable[object]:
+        """Return values that must be refused."""
+        return (threading.Lock(), [1, {"deep": _generator()}])
+
+    def same(self, value: object, back: object) -> bool:
+        """Return whether a value came back as it was."""
+        return type(value) is type(back) and value == back
+
+    def test_every_value_comes_back_as_it_was(self) -> None:
+        """Writing and reading changes nothing."""
+        serializer = self.make_serializer()
+        for value in self.values():
+            back = serializer.loads(_memory(_written(serializer, value)))
+            _check(self.same(value, back), f"{value!r} came back as {back!r}")
+
+    def test_what_is_written_is_made_of_buffers(self) -> None:
+        """`dumps` gives a sequence of bytes, bytearrays or memoryviews."""
+        serializer = self.make_serializer()
+        for value in self.values():
+            for part in serializer.dumps(value):
+                _check(isinstance(part, bytes | bytearray | memoryview), f"a {type(part).__name__} is no buffer")
+
+    def test_its_attributes_are_usable(self) -> None:
+        """Names and extensions end up in records and paths."""
+        serializer = self.make_serializer()
+        _check(isinstance(serializer, Serializer), "it lacks a part of the protocol")
+        _check(bool(_NAME.match(serializer.name)), f"{serializer.name!r} is no name")
+        _check(bool(_EXTENSION.match(serializer.extension)), f"{serializer.extension!r} is no extension")
+        _check(type(serializer.is_text) is bool, "is_text is not a bool")
+        _check(type(serializer.reads_code) is bool, "reads_code is not a bool")
+
+    def test_text_is_utf8(self) -> None:
+        """What says that it is text can be kept inside a record as text."""
+        serializer = self.make_serializer()
+        if serializer.is_text:
+            for value in self.values():
+                written = _written(serializer, value)
+                _check(written.decode("utf-8").encode("utf-8") == written, "its bytes are not UTF-8 text")
+
+    def test_what_cannot_be_written_is_refused_with_our_error(self) -> None:
+        """An unwritable value is a SerializationError, with the serializer's name."""
+        serializer = self.make_serializer()
+        for value in self.unwritable():
+            try:
+                serializer.dumps(value)
+            except SerializationError as error:
+                _check(error.serializer == serializer.name, f"the error names {error.serializer!r}")
+                _check(bool(error.path), "the error has no path")
+            else:
+                _check(False, f"a {type(value).__name__} was written")  # noqa: FBT003  what pytest.fail would say
+
+    def test_foreign_bytes_give_a_value_or_our_error(self) -> None:
+        """Bytes of something else never raise anything but a SerializationError."""
+        serializer = self.make_serializer()
+        for data in _FOREIGN:
+            _read_or_refuse(serializer, data)
+
+    def test_short_bytes_give_a_value_or_our_error(self) -> None:
+        """Nor do its own bytes, cut short anywhere."""
+        serializer = self.make_serializer()
+        for value in self.values():
+            written = _written(serializer, value)
+            for end in sorted({*range(min(len(written), 200)), *range(max(0, len(written) - 50), len(written))}):
+                _read_or_refuse(serializer, written[:end])
+
+    def test_reading_leaves_no_need_for_the_caller_to_keep_the_memory(self) -> None:
+        """A value that shares the memory keeps it alive by itself."""
+        serializer = self.make_serializer()
+        for value in self.values():
+            memory = _memory(_written(serializer, value))
+            back = serializer.loads(memory)
+            del memory
+            _check(self.same(value, back), f"{value!r} came back as {back!r}")
+
+    def test_threads_can_share_it(self) -> None:
+        """One instance serves all threads."""
+        serializer = self.make_serializer()
+
+        def there_and_back(value: object) -> bool:
+            return self.same(value, serializer.loads(_memory(_written(serializer, value))))
+
+        with ThreadPoolExecutor(4) as pool:
+            _check(
+                all(pool.map(there_and_back, [value for value in self.values() for _ in range(8)])), "threads mix it up"
+            )
+
+
+def _generator() -> Iterator[int]:
+    yield 1
+
+
+def _written(serializer: Serializer, value: object) -> bytes:
+    return b"".join(serializer.dumps(value))
+
+
+def _memory(data: bytes) -> memoryview:
+    return memoryview(bytearray(data))
+
+
+def _read_or_refuse(serializer: Serializer, data: bytes) -> None:
+    try:
+        serializer.loads(_memory(data))
+    except SerializationError as error:
+        _check(error.serializer == serializer.name, f"the error names {error.serializer!r}")
+
+
+def _check(holds: bool, complaint: str) -> None:  # noqa: FBT001  the one thing that it is about
+    if not holds:
+        raise AssertionError(complaint)

@@ -1,0 +1,26 @@
+"""Documents of their own for each test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from entrepot.blocks.documents import BlockDocuments, StorageDocumentStore, use_documents
+from entrepot.crypto.keyring import Keyring
+from entrepot.storage import MemoryStorage
+
+
+@pytest.fixture(scope="session")
+def ring() -> Keyring:
+    return Keyring.generate()
+
+
+@pytest.fixture
+def storage() -> MemoryStorage:
+    return MemoryStorage()
+
+
+@pytest.fixture
+def documents(ring: Keyring, storage: MemoryStorage) -> Iterator[BlockDocuments]:
+    """Documents in memory, chosen for the test."""
+    with use_documents(BlockDocuments(StorageDocumentStore(storage), lambda: ring)) as chosen:
+        yield chosen

@@ -1,0 +1,298 @@
+import base64
+import errno
+import os
+import stat
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+
+import pytest
+
+from entrepot.crypto.keyring import Keyring
+from entrepot.crypto.providers import EnvironmentKeyProvider, FileKeyProvider, open_keyring
+from entrepot.errors import KeyringError, KeyringExistsError, KeyringMissingError, KeyringPermissionError
+from entrepot_test_crypto import forms_of, materials_of
+
+
+def nothing() -> None:
+    return None
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "private" / "keyring.json"
+
+
+@pytest.fixture
+def kept(path: Path) -> Keyring:
+    return open_keyring(FileKeyProvider(path), sealed_data=nothing)
+
+
+class TestFirstNeed:
+    def test_makes_a_private_file_in_a_private_folder(self, path: Path, kept: Keyring) -> None:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert [entry.name for entry in path.parent.iterdir()] == ["keyring.json"], "no temporary file stays"
+        assert path.read_bytes() == bytes(kept.to_document())
+        assert kept.location == str(path)
+
+    def test_an_open_umask_opens_nothing(self, path: Path) -> None:
+        before = os.umask(0)
+        try:
+            open_keyring(FileKeyProvider(path), sealed_data=nothing)
+        finally:
+            os.umask(before)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+    def test_the_second_opening_reads_the_same_ring(self, path: Path, kept: Keyring) -> None:
+        def never() -> str:
+            pytest.fail("asked for sealed data although there is a keyring")
+
+        assert open_keyring(FileKeyProvider(path), sealed_data=never).ring_id == kept.ring_id
+
+    def test_with_sealed_data_about_no_key_is_made(self, path: Path) -> None:
+        with pytest.raises(KeyringMissingError, match=r"secret/my-api-key.*backup") as caught:
+            open_keyring(FileKeyProvider(path), sealed_data=lambda: "block secret/my-api-key")
+        assert caught.value.location == str(path)
+        assert not path.exists()
+        assert not path.parent.exists()
+
+    def test_sealed_data_of_a_process_that_was_faster_is_no_reason_to_refuse(self, path: Path) -> None:
+        def other_process_makes_ring_and_seals() -> str:
+            open_keyring(FileKeyProvider(path), sealed_data=nothing)
+            return "block secret/just-saved"
+
+        ring = open_keyring(FileKeyProvider(path), sealed_data=other_process_makes_ring_and_seals)
+        assert bytes(ring.to_document()) == path.read_bytes()
+
+    def test_the_loser_of_a_race_uses_the_winners_ring(self, path: Path) -> None:
+        winner = Keyring.generate()
+
+        def other_process_is_faster() -> None:
+            FileKeyProvider(path).create(winner.to_document())
+
+        assert open_keyring(FileKeyProvider(path), sealed_data=other_process_is_faster).ring_id == winner.ring_id
+
+    def test_eight_processes_at_once_get_one_ring(self, path: Path) -> None:
+        script = (
+            "import sys, time\n"
+            "from entrepot.crypto.providers import FileKeyProvider, open_keyring\n"
+            "sys.stdout.write('ready\\n'); sys.stdout.flush(); sys.stdin.readline()\n"
+            f"print(open_keyring(FileKeyProvider({str(path)!r}), sealed_data=lambda: None).ring_id)\n"
+        )
+        processes = [
+            subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            for _ in range(8)
+        ]
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        rings = {process.communicate(timeout=60)[0].strip() for process in processes}
+        assert len(rings) == 1
+        assert rings == {Keyring.from_document(path.read_bytes(), location="").ring_id}
+        assert [entry.name for entry in path.parent.iterdir()] == ["keyring.json"]
+
+    def test_opening_a_keyring_does_not_load_the_cipher_library(self, path: Path) -> None:
+        script = (
+            "import sys\n"
+            "import entrepot.crypto.sign\n"
+            "from entrepot.crypto.providers import FileKeyProvider, open_keyring\n"
+            f"open_keyring(FileKeyProvider({str(path)!r}), sealed_data=lambda: None)\n"
+            "assert not {'cryptography', 'blake3', 'pydantic'} & set(sys.modules), sys.modules\n"
+        )
+        subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o602, 0o611, 0o666])
+    def test_a_file_that_others_can_use_with_the_command_that_puts_it_right(
+        self, path: Path, kept: Keyring, mode: int
+    ) -> None:
+        path.chmod(mode)
+        with pytest.raises(KeyringPermissionError, match=rf"{mode:04o}.*chmod 600 {path}") as caught:
+            FileKeyProvider(path).read()
+        assert isinstance(caught.value, PermissionError)
+        assert stat.S_IMODE(path.stat().st_mode) == mode, "we do not put it right ourselves: somebody may have read it"
+
+    def test_a_file_that_is_read_only_for_us_is_fine(self, path: Path, kept: Keyring) -> None:
+        path.chmod(0o400)
+        assert FileKeyProvider(path).read() == path.read_bytes()
+
+    @pytest.mark.parametrize("mode", [0o770, 0o702, 0o777, 0o1777])
+    def test_a_folder_that_others_can_change(self, path: Path, kept: Keyring, mode: int) -> None:
+        path.parent.chmod(mode)
+        provider = FileKeyProvider(path)
+        with pytest.raises(KeyringPermissionError, match=rf"chmod 700 {path.parent}"):
+            provider.read()
+        with pytest.raises(KeyringPermissionError):
+            provider.replace(kept.to_document())
+        path.unlink()
+        with pytest.raises(KeyringPermissionError):
+            provider.create(kept.to_document())
+        assert list(path.parent.iterdir()) == []
+
+    def test_the_command_is_quoted(self, tmp_path: Path) -> None:
+        path = tmp_path / "my home; echo" / "keyring.json"
+        open_keyring(FileKeyProvider(path), sealed_data=nothing)
+        path.chmod(0o644)
+        with pytest.raises(KeyringPermissionError, match="chmod 600 '/"):
+            FileKeyProvider(path).read()
+
+    def test_a_symbolic_link(self, path: Path, kept: Keyring) -> None:
+        elsewhere = path.with_name("elsewhere.json")
+        path.rename(elsewhere)
+        path.symlink_to(elsewhere)
+        with pytest.raises(KeyringPermissionError, match="symbolic link"):
+            FileKeyProvider(path).read()
+
+    def test_a_dangling_symbolic_link_is_not_written_through(self, path: Path, tmp_path: Path) -> None:
+        path.parent.mkdir(mode=0o700)
+        path.symlink_to(tmp_path / "target")
+        with pytest.raises(KeyringError):
+            open_keyring(FileKeyProvider(path), sealed_data=nothing)
+        with pytest.raises(KeyringExistsError):
+            FileKeyProvider(path).create(b"document")
+        assert not (tmp_path / "target").exists()
+
+    def test_a_folder_and_a_fifo_in_its_place(self, path: Path) -> None:
+        path.mkdir(parents=True, mode=0o700)
+        path.parent.chmod(0o700)
+        with pytest.raises(KeyringPermissionError, match="not a plain file"):
+            FileKeyProvider(path).read()
+        path.rmdir()
+        os.mkfifo(path, 0o600)
+        with pytest.raises(KeyringPermissionError, match="not a plain file"):
+            FileKeyProvider(path).read()
+
+    def test_another_owner(self, path: Path, kept: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
+        if os.geteuid() == 0:
+            os.chown(path, 12345, 12345)
+        else:
+            monkeypatch.setattr(os, "geteuid", lambda: 12345)
+        with pytest.raises(KeyringPermissionError, match="belongs to user"):
+            FileKeyProvider(path).read()
+
+    def test_a_folder_of_another_owner(self, path: Path, kept: Keyring) -> None:
+        if os.geteuid() != 0:
+            pytest.skip("only root can give a folder away")
+        os.chown(path.parent, 12345, 12345)
+        with pytest.raises(KeyringPermissionError, match="belongs to user 12345"):
+            FileKeyProvider(path).read()
+
+    def test_a_huge_file_is_not_read(self, path: Path, kept: Keyring) -> None:
+        with path.open("r+b") as file:
+            file.truncate(1 << 40)
+        with pytest.raises(KeyringError, match="something else"):
+            FileKeyProvider(path).read()
+
+    def test_a_file_that_is_not_json_shows_nothing_of_itself(self, path: Path, kept: Keyring) -> None:
+        document = path.read_bytes()
+        path.write_bytes(document[:-2])
+        with pytest.raises(KeyringError, match="not JSON") as caught:
+            open_keyring(FileKeyProvider(path), sealed_data=nothing)
+        ours = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+        ours.stack.pop(0)  # this test's own frame
+        text = "".join(ours.format())
+        assert not [form for material in materials_of(document) for form in forms_of(material) if form in text]
+
+    def test_an_empty_file_is_refused_not_replaced(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700)
+        path.touch(0o600)
+        with pytest.raises(KeyringError, match="not JSON"):
+            open_keyring(FileKeyProvider(path), sealed_data=nothing)
+        assert path.read_bytes() == b""
+
+    def test_an_unreadable_place(self, path: Path) -> None:
+        path.parent.write_text("a file where a folder should be")
+        with pytest.raises(KeyringError, match="cannot be read"):
+            FileKeyProvider(path).read()
+        with pytest.raises(KeyringError):
+            FileKeyProvider(path).create(b"")
+
+
+class TestWriting:
+    def test_create_does_not_replace(self, path: Path, kept: Keyring) -> None:
+        with pytest.raises(KeyringExistsError):
+            FileKeyProvider(path).create(Keyring.generate().to_document())
+        assert path.read_bytes() == bytes(kept.to_document())
+        assert [entry.name for entry in path.parent.iterdir()] == ["keyring.json"]
+
+    def test_replace_is_private_and_leaves_nothing_behind(self, path: Path, kept: Keyring) -> None:
+        rotated = kept.with_new_primary("block")
+        FileKeyProvider(path).replace(rotated.to_document())
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert open_keyring(FileKeyProvider(path), sealed_data=nothing).epoch == 2
+        assert [entry.name for entry in path.parent.iterdir()] == ["keyring.json"]
+
+    @pytest.mark.parametrize("call", ["fsync", "link", "replace"])
+    @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EPERM])
+    def test_a_fault_leaves_the_old_or_nothing_and_shows_no_key(
+        self, path: Path, kept: Keyring, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+    ) -> None:
+        def fail(*args: object, **kwargs: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, call, fail)
+        monkeypatch.setattr(Path, "replace", fail if call == "replace" else Path.replace)
+        document = kept.with_new_primary("block").to_document()
+        before = path.read_bytes()
+        provider = FileKeyProvider(path)
+        if call != "link":
+            with pytest.raises(KeyringError) as caught:
+                provider.replace(document)
+            assert path.read_bytes() == before
+        if call != "replace":
+            path.unlink()
+            with pytest.raises(KeyringError) as caught:
+                provider.create(document)
+            assert not path.exists()
+        assert [entry.name for entry in path.parent.iterdir() if entry != path] == []
+        ours = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+        ours.stack.pop(0)  # this test's own frame
+        text = "".join(ours.format())
+        assert not [form for material in materials_of(document) for form in forms_of(material) if form in text]
+
+    def test_a_file_system_without_links_says_what_to_do(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*args: object, **kwargs: object) -> None:
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", fail)
+        with pytest.raises(KeyringError, match="ENTREPOT_KEYRING"):
+            open_keyring(FileKeyProvider(path), sealed_data=nothing)
+
+
+class TestEnvironment:
+    def test_the_document_itself_or_base64_of_it(self, ring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
+        document = bytes(ring.to_document())
+        for value in (document.decode(), base64.b64encode(document).decode(), f"\n {document.decode()}\n"):
+            monkeypatch.setenv("ENTREPOT_KEYRING", value)
+            opened = open_keyring(EnvironmentKeyProvider(), sealed_data=nothing)
+            assert bytes(opened.to_document()) == document
+            assert opened.location == "$ENTREPOT_KEYRING"
+
+    def test_another_variable(self, ring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OTHER", bytes(ring.to_document()).decode())
+        assert open_keyring(EnvironmentKeyProvider("OTHER"), sealed_data=nothing).ring_id == ring.ring_id
+
+    @pytest.mark.parametrize("value", ["", "  "])
+    def test_unset_it_makes_no_ring_that_would_be_lost(self, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+        monkeypatch.setenv("ENTREPOT_KEYRING", value)
+        with pytest.raises(KeyringError, match="ENTREPOT_KEYRING cannot be written"):
+            open_keyring(EnvironmentKeyProvider(), sealed_data=nothing)
+        with pytest.raises(KeyringError):
+            EnvironmentKeyProvider().replace(b"")
+
+    @pytest.mark.parametrize("value", ["s3cr3t-not-base64!", "{not json", "AAAA", "\udcff", "{\udcff}"])
+    def test_something_else_is_refused_and_not_shown(self, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+        monkeypatch.setenv("ENTREPOT_KEYRING", value)
+        with pytest.raises(KeyringError, match="ENTREPOT_KEYRING") as caught:
+            open_keyring(EnvironmentKeyProvider(), sealed_data=nothing)
+        text = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=False).format())
+        assert "s3cr3t" not in text
+        assert "not json" not in text

@@ -1,0 +1,556 @@
+"""Results of runs: whether, where, and under which key they are kept, and when they are used again."""
+
+import asyncio
+import json
+import logging
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entrepot import flow, home, settings, task
+from entrepot.blocks.system import Secret
+from entrepot.cache_policies import DEFAULT, FLOW_PARAMETERS, INPUTS, NO_CACHE, RUN_ID, TASK_SOURCE
+from entrepot.context import TaskRunContext, get_run_context
+from entrepot.engine import places
+from entrepot.engine.world import World, use_world
+from entrepot.errors import (
+    BlockNotFoundError,
+    CacheKeyError,
+    ConfigurationError,
+    SerializationError,
+    StorageUnreachableError,
+    UnhashableValueError,
+    UnknownNameError,
+)
+from entrepot.filesystems import LocalFileSystem
+from entrepot.results import keys
+from entrepot.serializers import JSONSerializer
+from entrepot.storage import MemoryStorage
+from entrepot.testing import FaultyStorage, FrozenClock
+
+
+def kept(storage: Any) -> list[dict[str, Any]]:
+    """Return what the records of a storage say."""
+    paths = [info.path for info in storage.list("records")]
+    return [json.loads(bytes(storage.get(path)).partition(b"\n")[0]) for path in paths]
+
+
+def counted(**options: Any) -> Any:
+    """Return a task that doubles a number, and whose `.calls` are the numbers that it was really called with."""
+    calls: list[Any] = []
+
+    def double(x: Any, debug: int = 0) -> Any:
+        calls.append(x)
+        return x * 2
+
+    made = task(double, **options)
+    made.calls = calls
+    return made
+
+
+def endings(journal: Any, name: str) -> list[str]:
+    """Return the last state of each run of a task, in the order in which they were made."""
+    runs = [run for run in journal.created.values() if run.definition == name]
+    return [journal.transitions[run.run_id][-1].state_name for run in runs]
+
+
+class TestWhether:
+    def test_nothing_is_kept_unless_asked_for(self, entrepot_home: Path) -> None:
+        double = counted()
+        assert flow(lambda: double(1) + double(1))() == 4
+        assert double.calls == [1, 1]
+        assert not entrepot_home.exists()
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"persist_result": True},
+            {"cache_policy": INPUTS},
+            {"cache_key_fn": lambda: "k"},
+            {"cache_expiration": timedelta(1)},
+            {"result_serializer": "json"},
+            {"result_storage": "./here"},
+        ],
+        ids=lambda options: next(iter(options)),
+    )
+    def test_any_option_about_results_means_that_they_are_kept(
+        self, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        counted(**options)(1)
+        found = [*tmp_path.glob("entrepot-home/results/records/*/*"), *tmp_path.glob("here/records/*/*")]
+        assert len(found) == 1
+
+    @pytest.mark.parametrize(
+        "options", [{"cache_policy": NO_CACHE}, {"persist_result": False}, {"refresh_cache": False}]
+    )
+    def test_these_do_not(self, options: dict[str, Any], entrepot_home: Path) -> None:
+        counted(**options)(1)
+        assert not entrepot_home.exists()
+
+    def test_the_setting_decides_where_nothing_else_does(
+        self, monkeypatch: pytest.MonkeyPatch, journal: Any, clock: FrozenClock
+    ) -> None:
+        monkeypatch.setenv("ENTREPOT_RESULTS_PERSIST", "true")
+        monkeypatch.setenv("ENTREPOT_RESULTS_SERIALIZER", "json")
+        with use_world(World(settings.current(), journal, clock)):
+            counted()(1)
+            counted(persist_result=False)(1)
+            (record,) = kept(home.results_storage())
+        assert record["serializer"] == "json"
+
+    def test_what_a_flow_says_holds_for_what_runs_inside(self) -> None:
+        storage, other = MemoryStorage(), MemoryStorage()
+
+        @flow(persist_result=True, result_storage=storage, result_serializer="json")
+        def outer() -> int:
+            inner()
+            return counted()(1) + counted(result_storage=other)(2) + counted(persist_result=False)(3)
+
+        @flow
+        def inner() -> int:
+            return counted(result_serializer="pickle")(4)
+
+        outer()
+        assert sorted((one["task"]["name"], one["serializer"]) for one in kept(storage)) == [
+            ("double", "json"),
+            ("double", "pickle"),
+            ("inner", "json"),
+            ("outer", "json"),
+        ]
+        assert [one["serializer"] for one in kept(other)] == ["json"]
+
+    def test_a_cache_option_of_a_flow_is_its_own(self) -> None:
+        storage = MemoryStorage()
+
+        @flow(cache_policy=INPUTS)
+        def outer() -> int:
+            return counted()(1)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(home, "results_storage", lambda: storage)
+            outer()
+        assert [one["task"]["name"] for one in kept(storage)] == ["outer"]
+
+    def test_a_call_without_a_key_is_kept_only_where_keeping_was_asked_for(self) -> None:
+        storage = MemoryStorage()
+        counted(cache_key_fn=lambda: None)(1)
+        counted(cache_key_fn=lambda: None, result_storage=storage)(1)
+        counted(cache_policy=NO_CACHE, persist_result=True, result_storage=storage)(1)
+        assert [one["key"].partition("/")[0] for one in kept(storage)] == ["run", "run"]
+        assert kept(home.results_storage()) == []
+
+
+class TestWhere:
+    def test_a_path_a_url_a_block_a_storage(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        specs: list[Any] = [
+            str(tmp_path / "text"),
+            tmp_path / "path",
+            Path("relative"),
+            "./dotted",
+            "~/home",
+            f"file://{tmp_path}/url",
+            LocalFileSystem(basepath=str(tmp_path / "block")),
+        ]
+        for spec in specs:
+            double = counted(cache_policy=INPUTS, result_storage=spec)
+            assert (double(1), double(1), double.calls) == (2, 2, [1])
+        for name in ("text", "path", "relative", "dotted", "home", "url", "block"):
+            assert len(list(tmp_path.glob(f"{name}/records/*/*"))) == 1, name
+
+    def test_a_block_by_its_name_is_loaded_when_the_task_runs(self, tmp_path: Path) -> None:
+        double = counted(cache_policy=INPUTS, result_storage="local-file-system/results")
+        with pytest.raises(BlockNotFoundError):
+            double(1)
+        assert double.calls == []
+        LocalFileSystem(basepath=str(tmp_path / "kept")).save("results")
+        assert (double(1), double(1), double.calls) == (2, 2, [1])
+        assert len(list(tmp_path.glob("kept/records/*/*"))) == 1
+
+    def test_a_block_that_is_no_storage_is_refused(self) -> None:
+        Secret(value="x").save("token")
+        with pytest.raises(ConfigurationError, match="storage block"):
+            counted(result_storage="secret/token")(1)
+
+    def test_nonsense_is_refused_when_the_task_runs(self) -> None:
+        double = counted(result_storage="nonsense")
+        with pytest.raises(ConfigurationError, match="names no result storage"):
+            double(1)
+        assert double.calls == []
+
+    def test_the_setting_names_the_default(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, journal: Any, clock: FrozenClock
+    ) -> None:
+        monkeypatch.setenv("ENTREPOT_RESULTS_STORAGE", str(tmp_path / "elsewhere"))
+        with use_world(World(settings.current(), journal, clock)):
+            counted(persist_result=True)(1)
+        assert len(list(tmp_path.glob("elsewhere/records/*/*"))) == 1
+
+    def test_results_can_be_encrypted(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, journal: Any, clock: FrozenClock
+    ) -> None:
+        monkeypatch.setenv("ENTREPOT_RESULTS_ENCRYPT", "true")
+        with use_world(World(settings.current(), journal, clock)):
+            double = counted(cache_policy=INPUTS, result_storage=tmp_path / "kept", result_serializer="json")
+            assert (double("plain text"), double("plain text"), double.calls) == (
+                "plain text" * 2,
+                "plain text" * 2,
+                ["plain text"],
+            )
+        (file,) = tmp_path.glob("kept/records/*/*")
+        assert b"plain" not in file.read_bytes()
+
+    def test_the_history_says_where(self, journal: Any, tmp_path: Path) -> None:
+        double = counted(cache_policy=INPUTS, result_storage=tmp_path / "kept")
+        double(1)
+        double(1)
+        for said in journal.transitions.values():
+            assert str(tmp_path / "kept") in said[-1].result_location
+            assert said[-1].cache_key.startswith("e1-")
+
+    def test_an_open_store_is_not_opened_again(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        opened: list[Any] = []
+        real = places._opened
+        monkeypatch.setattr(places, "_opened", lambda *args: opened.append(args) or real(*args))
+        double = counted(cache_policy=INPUTS, result_storage=tmp_path / "kept")
+        for number in range(5):
+            double(number)
+        assert len(opened) == 1
+
+    def test_two_storages_are_never_taken_for_one(self) -> None:
+        for number in range(50):
+            storage = MemoryStorage()  # the id of the one before may come back
+            counted(result_storage=storage)(number)
+            assert len(kept(storage)) == 1
+            del storage
+
+
+class TestHow:
+    @pytest.mark.parametrize("serializer", ["json", "pickle", "compressed/json", "compressed/pickle", JSONSerializer()])
+    def test_by_the_serializer_that_was_named(self, serializer: Any) -> None:
+        storage = MemoryStorage()
+        double = counted(cache_policy=INPUTS, result_storage=storage, result_serializer=serializer)
+        assert (double([1, None]), double([1, None]), len(double.calls)) == ([1, None] * 2, [1, None] * 2, 1)
+        (record,) = kept(storage)
+        assert record["serializer"] == getattr(serializer, "name", serializer)
+
+    def test_an_unknown_serializer_is_refused_before_any_work(self) -> None:
+        double = counted(result_serializer="jsn")
+        with pytest.raises(UnknownNameError, match="jsn"):
+            double(1)
+        assert double.calls == []
+
+    def test_a_result_that_cannot_be_written_fails_the_run_and_says_that_the_work_was_done(self, journal: Any) -> None:
+        storage = MemoryStorage()
+
+        @task(persist_result=True, result_storage=storage, result_serializer="json", retries=3)
+        def f() -> object:
+            return {"handle": object()}
+
+        with pytest.raises(SerializationError, match="handle") as caught:
+            f()
+        assert caught.value.__notes__ == ["task 'f' did its work; only its result could not be kept"]
+        assert journal.states("f") == ["Running", "Failed"]
+        assert list(storage.list()) == []
+
+    def test_the_record_tells_of_task_and_run(self, journal: Any) -> None:
+        storage = MemoryStorage()
+
+        @flow
+        def f() -> None:
+            counted(name="Double", version="7", persist_result=True, result_storage=storage)(1)
+
+        f()
+        (record,) = kept(storage)
+        run = journal.run("Double")
+        assert record["task"] == {
+            "kind": "task",
+            "name": "Double",
+            "key": f"{__name__}.counted.<locals>.double",
+            "version": "7",
+        }
+        assert record["run"] == {
+            "id": run.run_id,
+            "name": "Double-1",
+            "flow_run_id": run.flow_run_id,
+            "flow_run_name": journal.run("f").name,
+        }
+
+
+class TestKeys:
+    def test_inputs_tell_values_and_types_apart(self) -> None:
+        double = counted(cache_policy=INPUTS)
+        for value in (1, 1.0, True, "1", (1,), [1], 1, "1"):
+            double(value)
+        assert len(double.calls) == 6
+
+    def test_how_an_argument_is_given_makes_no_difference(self) -> None:
+        double = counted(cache_policy=INPUTS)
+        double(1)
+        double(x=1)
+        double(1, 0)
+        double(1, debug=1)
+        assert double.calls == [1, 1]
+        double = counted(cache_policy=INPUTS - "debug")
+        double(1)
+        double(1, debug=1)
+        assert double.calls == [1]
+
+    def test_results_of_futures_count_by_value(self) -> None:
+        double = counted(cache_policy=INPUTS)
+
+        @flow
+        def f() -> int:
+            return double.submit(double.submit(1)).result() + double(2)
+
+        assert f() == 8
+        assert double.calls == [1, 2]
+
+    def test_what_cannot_be_hashed_is_named_before_any_work(self, journal: Any) -> None:
+        class Opaque:
+            __slots__ = ()
+
+        double = counted(cache_policy=INPUTS, retries=2)
+        with pytest.raises(UnhashableValueError) as caught:
+            double([Opaque()])
+        assert caught.value.parameter == "x"
+        assert double.calls == []
+        assert journal.states("double") == ["Failed"]
+
+    @pytest.mark.parametrize("policy", [None, DEFAULT, INPUTS + RUN_ID], ids=str)
+    def test_default_and_run_id_hold_within_a_flow_run(self, policy: Any, journal: Any) -> None:
+        double = task(lambda x: x * 2, name="double", persist_result=True, cache_policy=policy)
+
+        @flow
+        def f() -> int:
+            return double(1) + double(1)
+
+        assert f() + f() == 8
+        assert endings(journal, "double") == ["Completed", "Cached"] * 2
+
+    def test_a_retried_flow_takes_up_what_its_tasks_have_done(self, journal: Any) -> None:
+        double = task(lambda x: x * 2, name="double", persist_result=True)
+
+        @flow(retries=1)
+        def f() -> int:
+            value = double(1)
+            if get_run_context().flow_run.run_count == 1:
+                raise KeyError
+            return value
+
+        assert f() == 2
+        assert endings(journal, "double") == ["Completed", "Cached"]
+
+    def test_flow_parameters_count_where_asked_for(self) -> None:
+        double = counted(cache_policy=FLOW_PARAMETERS)
+
+        @flow
+        def f(day: str) -> int:
+            return double(1)
+
+        f("monday")
+        f("monday")
+        f("tuesday")
+        assert len(double.calls) == 2
+
+    def test_a_method_is_cached_by_what_its_object_holds(self) -> None:
+        calls: list[int] = []
+
+        @dataclass(frozen=True)
+        class Scale:
+            factor: int
+
+            @task(cache_policy=INPUTS)
+            def scaled(self, number: int) -> int:
+                calls.append(number)
+                return self.factor * number
+
+        assert (Scale(2).scaled(1), Scale(3).scaled(1), Scale(2).scaled(1)) == (2, 3, 2)
+        assert calls == [1, 1]
+
+    def test_a_cached_flow_runs_nothing(self, journal: Any) -> None:
+        double = counted()
+
+        @flow(cache_policy=INPUTS, name="f")
+        def f(x: int) -> int:
+            return double(x)
+
+        assert (f(1), f("1"), f(2)) == (2, 2, 4)  # coerced first: "1" is 1
+        assert double.calls == [1, 2]
+        assert [said[-1].state_name for said in journal.transitions.values()].count("Cached") == 1
+
+    def test_a_kept_flow_still_runs(self) -> None:
+        double = counted()
+        f = flow(lambda: double(1), name="f", persist_result=True)
+        assert f() + f() == 4
+        assert double.calls == [1, 1]
+
+    def test_an_async_task_is_cached(self) -> None:
+        calls: list[int] = []
+
+        @task(cache_policy=INPUTS)
+        async def double(x: int) -> int:
+            calls.append(x)
+            return 2 * x
+
+        async def main() -> list[int]:
+            return [await double(1), await double(1), *await asyncio.gather(double(2), double(3))]
+
+        assert asyncio.run(main()) == [2, 2, 4, 6]
+        assert sorted(calls) == [1, 2, 3]
+
+
+class TestKeyFunctions:
+    def test_may_take_nothing(self) -> None:
+        double = counted(cache_key_fn=lambda: "static_key")
+        assert (double(1), double(2), double.calls) == (2, 2, [1])
+
+    def test_may_take_context_and_parameters(self) -> None:
+        seen: list[Any] = []
+
+        def key(context: Any, parameters: dict[str, Any]) -> str:
+            seen.append((context, dict(parameters)))
+            assert get_run_context() is context
+            return f"x={parameters['x']}"
+
+        double = counted(cache_key_fn=key)
+        assert (double(1), double(1, debug=1), double(2)) == (2, 2, 4)
+        context, parameters = seen[0]
+        assert isinstance(context, TaskRunContext)
+        assert (context.task, context.task_run.run_count) == (double, 1)
+        assert parameters == {"x": 1, "debug": 0}
+        assert double.calls == [1, 2]
+
+    def test_belong_to_their_task(self) -> None:
+        one = task(lambda: 1, cache_key_fn=lambda: "same")
+
+        @task(cache_key_fn=lambda: "same")
+        def two() -> int:
+            return 2
+
+        assert (one(), two(), one(), two()) == (1, 2, 1, 2)
+
+    def test_that_raise_fail_the_run_before_any_work(self, journal: Any) -> None:
+        error = ZeroDivisionError("x")
+
+        def key() -> str:
+            raise error
+
+        double = counted(cache_key_fn=key, retries=2)
+        with pytest.raises(CacheKeyError, match=r"cache_key_fn of task 'double' raised ZeroDivisionError") as caught:
+            double(1)
+        assert caught.value.__cause__ is error
+        assert caught.value.task == "double"
+        assert double.calls == []
+        assert "Running" not in journal.states("double")
+
+    @pytest.mark.parametrize("key", [5, "", b"x", ["x"]])
+    def test_that_return_no_key_fail_too(self, key: Any) -> None:
+        double = counted(cache_key_fn=lambda: key)
+        with pytest.raises(CacheKeyError, match="returned"):
+            double(1)
+        assert double.calls == []
+
+
+class TestOutages:
+    def test_of_the_store_fail_the_run_before_any_work(self, journal: Any) -> None:
+        double = counted(cache_policy=INPUTS, result_storage=FaultyStorage(MemoryStorage(), fail_at=1))
+        with pytest.raises(StorageUnreachableError):
+            double(1)
+        assert double.calls == []
+        assert journal.states("double") == ["Failed"]
+
+    def test_are_retried(self, journal: Any) -> None:
+        double = counted(cache_policy=INPUTS, retries=1, result_storage=FaultyStorage(MemoryStorage(), fail_at=1))
+        assert double(1) == 2
+        assert journal.states("double") == ["Retrying", "Completed"]
+        assert journal.epochs("double") == [2, 2]
+
+    @pytest.mark.parametrize("retries", [0, 1])
+    def test_at_any_operation_lose_nothing_and_compute_once_where_retried(self, retries: int) -> None:
+        for fail_at in range(1, 100):
+            inner = MemoryStorage()
+            faulty = FaultyStorage(inner, fail_at=fail_at)
+            double = counted(cache_policy=INPUTS, retries=retries, result_storage=faulty)
+            state = double(1, return_state=True)
+            if not faulty.failed:
+                assert fail_at > 2
+                return
+            assert state.is_completed() is bool(retries)
+            if retries:
+                assert len(double.calls) == 1
+                assert double(1) == 2
+                assert len(double.calls) == 1
+            elif state.is_failed():
+                assert isinstance(state.result(raise_on_failure=False), StorageUnreachableError)
+        pytest.fail("no end to the operations of one write")
+
+    def test_a_damaged_result_is_computed_again_with_a_warning(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        double = counted(cache_policy=INPUTS, result_storage=tmp_path)
+        double(1)
+        (file,) = tmp_path.glob("records/*/*")
+        file.write_bytes(file.read_bytes().replace(b'"size":', b'"size": '))
+        with caplog.at_level(logging.WARNING):
+            assert double(1) == 2
+        assert double.calls == [1, 1]
+        assert "damaged" in caplog.text
+        assert double(1) == 2
+        assert double.calls == [1, 1]
+
+
+SCRIPT = """
+import sys
+from entrepot import flow, task
+from entrepot.blocks.system import Secret
+from entrepot.cache_policies import INPUTS, TASK_SOURCE
+
+def helper(x):
+    return x + 1
+
+@task(cache_policy=INPUTS + TASK_SOURCE, result_serializer="json")
+def work(x):
+    print("computed")
+    return {"value": helper(x)}
+
+@flow
+def main(x):
+    return work(x)
+
+if __name__ == "__main__":
+    print(main(int(sys.argv[1])))
+"""
+
+
+def test_results_are_used_again_by_other_processes_however_the_module_is_started(tmp_path: Path) -> None:
+    script = tmp_path / "etl.py"
+    script.write_text(SCRIPT)
+
+    def run(*command: str) -> str:
+        ran = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    assert run("etl.py", "1") == "computed\n{'value': 2}\n"
+    assert run("etl.py", "1") == "{'value': 2}\n"
+    assert run("-m", "etl", "1") == "{'value': 2}\n"
+    assert run("-c", "import etl; print(etl.main(1))") == "{'value': 2}\n"
+    assert run("etl.py", "2") == "computed\n{'value': 3}\n"
+    script.write_text(SCRIPT.replace("x + 1", "x + 10"))
+    assert run("etl.py", "1") == "computed\n{'value': 11}\n"
+    script.write_text(SCRIPT.replace("def helper", "# a comment\ndef helper"))
+    assert run("etl.py", "1") == "{'value': 2}\n"
+
+
+def test_policies_are_those_of_the_result_store() -> None:
+    assert (INPUTS, TASK_SOURCE, DEFAULT) == (keys.INPUTS, keys.TASK_SOURCE, keys.DEFAULT)

@@ -1,0 +1,50 @@
+"""Fixtures for the real servers of `tools/servers.py`: each starts once a pytest process, when a test first asks."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from servers import GCSServer, S3Server, start_gcs, start_moto, start_rclone, start_seaweedfs
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loopback_without_proxy() -> None:
+    """Servers on loopback are never asked through a proxy, and clients never look for a machine's cloud identity."""
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    # gcsfs otherwise asks Google's control API what kind of bucket it has, and waits a minute for no answer.
+    os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+
+
+def _run(start: Callable[..., Any], factory: pytest.TempPathFactory) -> Iterator[Any]:
+    try:
+        server = start(factory.mktemp(start.__name__))
+    except RuntimeError as error:
+        pytest.fail(str(error), pytrace=False)
+    yield server
+    server.process.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """SeaweedFS: a real S3 server with signatures, persistence and conditional writes."""
+    yield from _run(start_seaweedfs, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """moto: S3 in memory, without a check of signatures."""
+    yield from _run(start_moto, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """`rclone serve s3`: a server that takes conditional writes and ignores the condition."""
+    yield from _run(start_rclone, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GCSServer]:
+    """fake-gcs-server: Google Cloud Storage in memory, with generation conditions."""
+    yield from _run(start_gcs, tmp_path_factory)

@@ -1,0 +1,37 @@
+"""Fake distributions for plugin tests: a module, and a metadata folder with entry points."""
+
+import textwrap
+from pathlib import Path
+
+
+class FakeSite:
+    """A folder on `sys.path` that looks like site-packages."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def another(self, name: str) -> "FakeSite":
+        """Make a second folder beside this one; it is on no path yet."""
+        folder = self.folder.parent / name
+        folder.mkdir()
+        return FakeSite(folder)
+
+    def module(self, name: str, source: str) -> Path:
+        path = self.folder.joinpath(*name.split(".")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for parent in path.parents:
+            if parent == self.folder:
+                break
+            (parent / "__init__.py").touch()
+        path.write_text(textwrap.dedent(source))
+        return path
+
+    def distribution(self, name: str, version: str = "1.0", *, text: str | None = None, **groups: str) -> Path:
+        """Write a dist-info; groups as `blocks="slug=module:attr"` (newlines for more)."""
+        info = self.folder / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        if text is None:
+            text = "".join(f"[entrepot.{group}]\n{lines}\n" for group, lines in groups.items())
+        (info / "entry_points.txt").write_text(text)
+        return info

@@ -1,0 +1,129 @@
+"""`RemoteFileSystem`: any file system that fsspec knows, by URL."""
+
+import sys
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from entrepot import errors
+from entrepot.filesystems import RemoteFileSystem
+from entrepot.filesystems.base import revealed
+
+SECRET = "HUSH-wJalrXUtnFEMI"
+
+
+def test_memory_works_unsaved() -> None:
+    block = RemoteFileSystem(basepath="memory://remote-test/folder")
+    block.write_path("a/b", b"1")
+    assert block.read_path("a/b") == b"1"
+    assert RemoteFileSystem(basepath="memory://remote-test/folder").list_paths() == ["a/b"]
+    block.check()
+
+
+def test_s3_works_unsaved_with_plain_settings(s3_server: Any) -> None:
+    bucket = s3_server.bucket()
+    block = RemoteFileSystem(basepath=f"s3://{bucket}/x", settings=s3_server.storage_options())
+    block.write_path("a", b"1")
+    assert s3_server.client().get_object(Bucket=bucket, Key="x/a")["Body"].read() == b"1"
+    assert block.check().creates_exclusively
+    assert s3_server.secret_key not in f"{block!r} {block} {block.model_dump()} {block.model_dump_json()}"
+
+
+def test_google_works_with_a_server_of_ones_own(gcs_server: Any) -> None:
+    block = RemoteFileSystem(basepath=f"gs://{gcs_server.bucket()}/x", settings=gcs_server.storage_options())
+    block.check()
+
+
+def test_credentials_in_the_url_become_secret_settings(s3_server: Any) -> None:
+    bucket = s3_server.bucket()
+    options = s3_server.storage_options()
+    url = f"s3://{options.pop('key')}:{options.pop('secret')}@{bucket}/x"
+    block = RemoteFileSystem(basepath=url, settings=options)
+    assert block.basepath == f"s3://{bucket}/x"
+    block.check()
+    for shown in (repr(block), str(block), block.model_dump_json(), block.as_storage().location):
+        assert s3_server.secret_key not in shown
+        assert s3_server.access_key not in shown
+
+
+def test_user_and_password_of_other_protocols_too() -> None:
+    block = RemoteFileSystem(basepath=f"sftp://me%40home:{SECRET}%2F@Host.example.test:2222/data/")
+    assert block.basepath == "sftp://Host.example.test:2222/data"
+    assert revealed(block.settings) == {"username": "me@home", "password": f"{SECRET}/"}
+    assert SECRET not in f"{block!r} {block} {block.model_dump()} {block.model_dump_json()}"
+    again = RemoteFileSystem(basepath="sftp://me:a@h/x", settings={"password": "given wins"})
+    assert revealed(again.settings) == {"username": "me", "password": "given wins"}
+
+
+def test_settings_whose_names_sound_secret_are_secrets_at_any_depth() -> None:
+    settings = {
+        "key": SECRET,
+        "secret": SECRET,
+        "token": {"type": "x", "private_key": SECRET},
+        "client_kwargs": {"aws_session_token": SECRET, "region_name": "eu"},
+        "headers": [{"auth_token": SECRET}],
+        "connection_string": SECRET,
+        "PASSWORD": SECRET,
+        "account_key": SecretStr(SECRET),
+        "key_filename": "/home/me/id",
+        "port": 22,
+        "keyboard": "qwerty",
+    }
+    block = RemoteFileSystem(basepath="sftp://h/x", settings=settings)
+    shown = f"{block!r} {block} {block.model_dump()} {block.model_dump_json()}"
+    assert SECRET not in shown
+    for plain in ("/home/me/id", "qwerty", "eu"):
+        assert plain in shown
+    assert revealed(block.settings) == {**settings, "account_key": SECRET}
+
+
+def test_what_is_assigned_later_is_held_to_the_same() -> None:
+    block = RemoteFileSystem(basepath="sftp://h/x", settings={"port": 22})
+    with pytest.raises(ValidationError, match="put them into settings") as caught:
+        block.basepath = f"sftp://u:{SECRET}@h/x"
+    assert SECRET not in f"{caught.value} {caught.value.errors()}"
+    assert (block.basepath, block.settings) == ("sftp://h/x", {"port": 22})
+    block.settings = {"password": SECRET}
+    assert SECRET not in f"{block!r} {block.model_dump()}"
+    assert revealed(block.settings) == {"password": SECRET}
+
+
+@pytest.mark.parametrize(
+    ("basepath", "why"),
+    [
+        ("", "no URL"),
+        ("my-bucket/results", "no URL"),
+        ("/data", "no URL"),
+        ("file:///data", "use LocalFileSystem"),
+        ("simplecache::s3://my-bucket", "chain"),
+        ("s3://my-bucket/../x", "'..'"),
+        ("s3://my-bucket/a//b", "empty component"),
+        (f"https://host/x?sig={SECRET}", "query"),
+        (f"s3://key:{SECRET}@my-bucket/a/../b", "'..'"),
+        (f"sftp://u:{SECRET}@h:99999/x", "cannot be understood"),
+    ],
+)
+def test_what_is_no_url_of_a_folder_is_refused_without_being_repeated(basepath: str, why: str) -> None:
+    with pytest.raises(ValidationError, match=why) as caught:
+        RemoteFileSystem(basepath=basepath)
+    assert SECRET not in f"{caught.value} {caught.value.errors()} {caught.value.json()}"
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"basepath": 7}, {"basepath": "sftp://h/x", "settings": ["a"]}, {"basepath": None}]
+)
+def test_what_has_the_wrong_type_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        RemoteFileSystem(**given)
+
+
+def test_an_unknown_protocol_is_one_clear_error() -> None:
+    with pytest.raises(errors.ConfigurationError, match="nosuch"):
+        RemoteFileSystem(basepath="nosuch://h/x").check()
+
+
+def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(errors.ConfigurationError, match=r'pip install "entrepot\[aws\]"'):
+        RemoteFileSystem(basepath="s3://my-bucket").as_storage()

@@ -1,0 +1,1 @@
+"""Acme's blocks and serializers for Entrepot."""

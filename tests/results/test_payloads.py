@@ -1,0 +1,140 @@
+"""Large values: read and written with next to no memory beyond the value, and checked on the way."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from entrepot.crypto.digest import Digester
+from entrepot.errors import IntegrityError, StorageUnreachableError
+from entrepot.results.payloads import check_payload, read_payload, write_payload
+from entrepot.storage.local import LocalStorage
+from entrepot.storage.memory import MemoryStorage
+from entrepot_test_results import RING, Kept, Wrapped
+
+MIB = 1 << 20
+PATH = "payloads/aa/x.bin"
+EDGES = [0, 1, 4095, 4096, MIB, 2 * MIB - 1, 2 * MIB, 4 * MIB - 1, 4 * MIB, 4 * MIB + 1, 8 * MIB]
+
+
+def content(size: int) -> bytes:
+    return (bytes(range(251)) * (size // 251 + 1))[:size]
+
+
+@pytest.mark.parametrize("size", EDGES)
+@pytest.mark.parametrize("wrapped", [False, True], ids=["read_into", "get"])
+def test_payloads_of_every_size_are_read_and_checked(tmp_path: Path, size: int, wrapped: bool) -> None:  # noqa: FBT001  by name
+    storage = Wrapped(LocalStorage(tmp_path)) if wrapped else LocalStorage(tmp_path)
+    data = content(size)
+    digest = Digester(RING).digest([data])
+    write_payload(storage, PATH, [memoryview(data)], digest=digest, ring=RING)
+    memory = read_payload(storage, PATH, size=size, digest=digest, ring=RING)
+    assert memory == data
+    assert not memory.readonly
+    assert check_payload(storage, PATH, size=size, digest=digest, ring=RING) == ""
+    for wrong in (data + b"x", data[:-1] if data else b"x", content(size)[::-1] + b"\x01"):
+        storage.put(PATH, wrong)
+        with pytest.raises(IntegrityError):
+            read_payload(storage, PATH, size=size, digest=digest, ring=RING)
+        assert check_payload(storage, PATH, size=size, digest=digest, ring=RING)
+
+
+def test_the_digest_is_of_the_bytes_and_not_of_how_they_are_cut() -> None:
+    data = content(5 * MIB)
+    parts = [data[:7], data[7 : 3 * MIB], b"", data[3 * MIB :]]
+    assert Digester(RING).digest(parts) == Digester(RING).digest([data])
+
+
+def test_an_outage_in_the_middle_of_a_large_read_is_raised(tmp_path: Path) -> None:
+    class Fails(LocalStorage):
+        def read_into(self, path: str, buffer: memoryview, *, start: int = 0) -> int:
+            if start > 4 * MIB:
+                raise StorageUnreachableError("the disk is gone", location=self.location)
+            return super().read_into(path, buffer, start=start)
+
+    data = content(20 * MIB)
+    digest = Digester(RING).digest([data])
+    LocalStorage(tmp_path).put(PATH, data)
+    with pytest.raises(StorageUnreachableError):
+        read_payload(Fails(tmp_path), PATH, size=len(data), digest=digest, ring=RING)
+
+
+def test_an_error_of_the_hasher_is_raised_on_the_thread_that_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def update(self, _: object) -> None:
+            raise RuntimeError("no more")
+
+    data = content(3 * MIB)
+    digest = Digester(RING).digest([data])
+    storage = MemoryStorage()
+    storage.put(PATH, data)
+    monkeypatch.setattr(Digester, "hasher_for", lambda *_, **__: Broken())
+    with pytest.raises(RuntimeError, match="no more"):
+        read_payload(storage, PATH, size=len(data), digest=digest, ring=RING)
+
+
+def test_a_child_process_that_changes_a_value_does_not_change_its_parents() -> None:
+    program = """
+import os
+from entrepot.serializers.buffers import allocate
+memory = allocate(8 << 20)
+memory[0] = 1
+child = os.fork()
+if child == 0:
+    memory[0] = 2
+    os._exit(0)
+os.waitpid(child, 0)
+print(memory[0])
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout == "1\n"
+
+
+PEAK = """
+import re, sys
+import numpy as np
+sys.path[:0] = {path!r}
+from entrepot_test_results import Kept
+from entrepot.storage.local import LocalStorage
+
+def memory(what):
+    return int(re.search(what + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+
+def forget_peak():
+    open("/proc/self/clear_refs", "w").write("5")
+
+kept = Kept(LocalStorage({folder!r}))
+array = np.random.default_rng(0).integers(0, 256, 100 << 20, dtype=np.uint8)
+kept.write("warm", np.zeros(3 << 20, np.uint8), "pickle")
+kept.store.fetch("warm")
+forget_peak()
+before = memory("VmRSS")
+kept.write("key", array, "pickle")
+print("write", memory("VmHWM") - before)
+del array
+forget_peak()
+before = memory("VmRSS")
+value = kept.store.fetch("key").value
+print("read", memory("VmHWM") - before - 100)
+assert value.nbytes == 100 << 20
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
+def test_a_large_array_takes_no_memory_beyond_itself(tmp_path: Path) -> None:
+    program = PEAK.format(path=[str(Path(__file__).parent.parent)], folder=str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    peaks = {line.split()[0]: float(line.split()[1]) for line in done.stdout.splitlines()}
+    assert set(peaks) == {"write", "read"}
+    assert peaks["write"] < 16
+    assert peaks["read"] < 16
+
+
+def test_reading_from_a_storage_that_copies_takes_a_bounded_part_at_a_time() -> None:
+    storage = Wrapped(MemoryStorage())
+    kept = Kept(storage)
+    kept.write("key", bytes(80 * MIB), "pickle")
+    storage.calls.clear()
+    assert kept.store.fetch("key").value == bytes(80 * MIB)
+    assert len([path for operation, path in storage.calls if operation == "get"]) == 1 + 3

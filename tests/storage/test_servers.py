@@ -1,0 +1,53 @@
+"""The servers that other tests stand on: they start, answer, and end with the process that started them."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from servers import GCSServer, S3Server, ServerProcess
+
+
+@pytest.mark.parametrize("name", ["s3_server", "moto_server", "rclone_server"])
+def test_an_s3_server_keeps_what_is_put_into_a_new_bucket(name: str, request: pytest.FixtureRequest) -> None:
+    server: S3Server = request.getfixturevalue(name)
+    bucket = server.bucket()
+    client = server.client()
+    client.put_object(Bucket=bucket, Key="a/b", Body=b"bytes")
+    assert client.get_object(Bucket=bucket, Key="a/b")["Body"].read() == b"bytes"
+
+
+def test_the_gcs_server_makes_buckets(gcs_server: GCSServer) -> None:
+    assert gcs_server.bucket() != gcs_server.bucket()
+
+
+def test_a_server_that_ends_at_once_fails_with_its_own_words(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import sys; print('no such option'); sys.exit(3)"]
+    process = ServerProcess("broken", command, log=tmp_path / "log")
+    with pytest.raises(RuntimeError, match=r"broken ended with 3:\nno such option"):
+        process.wait_until(lambda: 1 / 0)
+
+
+def test_a_server_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from servers import ServerProcess\n"
+        "ServerProcess('sleeper', [sys.executable, '-c', "
+        "'import os, time; print(os.getpid(), flush=True); time.sleep(600)'], log=Path(sys.argv[1]))\n"
+        "time.sleep(600)"
+    )
+    log = tmp_path / "log"
+    tools = str(Path(__file__).parents[2] / "tools")
+    parent = subprocess.Popen([sys.executable, "-c", script, str(log)], cwd=tools)
+    try:
+        deadline = time.monotonic() + 20
+        while (not log.exists() or not log.read_text().endswith("\n")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        server = int(log.read_text())
+    finally:
+        parent.kill()
+        parent.wait()
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{server}/cmdline").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not Path(f"/proc/{server}/cmdline").exists()
