@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 WORKERS ?= 2
+SOAK ?= 20000
 VENV := .venv
 BIN := $(VENV)/bin
 WORK := .work
@@ -77,8 +78,8 @@ test-newest: $(WORK)/wheel-newest ## The suite, against the built wheel, on the 
 	  echo "The newest Python here is the one that has just been tested."; \
 	else $(WORK)/newest-venv/bin/python -m pytest -n $(WORKERS); fi
 
-soak: $(WORK)/wheel-first ## The long form of the crash, fault and fuzz campaigns (about an hour)
-	ENTREPOT_SOAK=1 $(BIN)/python -m pytest -n $(WORKERS) -m soak
+soak: $(WORK)/wheel-first ## The long form of the crash campaign: SOAK kills (20,000, about half an hour)
+	ENTREPOT_SOAK=$(SOAK) $(BIN)/python -m pytest -n $(WORKERS) -m soak
 
 bench: $(WORK)/wheel-first ## Measure, side by side with peers, and print the table
 	$(BIN)/python benchmarks/run.py $(if $(PREFECT),--prefect $(PREFECT))

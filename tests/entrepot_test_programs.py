@@ -187,6 +187,22 @@ GROW = """
         return size * 2
 """
 
+BLOCK = """
+    from entrepot.blocks import Block
+    from pydantic import PrivateAttr, SecretStr
+
+    class Login(Block):
+        user: str = "me"
+        password: SecretStr = SecretStr("hunter2")
+        _tries: int = PrivateAttr(1)
+
+        def hello(self):
+            return "hi " + self.user
+
+    def work(x):
+        return Login(user=x).hello()
+"""
+
 DIFFERENT = [
     change("the function itself", "def work(x): return x + 1", "x + 1", "x + 2"),
     change("an operator", "def work(x): return x + 1", "x + 1", "x - 1"),
@@ -427,6 +443,9 @@ DIFFERENT = [
         "x=A",
         "x=B",
     ),
+    change("a method of a block", BLOCK, "hi ", "hello "),
+    change("a default of a block's secret", BLOCK, '"hunter2"', '"hunter3"'),
+    change("a private attribute of a model", BLOCK, "PrivateAttr(1)", "PrivateAttr(2)"),
     change(
         "the function of a task",
         "from entrepot import task\n@task\ndef part(x): return x + 1\ndef work(x): return part(x)",
@@ -445,6 +464,146 @@ DIFFERENT = [
     change("a matched pattern", "def work(x):\n match x:\n  case [1, *_]: return 1", "[1, *_]", "[2, *_]"),
     change("an f-string's format", "def work(x): return f'{x:.1f}'", ".1f", ".2f"),
     change("a conversion in an f-string", "def work(x): return f'{x!r}'", "!r", "!s"),
+    change("the order of a dict", "T = {'a': 1, 'b': 2}\ndef work(x): return T", "'a': 1, 'b': 2", "'b': 2, 'a': 1"),
+    change(
+        "the order of a dict of functions",
+        "def a(x): return x + 1\ndef b(x): return x * 10\nSTEPS = {'a': a, 'b': b}\n"
+        "def work(x):\n for f in STEPS.values(): x = f(x)\n return x",
+        "'a': a, 'b': b",
+        "'b': b, 'a': a",
+    ),
+    change("the order of a default", "def work(x, t={1: 2, 3: 4}): return [*t]", "1: 2, 3: 4", "3: 4, 1: 2"),
+    change(
+        "the order of a class",
+        "class C:\n a = 1; b = 2\ndef work(x): return [*vars(C)]",
+        "a = 1; b = 2",
+        "b = 2; a = 1",
+    ),
+    change(
+        "the order of the attributes of an object",
+        "from types import SimpleNamespace as S\nT = S(a=1, b=2)\ndef work(x): return [*vars(T)]",
+        "a=1, b=2",
+        "b=2, a=1",
+    ),
+    change(
+        "a wrapper around a generated method",
+        """
+        import dataclasses
+        import functools
+
+        def scaled(cls):
+            init = cls.__init__
+
+            @functools.wraps(init)
+            def new(self, *args):
+                init(self, *args)
+                self.x *= 2
+
+            cls.__init__ = new
+            return cls
+
+        @scaled
+        @dataclasses.dataclass
+        class Point:
+            x: int
+
+        def work(x):
+            return Point(x).x
+        """,
+        "*= 2",
+        "*= 3",
+    ),
+    change(
+        "a function that calls itself namedtuple",
+        "def namedtuple(c):\n c.run = lambda self, x: x + 1\n return c\n@namedtuple\nclass C: pass\n"
+        "def work(x): return C().run(x)",
+        "x + 1",
+        "x + 2",
+    ),
+    change(
+        "an attribute of a function",
+        "def rate(): pass\nrate.weight = 2\ndef total(all): return sum(f.weight for f in all)\n"
+        "def work(x): return total([rate])",
+        "= 2",
+        "= 3",
+    ),
+    change(
+        "an attribute of a library's wrapper",
+        "import contextlib\n@contextlib.contextmanager\ndef rate(): yield\nrate.weight = 2\n"
+        "def total(all): return sum(f.weight for f in all)\ndef work(x): return total([rate])",
+        "= 2",
+        "= 3",
+    ),
+    *[
+        change(
+            f"the type of a field of {what}",
+            f"import attrs, dataclasses, typing\n{start}:\n x: int\n"
+            "def build(c, x): return c(typing.get_type_hints(c)['x'](x))\ndef work(x): return build(C, x)",
+            "x: int",
+            "x: float",
+        )
+        for what, start in {
+            "a dataclass": "@dataclasses.dataclass\nclass C",
+            "an attrs class": "@attrs.define\nclass C",
+            "a named tuple": "class C(typing.NamedTuple)",
+            "a class": "class C",
+        }.items()
+    ],
+    change(
+        "the type of a field in text",
+        "from __future__ import annotations\nimport dataclasses, typing\nUnit = int\n"
+        "@dataclasses.dataclass\nclass C:\n x: Unit\n"
+        "def build(c, x): return c(typing.get_type_hints(c)['x'](x))\ndef work(x): return build(C, x)",
+        "Unit = int",
+        "Unit = float",
+    ),
+    change("a docstring that is read", "def ask(): 'hello'\ndef work(x): return ask.__doc__", "hello", "bye"),
+    change(
+        "annotations that are read",
+        "def ask(x: int): pass\ndef work(x): return ask.__annotations__['x'](x)",
+        "x: int",
+        "x: float",
+    ),
+    change(
+        "a library's function that was replaced",
+        "import colorsys\ndef mine(*a): return 1\ncolorsys.rgb_to_yiq = mine\n"
+        "def work(x): return colorsys.rgb_to_yiq(x)",
+        "return 1",
+        "return 2",
+    ),
+    change(
+        "a library's function that was replaced, imported inside",
+        "import colorsys\ndef mine(*a): return 1\ncolorsys.rgb_to_hls = mine\n"
+        "def work(x):\n import colorsys as c\n return c.rgb_to_hls(x)",
+        "return 1",
+        "return 2",
+    ),
+    change(
+        "a library's constant that was replaced",
+        "import colorsys\ncolorsys.ONE_THIRD = 1\ndef work(x): return colorsys.ONE_THIRD",
+        "= 1",
+        "= 2",
+    ),
+    change(
+        "a built-in that was replaced",
+        "import builtins\ndef mine(*a): return 1\nbuiltins.ascii = mine\ndef work(x): return ascii(x)",
+        "return 1",
+        "return 2",
+    ),
+    change(
+        "a version of a module that is read whole",
+        "import conf\ndef work(x): return getattr(conf, '__version__')",
+        "'1'",
+        "'2'",
+        conf="__version__ = '1'",
+    ),
+    change(
+        "a module of one of Python's names, imported inside",
+        "def work(x):\n import profile\n return profile.scale(x)",
+        "x * 3",
+        "x * 4",
+        profile="def scale(x): return x * 3",
+    ),
 ]
 
 SAME = [
@@ -470,7 +629,6 @@ SAME = [
     change("another attribute of a module", "import c\ndef work(x): return c.A", "B = 2", "B = 3", c="A = 1\nB = 2"),
     change("another attribute of a class", "class C:\n a = 1\n b = 2\ndef work(x): return C.a", "b = 2", "b = 3"),
     change("the order of globals", "A = 1; B = 2\ndef work(x): return A + B", "A = 1; B = 2", "B = 2; A = 1"),
-    change("the order of a dict", "T = {'a': 1, 'b': 2}\ndef work(x): return T", "'a': 1, 'b': 2", "'b': 2, 'a': 1"),
     change("the order of a set", "T = {'a', 'b', 'c'}\ndef work(x): return T", "'a', 'b', 'c'", "'c', 'b', 'a'"),
     change("the order of a set inside", "def work(x): return x in {'a', 'b', 'c'}", "'a', 'b', 'c'", "'c', 'b', 'a'"),
     change("the order of functions", HELPER, "RATE = 2\nUNUSED = 7", "UNUSED = 7\nRATE = 2", helpers=HELPERS),

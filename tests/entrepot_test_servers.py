@@ -13,8 +13,6 @@ def _loopback_without_proxy() -> None:
     """Servers on loopback are never asked through a proxy, and clients never look for a machine's cloud identity."""
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
-    # gcsfs otherwise asks Google's control API what kind of bucket it has, and waits a minute for no answer.
-    os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
 
 def _run(start: Callable[..., Any], factory: pytest.TempPathFactory) -> Iterator[Any]:

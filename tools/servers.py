@@ -107,6 +107,7 @@ class ServerProcess:
                 stderr=subprocess.STDOUT,
                 env={**_plain_environment(), **(env or {})},
                 cwd=log.parent,
+                start_new_session=True,  # a signal to our group must not end the guardian before its server
             )
 
     def wait_until(self, ready: Callable[[], object]) -> None:
@@ -250,9 +251,10 @@ KEY, SECRET = "entrepot-test", "entrepot-test-secret-key"
 
 def start_seaweedfs(folder: Path) -> S3Server:
     """Start SeaweedFS, a real S3 server with signatures, persistence and conditional writes."""
-    (folder / "data").mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
 
     def start() -> S3Server:
+        data = Path(tempfile.mkdtemp(prefix="data-", dir=folder))  # it remembers its ports there: new ones, new folder
         names = (
             *("s3.port", "s3.port.grpc", "s3.port.iceberg", "s3.port.lance"),
             *("master.port", "master.port.grpc", "volume.port", "volume.port.grpc"),
@@ -260,7 +262,7 @@ def start_seaweedfs(folder: Path) -> S3Server:
         )
         ports = free_ports(len(names))
         command = [
-            *(_program("weed"), "mini", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+            *(_program("weed"), "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
             *(f"-{name}={port}" for name, port in zip(names, ports, strict=True)),
             *("-webdav=false", "-admin.ui=false", "-master.telemetry=false", "-s3.autoCreateBucket=false"),
         ]

@@ -1,6 +1,7 @@
 """Results that are still being computed: futures of submitted tasks, and waiting for several of them."""
 
 import concurrent.futures
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -81,8 +82,9 @@ class EntrepotFuture(Generic[R]):
             self._call_back()
 
     def finish(self, state: State[R]) -> None:
-        """Set the run's last state; the engine calls this, once."""
-        self._final.set_result(state)
+        """Set the run's last state; the engine calls this. Only the first one counts."""
+        with contextlib.suppress(concurrent.futures.InvalidStateError):
+            self._final.set_result(state)
         self._peek = None
         self._call_back()
 

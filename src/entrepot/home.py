@@ -9,6 +9,7 @@
 Folders are made by whoever writes first, 0700; reading makes nothing.
 """
 
+import hashlib
 import os
 import threading
 from pathlib import Path
@@ -19,10 +20,12 @@ from entrepot.crypto.providers import EnvironmentKeyProvider, FileKeyProvider, o
 from entrepot.protocols.keys import KeyProvider
 from entrepot.protocols.storage import Storage
 from entrepot.storage import LocalStorage, open_storage
+from entrepot.storage.paths import RESERVED_PREFIX
 
 __all__ = ["blocks_storage", "database_path", "home_path", "key_provider", "results_storage", "ring"]
 
 KEYRING_VARIABLE = "ENTREPOT_KEYRING"
+_TOMBSTONE = ".deleted.json"
 
 _lock = threading.Lock()
 _rings: dict[str, tuple[object, Keyring]] = {}  # location -> (what the document looked like, the open ring)
@@ -79,8 +82,8 @@ def ring() -> Keyring:
 def _look() -> object:
     """Return what tells one state of the keyring's document from another, unread; None where there is none."""
     value = os.environ.get(KEYRING_VARIABLE)
-    if value:
-        return value
+    if value:  # hashed: what is looked at stands in frames and in `_rings`, and must not be the keys themselves
+        return hashlib.sha256(value.encode()).digest()
     try:
         status = os.lstat(home_path() / "keyring.json")
     except FileNotFoundError:
@@ -90,9 +93,32 @@ def _look() -> object:
 
 
 def _sealed_data() -> str | None:
-    """Say what sealed data is here that a new key could not open, or None."""
-    for storage in (blocks_storage(), results_storage()):
-        first = next(iter(storage.list()), None)
+    """Say what sealed data is here that a new key could not open, or None.
+
+    Stores that only an option of a task names are not known here; there, a new key finds an unknown one, and says so.
+    """
+    spec = settings.current().results_storage
+    storages = [blocks_storage(), results_storage()]
+    if spec is not None and ("://" in spec or Path(spec).expanduser().is_absolute()):  # else: a block, seen above
+        storages.append(open_storage(spec))
+    for storage in storages:
+        first = _anything(storage)
         if first is not None:
-            return f"{first.path} in {storage.location}"
+            return f"{first} in {storage.location}"
+    return None
+
+
+def _anything(storage: Storage) -> str | None:
+    """Return the name of any object of a store; in a local one a link counts too, wherever it points.
+
+    What deleted blocks leave behind does not count: there is nothing in it to lose.
+    """
+    if not isinstance(storage, LocalStorage):
+        return next((info.path for info in storage.list() if not info.path.endswith(_TOMBSTONE)), None)
+    root = Path(storage.location)
+    for folder, folders, files in os.walk(root):
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        for name in (*links, *files):
+            if not name.startswith(RESERVED_PREFIX) and not name.endswith(_TOMBSTONE):
+                return str(Path(folder, name).relative_to(root))
     return None

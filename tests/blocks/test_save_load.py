@@ -20,6 +20,7 @@ from entrepot.errors import (
     BlockSchemaError,
     IntegrityError,
     InvalidNameError,
+    KeyringMissingError,
     SerializationError,
     UnknownBlockTypeError,
     UnknownKeyError,
@@ -577,3 +578,78 @@ class TestStores:
             documents.store.delete("secret", "x")
         object.__setattr__(documents.store, "_storage", storage)
         assert Secret.load("x").get() == "v2"
+
+    def test_a_deleted_version_that_is_put_back_is_not_believed(self, documents: BlockDocuments, storage: Any) -> None:
+        Secret(value="old 1").save("x")
+        Secret(value="leaked").save("x", overwrite=True)
+        stolen = {info.path: bytes(storage.get(info.path)) for info in storage.list()}
+        Secret.delete("x")
+        assert [info.path for info in storage.list()] == ["secret/x/00000003.deleted.json"]
+
+        def put_back() -> None:
+            for path, sealed in stolen.items():
+                storage.put(path, sealed)
+
+        put_back()
+        assert (Secret.names(), Secret.exists("x"), Secret.list()) == ([], False, [])
+        for load in (Secret.load, Secret.delete):
+            with pytest.raises(BlockNotFoundError):
+                load("x")
+        with pytest.raises(BlockNotFoundError):
+            Block.load("x")
+        assert Secret(value="new").save("x").version == 4
+        assert Secret.load("x").get() == "new"
+        put_back()
+        assert Secret.load("x").get() == "new"
+        Secret.delete("x")
+        assert [info.path for info in storage.list()] == ["secret/x/00000005.deleted.json"]
+
+    def test_a_version_as_a_tombstone_and_the_other_way_round_are_damage(self, storage: Any) -> None:
+        Secret(value="1").save("x")
+        sealed = bytes(storage.get("secret/x/00000001.json"))
+        storage.put("secret/x/00000001.deleted.json", sealed)
+        with pytest.raises(IntegrityError):
+            Secret.load("x")
+        storage.delete("secret/x/00000001.deleted.json")
+        Secret.delete("x")
+        storage.put("secret/x/00000002.json", bytes(storage.get("secret/x/00000002.deleted.json")))
+        storage.delete("secret/x/00000002.deleted.json")
+        with pytest.raises(IntegrityError):
+            Secret.load("x")
+
+    def test_a_save_whose_number_a_tombstone_took_is_done_again(
+        self, documents: BlockDocuments, storage: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Secret(value="1").save("x")
+        append = StorageDocumentStore.append
+
+        def after_a_deletion(store: StorageDocumentStore, ref: Any, sealed: bytes) -> None:
+            monkeypatch.undo()
+            Secret.delete("x")
+            append(store, ref, sealed)
+
+        monkeypatch.setattr(StorageDocumentStore, "append", after_a_deletion)
+        assert Secret(value="2").save("x", overwrite=True).version == 3
+        assert Secret.load("x").get() == "2"
+
+    def test_without_a_keyring_deleting_leaves_nothing(self, documents: BlockDocuments, storage: Any) -> None:
+        def lost() -> Keyring:
+            raise KeyringMissingError("gone", location="nowhere")
+
+        Secret(value="1").save("x")
+        with use_documents(BlockDocuments(documents.store, lost)):
+            Secret.delete("x")
+        assert list(storage.list()) == []
+
+    def test_no_more_of_a_document_is_fetched_than_may_be(self, storage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        Secret(value="1").save("x")
+        lengths: list[int | None] = []
+        get = MemoryStorage.get
+
+        def watched(self: Any, path: str, *, start: int = 0, length: int | None = None) -> Any:
+            lengths.append(length)
+            return get(self, path, start=start, length=length)
+
+        monkeypatch.setattr(MemoryStorage, "get", watched)
+        Secret.load("x")
+        assert set(lengths) == {(64 << 20) + 1}

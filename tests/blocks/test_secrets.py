@@ -274,6 +274,22 @@ class TestValidationErrors:
                 assert getattr(raised, "__traceback__", None) is None, "a traceback has the locals of the validator"
         assert not leaks(shown.casefold(), LONG.casefold(), SHORT)
 
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda: Strict.model_validate({"name": "n", "token": [LONG]}),
+            lambda: Strict.model_validate_json(json.dumps({"name": "n", "token": [LONG]})),
+            lambda: Strict.model_validate_json(json.dumps({"name": "n", "token": LONG})[:-1]),
+            lambda: Strict.model_validate_strings({"name": "n", "token": {"a": LONG}}),
+        ],
+        ids=["python", "json", "broken json", "strings"],
+    )
+    def test_no_frame_of_ours_or_of_pydantic_keeps_the_input(self, call: Callable[[], object]) -> None:
+        with pytest.raises(ValidationError) as caught:
+            call()
+        shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+        assert not leaks(shown + repr(caught.value.errors()) + caught.value.json(), LONG)
+
     def test_what_is_harmless_is_still_said(self) -> None:
         with pytest.raises(ValidationError, match="a token starts with tk_") as caught:
             Strict(name=1, token="harmless:" + LONG)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import traceback
 from typing import Any
 
@@ -211,3 +212,59 @@ def test_survives_a_save_and_load(hook: Any) -> None:
     again.call()
     SlackWebhook.load("team").notify("x")
     assert hook.received[0].headers["x-key"] == SECRET
+
+
+def garbage(handler: Any) -> None:
+    handler.wfile.write(f"{SECRET} garbage\r\n\r\n".encode())
+    handler.close_connection = True
+
+
+def below(error: BaseException) -> str:
+    """Return an error with the locals of every frame but the test's own, which has the server."""
+    assert error.__traceback__ is not None
+    frames = error.__traceback__.tb_next
+    return "".join(traceback.TracebackException(type(error), error, frames, capture_locals=True).format())
+
+
+class TestFrames:
+    """Tracebacks are logged with the locals of all frames: of ours, and of the libraries below."""
+
+    @pytest.mark.parametrize("trouble", ["blocked", "dead", "garbage", "redirect", "host"])
+    @pytest.mark.parametrize("what", ["call", "notify", "check", "slack", "slack check"])
+    def test_no_error_leads_to_the_url_or_a_header(self, hook: Any, trouble: str, what: str) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            dead = taken.getsockname()[1]
+        hook.answers[f"/{SECRET}"] = garbage
+        if trouble == "redirect":
+            hook.redirect(f"/{SECRET}", f"http://127.0.0.1:{dead}/{SECRET}", 307)
+        base = {"dead": f"http://127.0.0.1:{dead}", "host": "http://nowhere.invalid"}.get(trouble, hook.url)
+        options: dict[str, Any] = {"url": f"{base}/{SECRET}", "allow_private_urls": trouble != "blocked"}
+        hooked = Webhook(headers={"Authorization": SECRET}, **options)
+        chat = SlackWebhook(**options)
+        del options
+        calls = {
+            "call": lambda: hooked.call({"a": 1}),
+            "notify": lambda: hooked.notify("a"),
+            "check": hooked.check,
+            "slack": lambda: chat.notify("a"),
+            "slack check": chat.check,
+        }
+        if what.endswith("check") and trouble in {"garbage", "redirect"}:
+            calls[what]()  # nothing is sent
+            return
+        with pytest.raises(EntrepotError) as caught:
+            calls[what]()
+        assert isinstance(caught.value, WebhookError | BlockedAddressError)
+        assert SECRET not in below(caught.value)
+        assert caught.value.__cause__ is None
+        assert caught.value.__context__ is None
+
+    def test_nor_does_an_interrupt(self, hook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupt(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("http.client.HTTPConnection.getresponse", interrupt)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            webhook(hook, headers={"Authorization": SECRET}).call({"a": 1})
+        assert SECRET not in below(caught.value)

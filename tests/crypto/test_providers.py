@@ -296,3 +296,82 @@ class TestEnvironment:
         text = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=False).format())
         assert "s3cr3t" not in text
         assert "not json" not in text
+
+
+class TestDurability:
+    """Keys are on the disk, names and all, before anything is sealed under them."""
+
+    @pytest.fixture
+    def synced(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        real, log = os.fsync, list[str]()
+
+        def logged(fd: int) -> None:
+            real(fd)
+            log.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
+
+        monkeypatch.setattr(os, "fsync", logged)
+        return log
+
+    def test_every_folder_that_is_made_is_private_and_durable_in_its_parent(
+        self, tmp_path: Path, synced: list[str]
+    ) -> None:
+        before = os.umask(0)
+        try:
+            open_keyring(FileKeyProvider(tmp_path / "one" / "two" / "keyring.json"), sealed_data=nothing)
+        finally:
+            os.umask(before)
+        for folder in (tmp_path, tmp_path / "one", tmp_path / "one" / "two"):
+            assert str(folder) in synced
+        for folder in (tmp_path / "one", tmp_path / "one" / "two"):
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+    def test_a_relative_place_does_too(
+        self, tmp_path: Path, synced: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        open_keyring(FileKeyProvider("home/keyring.json"), sealed_data=nothing)
+        assert str(tmp_path) in synced
+
+    def test_a_keyring_whose_maker_died_before_its_sync_is_synced_once_by_its_first_reader(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch, synced: list[str]
+    ) -> None:
+        logged = os.fsync
+
+        def dying(fd: int) -> None:
+            if path.exists():
+                raise KeyboardInterrupt
+            logged(fd)
+
+        monkeypatch.setattr(os, "fsync", dying)
+        with pytest.raises(KeyboardInterrupt):
+            open_keyring(FileKeyProvider(path), sealed_data=nothing)
+        monkeypatch.setattr(os, "fsync", logged)
+        synced.clear()
+        for _ in range(3):
+            open_keyring(FileKeyProvider(path), sealed_data=nothing)
+        assert synced == [str(path.parent)]
+
+    def test_who_is_told_that_there_is_one_can_rely_on_it(self, path: Path, kept: Keyring, synced: list[str]) -> None:
+        again = path.with_name("again.json")
+        again.write_bytes(path.read_bytes())
+        synced.clear()
+        with pytest.raises(KeyringExistsError):
+            FileKeyProvider(again).create(bytes(kept.to_document()))
+        assert synced[-1] == str(path.parent)
+
+    @pytest.mark.parametrize("number", [errno.EIO, errno.EROFS])
+    def test_a_sync_that_fails_is_an_error_unless_nothing_can_be_written_there(
+        self, path: Path, kept: Keyring, monkeypatch: pytest.MonkeyPatch, number: int
+    ) -> None:
+        def fail(_: int) -> None:
+            raise OSError(number, os.strerror(number))
+
+        copy = path.with_name("copy.json")
+        copy.touch(0o600)
+        copy.write_bytes(path.read_bytes())
+        monkeypatch.setattr(os, "fsync", fail)
+        if number == errno.EROFS:
+            assert open_keyring(FileKeyProvider(copy), sealed_data=nothing).ring_id == kept.ring_id
+        else:
+            with pytest.raises(KeyringError, match="cannot be made durable"):
+                open_keyring(FileKeyProvider(copy), sealed_data=nothing)

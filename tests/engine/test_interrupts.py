@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ import pytest
 
 from entrepot import flow, task
 from entrepot.futures import EntrepotFuture
-from entrepot.task_runners import ThreadPoolTaskRunner
+from entrepot.task_runners import SequentialTaskRunner, ThreadPoolTaskRunner
 
 SLEEPING = """
 import sys, time
 from entrepot import flow, task
 from entrepot.futures import EntrepotFuture
-from entrepot.task_runners import ThreadPoolTaskRunner
+from entrepot.task_runners import SequentialTaskRunner, ThreadPoolTaskRunner
 
 @task
 def slow(n):
@@ -120,6 +121,49 @@ def test_a_cancelled_group_ends_its_tasks_as_cancelled(journal: Any) -> None:
     states = [said[-1].state_name for run, said in journal.transitions.items() if journal.created[run].kind == "task"]
     assert sorted(states) == ["Cancelled", "Cancelled", "Cancelled", "Failed"]
     assert journal.states("f") == ["Running", "Failed"]
+
+
+def test_a_cancelled_async_flow_cancels_what_it_submitted(journal: Any) -> None:
+    gate, started, ran = threading.Event(), threading.Event(), []
+
+    @task
+    def slow(n: int) -> None:
+        ran.append(n)
+        started.set()
+        gate.wait(30)
+
+    @flow(task_runner=ThreadPoolTaskRunner(max_workers=1))
+    async def f() -> None:
+        slow.map(range(5))
+
+    async def main() -> None:
+        running = asyncio.create_task(f())
+        await asyncio.to_thread(started.wait, 30)
+        running.cancel()
+        await asyncio.sleep(0.05)
+        gate.set()
+        await running
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(main())
+    assert ran == [0]
+    assert journal.states("f") == ["Running", "Cancelled"]
+    assert journal.states("slow-5") == ["Cancelled"]
+
+
+def test_an_interrupt_while_a_task_is_submitted_leaves_nothing_to_wait_for(journal: Any) -> None:
+    class Interrupted(SequentialTaskRunner):
+        def submit(self, call: Any, /) -> Any:
+            raise KeyboardInterrupt
+
+    @flow(task_runner=Interrupted())
+    def f() -> None:
+        task(lambda: 1, name="never").submit()
+
+    with pytest.raises(KeyboardInterrupt):
+        f()
+    assert journal.states("never") == ["Cancelled"]
+    assert journal.states("f") == ["Running", "Crashed"]
 
 
 def test_a_task_that_is_interrupted_while_it_waits_for_its_inputs_is_crashed(

@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -106,6 +107,11 @@ class TestCoercion:
             (Point, {"x": "1"}, Point(1)),
             ("int", "5", 5),
             (Any, "5", "5"),
+            (list[Any], [1, "2"], [1, "2"]),
+            (dict[str, Any], {"a": [1]}, {"a": [1]}),
+            (list[Annotated[int, Field(gt=0)]], ["1", 2], [1, 2]),
+            (Annotated[list[int], Field(min_length=1)], ["1"], [1]),
+            (None, None, None),
         ],
     )
     def test_a_value_becomes_what_its_annotation_says(self, annotation: Any, value: Any, got: Any) -> None:
@@ -128,6 +134,13 @@ class TestCoercion:
         values = [1, 2]
         assert given_to(list[int], values) is values
         assert given_to(list[int] | None, values) is values
+
+    @pytest.mark.parametrize(
+        "annotation", [Iterable, Iterable[int], "Iterable[int]", list[Any], dict[str, Any] | list[Any]]
+    )
+    def test_a_list_stays_a_list_for_whatever_asks_for_something_to_iterate_over(self, annotation: Any) -> None:
+        values = [1, "2"]
+        assert given_to(annotation, values) is values
 
     def test_a_default_may_be_what_its_annotation_does_not_allow(self) -> None:
         @flow
@@ -184,6 +197,7 @@ class TestCoercion:
         finally:
             del namespace["Later"]
 
+    @pytest.mark.filterwarnings("ignore:3 is not a Python type")
     def test_an_annotation_that_means_nothing_is_not_validated(self) -> None:
         assert given_to("NotThere", "5") == "5"
         assert given_to(3, "5") == "5"

@@ -5,6 +5,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -554,3 +555,170 @@ def test_results_are_used_again_by_other_processes_however_the_module_is_started
 
 def test_policies_are_those_of_the_result_store() -> None:
     assert (INPUTS, TASK_SOURCE, DEFAULT) == (keys.INPUTS, keys.TASK_SOURCE, keys.DEFAULT)
+
+
+class TestArgumentsThatChange:
+    """A result is never kept under the key of arguments that it was not computed from."""
+
+    @pytest.mark.parametrize("policy", [INPUTS, FLOW_PARAMETERS, INPUTS + TASK_SOURCE, None])
+    def test_a_caller_that_goes_on_changing_a_list(self, policy: Any, caplog: pytest.LogCaptureFixture) -> None:
+        storage = MemoryStorage()
+        begun, changed = threading.Event(), threading.Event()
+
+        @task(cache_policy=policy, persist_result=True, result_storage=storage)
+        def total(numbers: list[int]) -> int:
+            begun.set()
+            assert changed.wait(10)
+            return sum(numbers)
+
+        @flow
+        def work(numbers: list[int]) -> Any:
+            future = total.with_options(version="1").submit(numbers)
+            assert begun.wait(10)
+            numbers.append(100)
+            changed.set()
+            return future.result()
+
+        assert work([1, 2]) == 103
+        assert kept(storage) == []
+        (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+        assert "task 'total'" in warning
+        assert "parameter 'numbers' changed" in warning
+        assert "copy" in warning
+
+    def test_a_task_that_changes_its_own_argument(self, caplog: pytest.LogCaptureFixture) -> None:
+        storage = MemoryStorage()
+
+        @task(cache_policy=INPUTS, result_storage=storage)
+        def drain(numbers: list[int]) -> int:
+            return numbers.pop()
+
+        assert drain([1, 2]) == 2
+        assert drain([1]) == 1, "what is left of the first call's list is not the second call's"
+        assert kept(storage) == []
+        assert caplog.text.count("is not kept") == 2
+
+    def test_an_attempt_that_failed_and_left_its_mark(self) -> None:
+        storage = MemoryStorage()
+
+        @task(cache_policy=INPUTS, result_storage=storage, retries=1)
+        def grow(numbers: list[int]) -> list[int]:
+            numbers.append(10)
+            if len(numbers) < 3:
+                raise ValueError
+            return list(numbers)
+
+        assert grow([1]) == [1, 10, 10]
+        assert kept(storage) == []
+
+    def test_an_argument_that_has_no_key_any_more(self) -> None:
+        storage = MemoryStorage()
+
+        @task(cache_policy=INPUTS, result_storage=storage)
+        def spoil(values: list[Any]) -> int:
+            values.append(object())
+            return 1
+
+        assert spoil([]) == 1
+        assert kept(storage) == []
+
+    def test_an_argument_that_does_not_count_may_change(self) -> None:
+        storage = MemoryStorage()
+
+        @task(cache_policy=INPUTS - "log", result_storage=storage)
+        def double(x: int, log: list[int]) -> int:
+            log.append(x)
+            return 2 * x
+
+        assert double(1, []) == 2
+        assert len(kept(storage)) == 1
+
+    def test_arguments_that_stay_as_they_were_are_kept(self, caplog: pytest.LogCaptureFixture) -> None:
+        storage = MemoryStorage()
+
+        @task(cache_policy=INPUTS, result_storage=storage)
+        def total(numbers: list[int], names: dict[str, set[int]]) -> int:
+            return sum(numbers) + len(names)
+
+        assert total([1, 2], {"a": {1}}) == 4
+        assert len(kept(storage)) == 1
+        assert caplog.text.count("is not kept") == 0
+
+
+FLOW_FILE = """
+import sys
+from entrepot import task
+from entrepot.cache_policies import INPUTS
+
+@task(cache_policy=INPUTS)
+def extract(x):
+    return sys.argv[1]
+
+@task(cache_key_fn=lambda context, parameters: str(parameters["x"]))
+def load(x):
+    return sys.argv[1]
+
+class Later:
+    def __call__(self, x):
+        return sys.argv[1]
+
+later = task(Later(), name="later", cache_policy=INPUTS)
+print(extract.key, load.key, later.key, extract(1), load(1), later(1))
+"""
+
+
+class TestWhereATaskIsAtHome:
+    """Which file a task is in is a part of its key, but not where that file's project lies."""
+
+    def run(self, *command: str, folder: Path) -> list[str]:
+        done = subprocess.run(
+            [sys.executable, *command], cwd=folder, capture_output=True, text=True, check=True, timeout=60
+        )
+        return done.stdout.split()
+
+    def test_two_projects_with_files_and_tasks_of_the_same_name_share_no_key(self, tmp_path: Path) -> None:
+        for name in ("p1", "p2"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "flow.py").write_text(FLOW_FILE)
+            keys, values = self.run("flow.py", name, folder=tmp_path / name)[:3], [name] * 3
+            assert keys == [f"{name}/flow.extract", f"{name}/flow.load", f"{name}/flow.Later"]
+            assert self.run("flow.py", "again", folder=tmp_path / name) == keys + values
+
+    @pytest.mark.parametrize("marker", ["pyproject.toml", "setup.py", "setup.cfg", ".git", None])
+    def test_a_project_is_the_folder_with_its_mark(self, marker: str | None, tmp_path: Path) -> None:
+        folder = tmp_path / "shop" / "jobs" / "daily"
+        folder.mkdir(parents=True)
+        (folder / "flow.py").write_text(FLOW_FILE)
+        if marker is not None:
+            (tmp_path / "shop" / marker).touch()
+        place = "daily/flow" if marker is None else "shop/jobs/daily/flow"
+        assert self.run("flow.py", "1", folder=folder)[0] == f"{place}.extract"
+
+    def test_a_script_that_is_run_imported_or_elsewhere_has_the_same_keys(self, tmp_path: Path) -> None:
+        first, second = tmp_path / "shop", tmp_path / "another" / "shop"
+        for folder in (first, second):
+            folder.mkdir(parents=True)
+            (folder / "flow.py").write_text(FLOW_FILE)
+        told = self.run("flow.py", "first", folder=first)
+        assert str(tmp_path) not in told[0]
+        for command in (["flow.py"], ["-m", "flow"], [str(first / "flow.py")]):
+            assert self.run(*command, "again", folder=first) == told
+        assert self.run("-c", "import flow", "again", folder=first) == told
+        assert self.run("flow.py", "again", folder=second) == told
+
+    def test_what_belongs_to_a_package_has_the_name_that_it_is_imported_by(self, tmp_path: Path) -> None:
+        package = tmp_path / "shop" / "jobs"
+        package.mkdir(parents=True)
+        for name in ("__init__", "flow", "__main__"):
+            (package / f"{name}.py").write_text(FLOW_FILE if name == "flow" else "")
+        assert self.run("-m", "jobs.flow", "1", folder=package.parent)[0] == "jobs.flow.extract"
+        assert self.run("-c", "import jobs.flow", "1", folder=package.parent)[0] == "jobs.flow.extract"
+        (package / "__init__.py").write_text(FLOW_FILE)
+        assert self.run("-c", "import jobs", "1", folder=package.parent)[0] == "jobs.extract"
+
+    def test_what_was_installed_and_what_has_no_file_have_their_module_s_name(self, tmp_path: Path) -> None:
+        installed = tmp_path / "lib" / "site-packages"
+        installed.mkdir(parents=True)
+        (installed / "flow.py").write_text(FLOW_FILE)
+        assert self.run("-c", "import flow", "1", folder=installed)[0] == "flow.extract"
+        assert self.run("-c", FLOW_FILE, "1", folder=tmp_path)[0] == "__main__.extract"

@@ -22,6 +22,7 @@ from entrepot import flow, task
 from entrepot.engine.names import Counter, flow_run_name
 from entrepot.engine.rendering import LIMIT, MASK, render, render_all
 from entrepot.engine.world import World, use_world
+from entrepot.runs import RunHistory, default_path, default_recorder
 
 
 class TestEvents:
@@ -70,6 +71,22 @@ class TestEvents:
             last.message == "Task run encountered an exception: ZeroDivisionError: integer division or modulo by zero"
         )
 
+    def test_reach_the_real_history_before_a_flow_returns(self, world: World) -> None:
+        step = task(lambda n: n + 1, name="step", tags=["x"])
+        recorder = default_recorder()
+        with use_world(World(world.settings, recorder)):
+            flow(lambda: step.map([1, 2]).result(), name="f")()
+            with pytest.raises(ZeroDivisionError):
+                flow(lambda: 1 // 0, name="bad", retries=1)()
+        history = RunHistory(default_path())
+        runs = {run.definition: run for run in history.list(kind=None)}
+        steps = [run for run in history.list(kind="task") if run.state_name == "Completed"]
+        recorder.close()
+        assert (runs["f"].state_name, runs["bad"].state_name, runs["bad"].epoch) == ("Completed", "Failed", 2)
+        assert sorted(run.name for run in steps) == ["step-1", "step-2"]
+        assert {run.parent_run_id for run in steps} == {runs["f"].run_id}
+        assert all(list(run.tags) == ["x"] and run.duration is not None for run in steps)
+
     def test_nothing_is_told_where_nobody_listens(self, world: World) -> None:
         with use_world(World(world.settings)):
             assert flow(lambda: task(lambda: 1)() + 1)() == 2
@@ -90,6 +107,23 @@ class TestEvents:
 
 class Colour(Enum):
     RED = 1
+
+
+class ApiKey(SecretStr):
+    pass
+
+
+class Keeper:
+    """Not pydantic's: whatever has this method is a secret."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __len__(self) -> int:
+        return len(self._text)
+
+    def get_secret_value(self) -> str:
+        return self._text
 
 
 @dataclass
@@ -146,6 +180,9 @@ class TestRendering:
             (Model(user="me", key="hunter2"), f"Model(user='me', key={MASK}, inner={{}})"),
             (Guarded(value="hunter2"), "Guarded()"),
             (SecretStr("hunter2"), MASK),
+            (ApiKey("hunter2"), MASK),
+            ([ApiKey("hunter2"), {ApiKey("x"): 1}], f"[{MASK}, {{{MASK}: 1}}]"),
+            (Keeper("hunter2"), MASK),
             (
                 {"db": {"api_key": "hunter2", "x-access-token": "hunter2"}},
                 f"{{'db': {{'api_key': {MASK}, 'x-access-token': {MASK}}}}}",
@@ -189,10 +226,39 @@ class TestRendering:
             "aws_access_key",
             "credentials",
             "client_secret",
+            "db_pass",
+            "pass",
+            "pw",
+            "PWD",
+            "authToken",
+            "apiToken",
+            "APIKey",
+            "APIkey",
+            "apiKey2",
+            "x-api-key",
+            "awsAccessKeyId",
+            "account_key",
+            "auth",
+            "auth_header",
+            "Authorization",
+            "sas",
+            "sasUrl",
+            "X-Amz-Signature",
+            "userCredential",
+            "dbpassword",
+            "password1",
         ]
         assert set(render_all(dict.fromkeys(names, "hunter2")).values()) == {MASK}
-        plain = ["keyboard", "tokenizer", "secretary", "key", "path"]
+        plain = ["keyboard", "tokenizer", "secretary", "key", "path", "author", "passenger", "compass", "bypassed"]
         assert MASK not in render_all(dict.fromkeys(plain, "x")).values()
+
+    def test_what_a_task_calls_a_secret_is_told_by_its_type(self, journal: Any) -> None:
+        @task
+        def f(value: SecretStr, others: "dict[str, SecretStr]") -> None:
+            pass
+
+        f("hunter2", {"a": "hunter2"})
+        assert journal.run("f").parameters == {"value": "<str>", "others": "<dict>"}
 
     def test_what_a_flow_wraps_up_is_told_wrapped_up(self, journal: Any) -> None:
         @flow

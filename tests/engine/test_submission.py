@@ -16,6 +16,7 @@ import pytest
 from entrepot import flow, get_run_logger, task, unmapped
 from entrepot.errors import CancelledRunError, CrashedRunError, NotReadyError, ParameterError
 from entrepot.futures import EntrepotFuture, FutureList, as_completed, wait
+from entrepot.states import Failed
 from entrepot.task_runners import SequentialTaskRunner, ThreadPoolTaskRunner
 
 RUNNERS = {
@@ -374,6 +375,33 @@ class TestFutures:
 
         f()
 
+    def test_a_callback_that_raises_is_logged_and_others_are_called(self, caplog: pytest.LogCaptureFixture) -> None:
+        called: list[Any] = []
+
+        def broken(_: Any) -> None:
+            raise KeyError("callback")
+
+        @flow
+        def f() -> None:
+            future = add.submit(1)
+            future.wait()
+            future.add_done_callback(broken)
+            future.add_done_callback(called.append)
+
+        f()
+        assert len(called) == 1
+        assert "a callback of task run 'add-1' raised" in caplog.text
+
+    def test_only_the_first_end_counts(self) -> None:
+        @flow
+        def f() -> None:
+            future = add.submit(1)
+            future.wait()
+            future.finish(Failed("late"))
+            assert future.result() == 2
+
+        f()
+
     def test_wait_and_as_completed(self) -> None:
         gate = threading.Event()
 
@@ -513,6 +541,26 @@ class TestOutsideFlows:
         script.write_text(code)
         ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
         assert ran.stdout == "finished\n"
+
+
+def test_a_thread_that_outlives_its_flow_can_still_submit() -> None:
+    gate, results = threading.Event(), []
+
+    def late() -> None:
+        gate.wait(30)
+        results.append(add.submit(1).result(timeout=30))
+
+    @flow
+    def f() -> threading.Thread:
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=lambda: context.run(late))
+        thread.start()
+        return thread
+
+    thread = f()
+    gate.set()
+    thread.join(30)
+    assert results == [2]
 
 
 def test_a_task_of_another_flow_run_can_be_waited_for() -> None:

@@ -1,6 +1,8 @@
 """`RemoteFileSystem`: any file system that fsspec knows, by URL."""
 
+import socket
 import sys
+import traceback
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 from entrepot import errors
 from entrepot.filesystems import RemoteFileSystem
-from entrepot.filesystems.base import revealed
+from entrepot.filesystems._hiding import revealed
 
 SECRET = "HUSH-wJalrXUtnFEMI"
 
@@ -76,6 +78,70 @@ def test_settings_whose_names_sound_secret_are_secrets_at_any_depth() -> None:
     for plain in ("/home/me/id", "qwerty", "eu"):
         assert plain in shown
     assert revealed(block.settings) == {**settings, "account_key": SECRET}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *(
+            {name: SECRET}
+            for name in ("pw", "pwd", "pass", "passwd", "sas", "auth", "auth_header", "apiKey", "X-Api-Key")
+        ),
+        *({name: SECRET} for name in ("SSECustomerKey", "sharedKey", "SASToken", "signature", "access_key_id")),
+        {"auth": ("me", SECRET)},
+        {"headers": {"Authorization": SECRET}},
+        {"headers": [("Authorization", SECRET)]},
+        {"headers": {"Cookie": SECRET}},
+        {"proxies": {"https": f"http://u:{SECRET}@proxy"}},
+        {"proxy": f"u:{SECRET}@proxy:3128"},
+        {"link": f"https://h/x?se=1&sig={SECRET}"},
+        {"credential": SECRET.encode()},
+    ],
+    ids=str,
+)
+def test_what_may_be_a_secret_is_hidden_and_saved_and_handed_on_as_it_was(settings: dict[str, Any]) -> None:
+    block = RemoteFileSystem(basepath="sftp://h/x", settings=settings)
+    block.save("remote")
+    for each in (block, RemoteFileSystem.load("remote")):
+        assert SECRET not in f"{each!r} {each} {each.model_dump()} {each.model_dump_json()}"
+        assert revealed(each.settings) == settings
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"signature_version": "s3v4"},
+        {"SSEKMSKeyId": "alias/mine"},
+        {"key_filename": "/home/me/id"},
+        {"author": "monkey", "keepalive": "5", "compass": "north"},
+        {"proxy": "http://proxy:3128", "link": "https://h/x@y?a=1"},
+    ],
+    ids=str,
+)
+def test_what_is_harmless_stays_readable(settings: dict[str, Any]) -> None:
+    assert RemoteFileSystem(basepath="sftp://h/x", settings=settings).settings == settings
+
+
+def _dead_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@pytest.mark.parametrize("more", [{}, {"timeout": "no number"}, {"bogus": object()}], ids=["plain", "bad", "unknown"])
+def test_a_server_that_does_not_answer_is_our_error_without_frames_that_hold_the_options(more: dict[str, Any]) -> None:
+    settings = {"username": "u", "password": SECRET, **more}
+    block = RemoteFileSystem(basepath=f"ftp://127.0.0.1:{_dead_port()}/x", settings=settings)
+    del settings
+    with pytest.raises(
+        (errors.StorageUnreachableError, errors.ConfigurationError), match=r"cannot open ftp://127\.0\.0\.1"
+    ) as caught:
+        block.as_storage()
+    assert isinstance(caught.value, errors.StorageUnreachableError) or "timeout" in more
+    shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+    assert SECRET not in shown
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
 
 
 def test_what_is_assigned_later_is_held_to_the_same() -> None:

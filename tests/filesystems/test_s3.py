@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -221,6 +222,35 @@ class TestOptions:
             assert SECRET not in shown
         assert SECRET not in block.as_storage().location
         assert SECRET not in repr(block.as_storage())
+
+
+def test_secrets_in_options_of_free_form_do_not_show_and_are_handed_on() -> None:
+    proxies, encryption = (
+        {"https": f"http://u:{SECRET}@proxy"},
+        {"SSECustomerKey": SECRET, "SSECustomerAlgorithm": "AES"},
+    )
+    block = S3(bucket_path="b12", config_kwargs={"proxies": proxies}, s3_additional_kwargs=encryption)
+    block.save("s3")
+    for each in (block, S3.load("s3")):
+        for shown in (repr(each), str(each), str(each.model_dump()), each.model_dump_json()):
+            assert SECRET not in shown
+            assert "AES" in shown
+        options = each._options()
+        assert options["config_kwargs"]["proxies"] == proxies
+        assert options["s3_additional_kwargs"] == encryption
+
+
+@pytest.mark.parametrize(
+    ("config", "what"), [({"bogus": 1}, "bogus"), ({"retries": {"max_attempts": "x", "bogus": 1}}, "retries")]
+)
+def test_options_that_botocore_refuses_are_an_error_at_once_without_frames_that_hold_the_keys(
+    config: dict[str, Any], what: str
+) -> None:
+    block = S3(bucket_path="b12", aws_access_key_id=SECRET, aws_secret_access_key=SECRET, config_kwargs=config)
+    with pytest.raises(errors.ConfigurationError, match=f"config_kwargs.*{what}") as caught:
+        block.as_storage()
+    shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+    assert SECRET not in shown
 
 
 def test_without_s3fs_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

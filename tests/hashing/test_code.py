@@ -249,6 +249,57 @@ def _label(fn: types.FunctionType) -> str:
     return f"{__name__}:{fn.__code__.co_qualname}"
 
 
+class TestWhatIsPutThereWhileRunning:
+    """The second look must see what the first one could not."""
+
+    def project(self, source: str) -> dict[str, object]:
+        namespace: dict[str, object] = {"__name__": "a_project_of_the_tests"}
+        exec(source, namespace)
+        return namespace
+
+    @pytest.mark.parametrize(
+        ("source", "change"),
+        [
+            ("def rate(): pass\ndef total(fs): return fs\ndef work(): return total([rate])", "rate.weight = 2"),
+            ("def rate(): pass\nrate.weight = 2\ndef work(): return rate", "rate.weight = 2.0"),
+            ("def work(): pass", "work.weight = 2"),
+            ("T = {1: 2, 3: 4}\ndef work(): return T", "T[1] = T.pop(1)"),
+            ("class C:\n x: int\ndef work(): return C", "C.__annotations__['x'] = float"),
+            ("def ask(): 'a'\ndef work(): return ask.__doc__", "ask.__doc__ = 'b'"),
+        ],
+    )
+    def test_in_the_project(self, source, change):
+        names = self.project(source)
+        before = hash_function(names["work"]).digest
+        assert hash_function(names["work"]).digest == before
+        exec(change, names)
+        assert hash_function(names["work"]).digest != before
+
+    def test_in_a_library(self, monkeypatch):
+        names = self.project("import colorsys\ndef work(): return colorsys.rgb_to_yiq, colorsys.ONE_THIRD")
+        before = hash_function(names["work"]).digest
+        monkeypatch.setattr("colorsys.ONE_THIRD", 0.25)
+        second = hash_function(names["work"]).digest
+        monkeypatch.setattr("colorsys.rgb_to_yiq", helper)
+        third = hash_function(names["work"]).digest
+        assert len({before, second, third}) == 3
+
+    def test_among_the_built_in_names(self, monkeypatch):
+        names = self.project("def work(x): return ascii(x)")
+        before = hash_function(names["work"]).digest
+        monkeypatch.setattr("builtins.ascii", helper)
+        assert hash_function(names["work"]).digest != before
+
+    def test_what_nobody_reads_of_a_function_need_not_have_an_identity(self):
+        names = self.project(
+            "import threading\ndef rate(): pass\nrate.lock = threading.Lock()\ndef work(): return rate"
+        )
+        assert hash_function(names["work"]).digest == hash_function(names["work"]).digest
+        names = self.project("import threading\ndef rate(): pass\nrate.lock = threading.Lock()\ndef work(): rate.lock")
+        with pytest.raises(UnhashableValueError):
+            hash_function(names["work"])
+
+
 class TestParts:
     def test_they_name_what_the_function_uses(self):
         parts = hash_function(uses_helper).parts

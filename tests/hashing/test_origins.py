@@ -137,3 +137,34 @@ json.dump([name for name in heavy if name in sys.modules], sys.stdout)
 """
     printed = subprocess.check_output([sys.executable, "-c", program], env=os.environ)
     assert json.loads(printed) == []
+
+
+@pytest.mark.parametrize("run", [(), ("cProfile",), ("profile",), ("trace", "--count", "--coverdir=counts")])
+def test_a_script_is_the_users_own_whoever_runs_it(tmp_path, run):
+    keys = set()
+    for factor in (3, 4):
+        (tmp_path / "script.py").write_text(
+            "from entrepot.hashing.code import hash_function\n"
+            "class Unit:\n    limit = 1\n"
+            f"def helper(x): return x * {factor}\n"
+            "def work(x): return helper(x), Unit\n"
+            "print(*[f'part {part}' for part in hash_function(work).parts.items()], sep='\\n')\n"
+        )
+        command = [sys.executable, *(("-m", *run) if run else ()), "script.py"]
+        printed = subprocess.check_output(command, cwd=tmp_path, env=os.environ, text=True)
+        parts = [line for line in printed.splitlines() if line.startswith("part ")]
+        assert sum("code:" in part for part in parts) == 2
+        keys.add("\n".join(parts))
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize("name", ["abc", "importlib", "importlib._bootstrap", "zipimport", "os.path", "sys", "runpy"])
+def test_what_is_inside_the_interpreter_is_pythons(name):
+    importlib.import_module(name)
+    assert origin_of(name) == Origin("python")
+
+
+def test_a_module_of_one_of_pythons_names_is_whose_file_it_is(installed, monkeypatch):
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    installed("colorsys", {"colorsys.py": ""}, folder="src")
+    assert origin_of("colorsys").kind == "project"

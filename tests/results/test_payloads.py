@@ -1,5 +1,6 @@
 """Large values: read and written with next to no memory beyond the value, and checked on the way."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -138,3 +139,31 @@ def test_reading_from_a_storage_that_copies_takes_a_bounded_part_at_a_time() -> 
     storage.calls.clear()
     assert kept.store.fetch("key").value == bytes(80 * MIB)
     assert len([path for operation, path in storage.calls if operation == "get"]) == 1 + 3
+
+
+def test_a_payload_that_another_writer_had_not_synced_yet_is_durable_before_a_record_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Died(BaseException):
+        pass
+
+    real, synced = os.fsync, list[str]()
+
+    def dying(fd: int) -> None:
+        folder = Path(f"/proc/self/fd/{fd}").readlink()
+        if folder.is_dir() and "payloads" in folder.parts and any(folder.glob("*.bin")):
+            raise Died
+        real(fd)
+
+    def logged(fd: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
+        real(fd)
+
+    storage, data = LocalStorage(tmp_path), memoryview(content(MIB))
+    digest = Digester(RING).digest([data])
+    monkeypatch.setattr(os, "fsync", dying)
+    with pytest.raises(Died):
+        write_payload(storage, PATH, [data], digest=digest, ring=RING)
+    monkeypatch.setattr(os, "fsync", logged)
+    write_payload(storage, PATH, [data], digest=digest, ring=RING)
+    assert synced == [str((tmp_path / PATH).parent)]

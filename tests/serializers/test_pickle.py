@@ -1,6 +1,7 @@
 """Pickle: out-of-band buffers, the fallback by value, what is refused, and the container's bytes."""
 
 import contextlib
+import functools
 import io
 import json
 import pickle
@@ -18,11 +19,14 @@ import numpy as np
 import pandas as pd
 import pydantic
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
 from entrepot.errors import SerializationError, UnknownKeyError
-from entrepot.serializers import PickleSerializer
+from entrepot.serializers import PickleSerializer, get_serializer
+from entrepot.storage import PrefixedStorage
+from entrepot.storage.files import FileStorage
 from entrepot.testing.serializers import SerializerContract
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "serializers"
@@ -296,6 +300,45 @@ def test_secrets_are_refused_wherever_they_are(value: object, path: str) -> None
     assert "secret" in str(error)
     assert "hunter2" not in str(error)
     assert "hunter2" not in repr(error.__cause__)
+
+
+class Holder:
+    def __init__(self, held: object) -> None:
+        self.held = held
+
+
+def test_connections_are_refused_wherever_they_are_because_their_keys_would_go_along() -> None:
+    fs = MemoryFileSystem(skip_instance_cache=True, key="hunter2")
+    storage = FileStorage(fs, "bucket")
+    assert b"hunter2" in pickle.dumps(storage), "pickle itself does write them: to worker processes, say"
+    closure = [lambda: storage]
+    for value, path in [
+        (storage, "value"),
+        (fs, "value"),
+        ({"a": [storage]}, "value['a'][0]"),
+        (Holder(storage), "value.held"),
+        ([PrefixedStorage(storage, "x")], "value[0]._storage"),
+        (closure, "value[0].<closure>.storage"),
+        (functools.partial(print, storage), "value"),
+    ]:
+        error = refusal(value)
+        assert error.path == path
+        assert "keys of its account" in str(error)
+        assert "hunter2" not in str(error)
+    with pytest.raises(SerializationError):
+        get_serializer("compressed/pickle").dumps(storage)
+
+
+def test_a_connection_is_refused_where_pydantic_is_not_loaded() -> None:
+    program = (
+        "import sys; from fsspec.implementations.memory import MemoryFileSystem;"
+        "from entrepot.errors import SerializationError; from entrepot.serializers import PickleSerializer\n"
+        "assert 'pydantic' not in sys.modules\n"
+        "try: PickleSerializer().dumps([MemoryFileSystem(skip_instance_cache=True)])\n"
+        "except SerializationError: print('refused')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout == "refused\n"
 
 
 def test_a_secret_in_a_closure_is_refused() -> None:

@@ -375,3 +375,13 @@ def test_reading_needs_no_heavy_module(entrepot_home: Path) -> None:
 def test_masking_leaves_plain_places_as_they_are() -> None:
     for place in ("/a/b?c@d", "s3://bucket/key", "file:///x", "s3/prod"):
         assert model.masked(place) == place
+
+
+def test_settings_print_without_the_credentials_of_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENTREPOT_RESULTS_STORAGE", "s3://AKIA:hush@bucket/x?sig=hush")
+    monkeypatch.setenv("ENTREPOT_BLOCKS_STORAGE", "sftp://me:hush@host/y")
+    shown = f"{settings.current()!r} {settings.current()}"
+    assert "hush" not in shown
+    assert "bucket/x" in shown
+    assert "host/y" in shown
+    assert "results_persist=False" in shown

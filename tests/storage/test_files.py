@@ -21,6 +21,7 @@ import pytest
 from fsspec import AbstractFileSystem
 from fsspec.implementations.cached import SimpleCacheFileSystem
 from fsspec.implementations.local import LocalFileSystem
+from gcsfs.core import GCSFileSystem
 from servers import GCSServer, S3Server, free_ports
 
 from entrepot.errors import (
@@ -128,14 +129,19 @@ def test_a_server_that_never_answers_is_an_outage() -> None:
         listener.listen()
         endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
         storage = FileStorage.from_url("s3://b/x", key="k", secret="s", endpoint_url=endpoint, config_kwargs=QUICK)
-        for act in (lambda: storage.get("a"), lambda: storage.put("a", b"1")):
+        storage._dialect.patience = 1
+        acts = operations(storage)
+        for what in ("get", "put", "create", "list"):
+            start = time.monotonic()
             with pytest.raises(StorageUnreachableError, match="no usable answer"):
-                act()
+                acts[what]()
+            assert time.monotonic() - start < 10, what
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
     """Says the same to everyone."""
 
+    protocol_version = "HTTP/1.1"
     status = 500
     body = b""
 
@@ -183,7 +189,6 @@ def answering() -> Iterator[Callable[..., Storage]]:
         (503, "", StorageUnreachableError),
         (502, "", StorageUnreachableError),
         (429, "TooManyRequests", StorageUnreachableError),
-        (301, "PermanentRedirect", StorageUnreachableError),
         (403, "AccessDenied", StorageAccessError),
         (403, "RequestTimeTooSkewed", StorageAccessError),
         (400, "ExpiredToken", StorageAccessError),
@@ -296,12 +301,24 @@ def test_a_large_object_is_created_once_too(name: str, request: pytest.FixtureRe
     server: S3Server = request.getfixturevalue(name)
     bucket = server.bucket()
     storage = FileStorage.from_url(f"s3://{bucket}", **server.storage_options())
+    asked: list[str] = []
+    call = storage._dialect.fs._call_s3
+
+    async def listen(method: str, *args: Any, **kwargs: Any) -> Any:
+        asked.append(method)
+        return await call(method, *args, **kwargs)
+
+    storage._dialect.fs._call_s3 = listen
     parts = [b"a" * (7 * MIB + 1), bytearray(b"b" * (7 * MIB)), memoryview(b"c" * (6 * MIB))]
     storage.create("large", parts)
     for content in ([b"other" * MIB * 4], b"small"):
         with pytest.raises(ObjectExistsError):
             storage.create("large", content)
     assert storage.get("large") == b"".join(parts)
+    # Neither of these servers decides between two uploads in parts that end at once: each would be said to have won.
+    assert set(asked) == {"put_object", "delete_object", "get_object"}
+    storage.put("large", parts)
+    assert "complete_multipart_upload" in asked
     assert server.client().list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
 
 
@@ -332,17 +349,17 @@ def test_a_conflict_is_tried_again_until_it_is_decided(s3_server: S3Server, monk
     storage = FileStorage.from_url(f"s3://{s3_server.bucket()}", **s3_server.storage_options())
     assert storage.creates_exclusively
     fs = storage._dialect.fs
-    pipe = fs.pipe_file
+    pipe = fs._pipe_file
     tries = []
 
-    def conflict_twice(*args: Any, **kwargs: Any) -> None:
+    async def conflict_twice(*args: Any, **kwargs: Any) -> None:
         tries.append(args[0])
         if len(tries) <= 2:
             answer = {"Error": {"Code": "ConditionalRequestConflict"}, "ResponseMetadata": {"HTTPStatusCode": 409}}
             raise OSError("conflict") from ClientError(answer, "PutObject")  # type: ignore[arg-type]
-        pipe(*args, **kwargs)
+        await pipe(*args, **kwargs)
 
-    fs.pipe_file = conflict_twice
+    fs._pipe_file = conflict_twice
     storage.create("a", b"1")
     assert len(tries) == 3
     assert storage.get("a") == b"1"
@@ -364,20 +381,22 @@ def test_what_looks_like_the_end_of_a_request_to_google_is_content(gcs_server: G
 
 def test_a_large_object_goes_to_google_and_back_in_chunks(gcs_server: GCSServer) -> None:
     storage = FileStorage.from_url(f"gs://{gcs_server.bucket()}", **gcs_server.storage_options())
-    content = os.urandom(MIB) * 33
-    storage.create("a", content)
+    content = os.urandom(MIB) * 65
+    storage.put("put", content)
+    storage.create("create", [content[:MIB], content[MIB:]])
     with pytest.raises(ObjectExistsError):
-        storage.create("a", content)
-    assert storage.get("a") == content
+        storage.create("create", content)
+    assert storage.get("put") == storage.get("create") == content
 
 
-def test_a_large_object_is_sent_to_s3_without_a_joined_copy(s3_server: S3Server) -> None:
+@pytest.mark.parametrize("write", ["put", "create"])
+def test_a_large_object_is_sent_to_s3_without_a_joined_copy(s3_server: S3Server, write: str) -> None:
     storage = FileStorage.from_url(f"s3://{s3_server.bucket()}", **s3_server.storage_options())
     parts = [bytes(16 * MIB) for _ in range(6)]
-    storage.put("warm", b"1")
+    getattr(storage, write)("warm", b"1")
     tracemalloc.start()
     try:
-        storage.put("large", parts)
+        getattr(storage, write)("large", parts)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -394,7 +413,7 @@ def test_a_name_that_s3fs_would_cut_is_refused(s3_server: S3Server) -> None:
     assert storage.get("a") == b"1"
 
 
-@pytest.mark.parametrize("name", ["s3_server", "moto_server", "rclone_server"])
+@pytest.mark.parametrize("name", ["s3_server", "moto_server"])
 def test_folder_markers_of_other_tools_are_no_objects(name: str, request: pytest.FixtureRequest) -> None:
     server: S3Server = request.getfixturevalue(name)
     bucket = server.bucket()
@@ -418,12 +437,30 @@ def test_a_write_by_someone_else_is_seen_at_once(s3_server: S3Server) -> None:
     assert list(storage.list("a")) == []
 
 
-def test_a_listing_of_more_than_a_page_is_whole(moto_server: S3Server) -> None:
-    bucket = moto_server.bucket()
-    client = moto_server.client()
+def test_a_file_system_that_keeps_listings_is_asked_afresh(gcs_server: GCSServer) -> None:
+    bucket = gcs_server.bucket()
+    fs = GCSFileSystem(skip_instance_cache=True, **gcs_server.storage_options())
+    storage = FileStorage(fs, bucket)
+    other = FileStorage.from_url(f"gs://{bucket}", **gcs_server.storage_options())
+    storage.put("a/b", b"1")
+    for size in (2, 3):
+        fs.ls(f"{bucket}/a")
+        other.put("a/b", b"x" * size)
+        assert storage.stat("a/b").size == size
+        fs.ls(f"{bucket}/a")
+        other.put(f"a/{size}", b"")
+        assert f"a/{size}" in {info.path for info in storage.list("a")}
+    other.delete("a/b")
+    with pytest.raises(ObjectNotFoundError):
+        storage.stat("a/b")
+
+
+def test_a_listing_of_more_than_a_page_is_whole(s3_server: S3Server) -> None:
+    bucket = s3_server.bucket()
+    client = s3_server.client()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: client.put_object(Bucket=bucket, Key=f"a/{n:04}", Body=b""), range(1005)))
-    storage = FileStorage.from_url(f"s3://{bucket}", **moto_server.storage_options())
+    storage = FileStorage.from_url(f"s3://{bucket}", **s3_server.storage_options())
     assert sorted(info.path for info in storage.list("a")) == [f"a/{n:04}" for n in range(1005)]
 
 
@@ -458,7 +495,7 @@ def test_a_forked_child_opens_connections_of_its_own(s3_server: S3Server) -> Non
 def test_its_bounds_survive_being_sent(s3_server: S3Server) -> None:
     storage = FileStorage.from_url(f"s3://{s3_server.bucket()}", **s3_server.storage_options())
     copy: FileStorage = pickle.loads(pickle.dumps(storage))
-    assert copy._dialect.fs.retries == storage._dialect.fs.retries == 2
+    assert copy._dialect.fs.retries == storage._dialect.fs.retries == 1
     assert copy._dialect.fs.config_kwargs["connect_timeout"] == 3
     assert not copy._dialect.fs.dircache.use_listings_cache
 

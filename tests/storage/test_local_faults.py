@@ -9,15 +9,20 @@ from typing import Any
 
 import pytest
 
+from entrepot import _folders
+from entrepot.crypto.keyring import Keyring
 from entrepot.errors import (
     EntrepotError,
+    ObjectExistsError,
     ObjectNotFoundError,
     StorageAccessError,
     StorageError,
     StorageFullError,
     StorageUnreachableError,
 )
-from entrepot.storage import LocalStorage, _posix, local
+from entrepot.protocols.storage import MakesDurable
+from entrepot.storage import EncryptedStorage, LocalStorage, MemoryStorage, PrefixedStorage, _posix, local
+from entrepot.testing import FaultyStorage
 
 OLD = b"old" * 1000
 NEW = [b"new" * 40_000, bytearray(b"er"), memoryview(b"est" * 5)]
@@ -66,6 +71,7 @@ def inject(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Injector]:
         injector = Injector(*args, **kwargs)
         monkeypatch.setattr(_posix, "os", injector)
         monkeypatch.setattr(local, "os", injector)
+        monkeypatch.setattr(_folders, "os", injector)
         return injector
 
     return use
@@ -261,3 +267,81 @@ def test_many_buffers_are_written_in_batches_and_not_joined(counted: tuple[Local
     storage.put("a/b/object", [b"x"] * 2500)
     assert injector.calls.count("writev") == 3
     assert storage.get("a/b/object") == b"x" * 2500
+
+
+class Log:
+    """The folders that were synced, by path; the process can be made to die at one of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.synced: list[str] = []
+        self.dies_at: Path | None = None
+        self._real = os.fsync
+        monkeypatch.setattr(os, "fsync", self)
+
+    def __call__(self, fd: int) -> None:
+        path = str(Path(f"/proc/self/fd/{fd}").readlink())
+        if self.dies_at is not None and path == str(self.dies_at) and any(self.dies_at.glob("[!.]*")):
+            raise KeyboardInterrupt
+        self._real(fd)
+        self.synced.append(path)
+
+    def die_at(self, folder: Path, act: Callable[[], object]) -> None:
+        """Do it, up to the sync of a folder that has an object in it; and forget what was synced."""
+        self.dies_at = folder
+        with pytest.raises(KeyboardInterrupt):
+            act()
+        self.dies_at = None
+        self.synced.clear()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the names of open files are read from /proc")
+class TestWhatAnotherWriterHadNotSynced:
+    """A writer died, or is slow, between the name and its fsync: nobody else may build on that name yet."""
+
+    def test_an_object_that_exists_is_durable_when_create_says_so(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        storage, log = LocalStorage(tmp_path), Log(monkeypatch)
+        log.die_at(tmp_path / "a", lambda: storage.create("a/b", b"1"))
+        with pytest.raises(ObjectExistsError):
+            storage.create("a/b", b"2")
+        assert log.synced[-1] == str(tmp_path / "a")
+        assert storage.get("a/b") == b"1"
+        assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
+
+    @pytest.mark.parametrize("wrap", ["plain", "prefixed", "encrypted", "faulty"])
+    def test_a_store_can_be_asked_to_make_an_object_durable(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrap: str
+    ) -> None:
+        wraps: dict[str, Callable[[LocalStorage], Any]] = {
+            "plain": lambda storage: storage,
+            "prefixed": lambda storage: PrefixedStorage(storage, "x"),
+            "encrypted": lambda storage: EncryptedStorage(storage, Keyring.generate()),
+            "faulty": FaultyStorage,
+        }
+        storage, log = wraps[wrap](LocalStorage(tmp_path)), Log(monkeypatch)
+        assert isinstance(storage, MakesDurable)
+        storage.put("a/b", b"1")
+        log.synced.clear()
+        storage.make_durable("a/b")
+        assert log.synced == [str(tmp_path / ("x/a" if wrap == "prefixed" else "a"))]
+        with pytest.raises(ObjectNotFoundError):
+            storage.make_durable("none/b")
+
+    def test_stores_without_such_a_moment_cannot_be_asked(self) -> None:
+        assert not isinstance(PrefixedStorage(MemoryStorage(), "x"), MakesDurable)
+        assert not isinstance(FaultyStorage(MemoryStorage()), MakesDurable)
+
+    def test_a_trouble_of_that_sync_is_raised(self, tmp_path: Path, inject: Callable[..., Injector]) -> None:
+        storage = LocalStorage(tmp_path)
+        storage.put("a", OLD)
+        calls = inject()
+        with pytest.raises(ObjectExistsError):
+            storage.create("a", NEW)
+        last = max(n for n, name in enumerate(calls.calls, 1) if name == "fsync")
+        inject(last, error=OSError(errno.EIO, "injected"))
+        with pytest.raises(StorageError, match="Input/output error"):
+            storage.create("a", NEW)
+        inject(1, error=OSError(errno.EIO, "injected"))
+        with pytest.raises(StorageError):
+            storage.make_durable("a")

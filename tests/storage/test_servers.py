@@ -1,5 +1,7 @@
 """The servers that other tests stand on: they start, answer, and end with the process that started them."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -29,7 +31,10 @@ def test_a_server_that_ends_at_once_fails_with_its_own_words(tmp_path: Path) -> 
         process.wait_until(lambda: 1 / 0)
 
 
-def test_a_server_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_server_ends_when_the_process_that_started_it_is_killed_alone_or_with_its_group(
+    tmp_path: Path, end: signal.Signals
+) -> None:
     script = (
         "import sys, time; from pathlib import Path; from servers import ServerProcess\n"
         "ServerProcess('sleeper', [sys.executable, '-c', "
@@ -38,14 +43,14 @@ def test_a_server_ends_when_the_process_that_started_it_is_killed(tmp_path: Path
     )
     log = tmp_path / "log"
     tools = str(Path(__file__).parents[2] / "tools")
-    parent = subprocess.Popen([sys.executable, "-c", script, str(log)], cwd=tools)
+    parent = subprocess.Popen([sys.executable, "-c", script, str(log)], cwd=tools, start_new_session=True)
     try:
         deadline = time.monotonic() + 20
         while (not log.exists() or not log.read_text().endswith("\n")) and time.monotonic() < deadline:
             time.sleep(0.02)
         server = int(log.read_text())
     finally:
-        parent.kill()
+        os.killpg(parent.pid, end)
         parent.wait()
     deadline = time.monotonic() + 20
     while Path(f"/proc/{server}/cmdline").exists() and time.monotonic() < deadline:

@@ -205,6 +205,8 @@ class HTTPClient:
             request = Request(method, *check_url(url), check_headers(headers or {}), body)
         except ValueError as error:
             raise WebhookError(f"the webhook was not called: {error}", status=None) from None
+        finally:
+            del url, headers  # tracebacks can be logged with the locals of every frame; the request prints nothing
         for _ in range(MAX_REDIRECTS + 1):
             response = self._exchange(request, deadline)
             if response.status not in _REDIRECTS or "location" not in response.headers:
@@ -225,6 +227,8 @@ class HTTPClient:
             request = Request("GET", *check_url(url), {}, None)
         except ValueError as error:
             raise WebhookError(f"the webhook cannot be called: {error}", status=None) from None
+        finally:
+            del url
         connection = self._connected(request, time.monotonic() + self.timeout)
         try:
             return str(connection.getpeername()[0])
@@ -238,11 +242,8 @@ class HTTPClient:
         connection = kind(request.host, request.port)
         connection.auto_open = 0  # never connect again by itself: that would be past the check
         connection.sock = _TimedSocket(raw, deadline)
-        headers = {"User-Agent": f"entrepot/{__version__}", "Accept": "*/*", "Connection": "close"}
-        given = {name.lower() for name in request.headers}
-        headers = {name: value for name, value in headers.items() if name.lower() not in given} | dict(request.headers)
         try:
-            connection.request(request.method, request.target, body=request.body, headers=headers)
+            connection.request(request.method, request.target, body=request.body, headers=_sent(request))
             answer = connection.getresponse()
             body = answer.read(MAX_RESPONSE_BYTES + 1) if request.method != "HEAD" else b""
         except TimeoutError:
@@ -254,7 +255,7 @@ class HTTPClient:
                 f"{request.origin} broke off without a usable answer ({type(error).__name__}); "
                 "it may have received the call",
                 status=None,
-            ) from error
+            ) from None  # the frames of `http.client` have the headers, and its words may repeat what the server said
         finally:
             connection.close()
             raw.close()
@@ -364,6 +365,13 @@ class _Receiver(io.RawIOBase):
         return self._source.receive_into(buffer)
 
 
+def _sent(request: Request) -> dict[str, str]:
+    """Return the headers of a request, with our own where it has none of that name."""
+    ours = {"User-Agent": f"entrepot/{__version__}", "Accept": "*/*", "Connection": "close"}
+    given = {name.lower() for name in request.headers}
+    return {name: value for name, value in ours.items() if name.lower() not in given} | dict(request.headers)
+
+
 def _redirected(request: Request, response: HTTPResponse) -> Request:
     """Return the request that a redirect asks for; methods change as in the Fetch standard (browsers, curl -L)."""
     try:
@@ -387,6 +395,13 @@ def _redirected(request: Request, response: HTTPResponse) -> Request:
     upgraded = host == request.host and (request.port, port) == (80, 443)
     if there.origin == request.origin or upgraded:
         return there
+    if body is not None:
+        # With 307 and 308, mostly. It was meant for the first host, and may be confidential.
+        raise WebhookError(
+            f"{request.origin} redirected ({response.status}) to {there.origin}, another server, which would have been"
+            " sent the body too; it was not called: use the final URL",
+            status=response.status,
+        )
     # Headers were meant for the first host: another one gets none that could be a credential.
     kept = {name: value for name, value in headers.items() if name.lower() in _SAFE_ANYWHERE}
     return Request(method, scheme, host, port, target, kept, body)

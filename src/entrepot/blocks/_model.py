@@ -70,6 +70,32 @@ class DiscreetModel(BaseModel):
             raise failure
 
         @classmethod
+        def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
+            """Validate JSON, as pydantic does."""
+            try:
+                return super().model_validate_json(json_data, **options)
+            except ValidationError as error:
+                failure = scrub(cls, error, None)  # broken JSON gets here without being scrubbed
+            except BaseException:
+                del json_data
+                raise
+            del json_data
+            raise failure
+
+        @classmethod
+        def model_validate_strings(cls, obj: Any, **options: Any) -> Self:
+            """Validate text, as pydantic does."""
+            try:
+                return super().model_validate_strings(obj, **options)
+            except ValidationError as error:
+                failure = error.with_traceback(None)
+            except BaseException:
+                del obj
+                raise
+            del obj
+            raise failure
+
+        @classmethod
         def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
             """Make an instance without validation; plain texts in secret fields become secrets all the same."""
             return _hide_bare_secrets(super().model_construct(_fields_set, **values))

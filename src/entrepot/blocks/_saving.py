@@ -181,7 +181,7 @@ def delete(cls: type[Block], name: str) -> None:
     """Delete a block; see `Block.delete`."""
     documents = current_documents()
     ref = _find(cls, name, documents)
-    documents.store.delete(ref.slug, ref.name)
+    documents.delete(ref.slug, ref.name)
 
 
 def refs(cls: type[Block]) -> list[DocumentRef]:

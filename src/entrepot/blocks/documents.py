@@ -1,7 +1,9 @@
 """Where saved blocks lie, and how they get there: sealed, each save a new version, under the owner's keys.
 
-In a storage, version 3 of the block `secret/my-api-key` is the object `secret/my-api-key/00000003.json`. Who can write
-to the storage can take the newest version away, so that the one before it is the newest: sealing does not notice that.
+In a storage, version 3 of the block `secret/my-api-key` is the object `secret/my-api-key/00000003.json`. To delete it
+leaves a tombstone, `00000004.deleted.json`, and the next save is version 5: numbers do not start again, so an old
+version that somebody puts back is older than what outlived it, and is not believed. Who can write to the storage can
+take the newest version away, so that the one before it is the newest: sealing does not notice that.
 """
 
 import contextlib
@@ -16,8 +18,15 @@ from typing import Final
 
 from entrepot import home
 from entrepot.crypto.keyring import Keyring
-from entrepot.crypto.seal import Place, read_header, seal, unseal
-from entrepot.errors import BlockExistsError, BlockNotFoundError, ObjectExistsError, ObjectNotFoundError
+from entrepot.crypto.seal import MAX_SEALED_SIZE, Place, read_header, seal, unseal
+from entrepot.errors import (
+    BlockExistsError,
+    BlockNotFoundError,
+    KeyringError,
+    KeyringMissingError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+)
 from entrepot.protocols.documents import DocumentRef, DocumentStore
 from entrepot.protocols.storage import Storage
 
@@ -32,7 +41,7 @@ __all__ = [
 
 _MAX_TRIES: Final = 20
 _NAME: Final = r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?"
-_PATH: Final = re.compile(rf"({_NAME})/({_NAME})/([0-9]{{8}})\.json\Z", re.ASCII)
+_PATH: Final = re.compile(rf"({_NAME})/({_NAME})/([0-9]{{8}})(\.deleted)?\.json\Z", re.ASCII)
 _MAX_VERSION: Final = 99_999_999
 
 _chosen: contextvars.ContextVar["BlockDocuments | None"] = contextvars.ContextVar("entrepot_documents", default=None)
@@ -54,13 +63,14 @@ class StorageDocumentStore:
         return self._storage.location
 
     def latest(self, slug: str, name: str) -> DocumentRef | None:
-        """Return the newest version, or None."""
-        return max(self._listed(f"{slug}/{name}"), key=lambda ref: ref.version, default=None)
+        """Return the newest version, which may be a tombstone, or None."""
+        return max(self._listed(f"{slug}/{name}"), key=_age, default=None)
 
     def read(self, ref: DocumentRef) -> bytes | None:
         """Return the sealed bytes of one version, or None where there is none."""
         try:
-            return bytes(self._storage.get(_path(ref)))
+            # One byte more than may be, so that what is too long is seen to be, and not all of it is fetched.
+            return bytes(self._storage.get(_path(ref), length=MAX_SEALED_SIZE + 1))
         except ObjectNotFoundError:
             return None
 
@@ -85,20 +95,26 @@ class StorageDocumentStore:
             ) from error
 
     def versions(self, slug: str, name: str) -> "list[DocumentRef]":
-        """Return every version, oldest first; empty where there is none."""
-        return sorted(self._listed(f"{slug}/{name}"), key=lambda ref: ref.version)
+        """Return every version, tombstones too, oldest first; empty where there is none."""
+        return sorted(self._listed(f"{slug}/{name}"), key=_age)
 
     def list(self, slug: str | None = None) -> Iterator[DocumentRef]:
-        """Yield the newest version of every document (of one type), sorted by type and name."""
+        """Yield the newest version of every document (of one type) that is not deleted, by type and name."""
         newest: dict[tuple[str, str], DocumentRef] = {}
         for ref in self._listed(slug or ""):
             key = (ref.slug, ref.name)
-            if key not in newest or newest[key].version < ref.version:
+            if key not in newest or _age(newest[key]) < _age(ref):
                 newest[key] = ref
-        yield from (newest[key] for key in sorted(newest))
+        yield from (newest[key] for key in sorted(newest) if not newest[key].deleted)
+
+    def prune(self, ref: DocumentRef) -> None:
+        """Remove every version of a document that a tombstone outlives."""
+        for each in self.versions(ref.slug, ref.name):
+            if _age(each) < _age(ref):
+                self._storage.delete(_path(each))
 
     def delete(self, slug: str, name: str) -> bool:
-        """Remove every version; return whether there was one."""
+        """Remove every version, tombstones too, so that numbers start again; return whether there was one."""
         versions = self.versions(slug, name)
         for ref in versions:  # oldest first: stopped half-way, the newest is still the newest
             self._storage.delete(_path(ref))
@@ -108,11 +124,16 @@ class StorageDocumentStore:
         for info in self._storage.list(prefix):
             match = _PATH.match(info.path)
             if match is not None:
-                yield DocumentRef(match[1], match[2], int(match[3]), info.modified)
+                yield DocumentRef(match[1], match[2], int(match[3]), info.modified, deleted=match[4] is not None)
 
 
 def _path(ref: DocumentRef) -> str:
-    return f"{ref.slug}/{ref.name}/{ref.version:08d}.json"
+    return f"{ref.slug}/{ref.name}/{ref.version:08d}{'.deleted' if ref.deleted else ''}.json"
+
+
+def _age(ref: DocumentRef) -> tuple[int, bool]:
+    """Return what orders versions; a tombstone outlives a version of its own number, whose writer then tries again."""
+    return ref.version, ref.deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +166,7 @@ class BlockDocuments:
         ring = self.ring()
         for _ in range(_MAX_TRIES):
             latest = self.store.latest(slug, name)
-            if latest is not None and not overwrite:
+            if latest is not None and not latest.deleted and not overwrite:
                 break
             ref = DocumentRef(slug, name, 1 if latest is None else latest.version + 1)
             if ref.version > _MAX_VERSION:
@@ -153,7 +174,9 @@ class BlockDocuments:
             sealed = seal(ring, body, place=_place(ref), header=header)
             with contextlib.suppress(BlockExistsError):  # another writer was faster: the next turn looks again
                 self.store.append(ref, sealed)
-                return ref
+                now = self.store.latest(slug, name)
+                if now is None or not now.deleted or now.version != ref.version:
+                    return ref
         if overwrite:
             raise BlockExistsError(
                 f"the block {slug}/{name} was not saved: other programs kept saving it at the same time; try again",
@@ -172,11 +195,47 @@ class BlockDocuments:
             BlockNotFoundError: If there is none; the message offers names that are near.
         """
         ref = self.store.latest(slug, name)
-        if ref is not None:
+        if ref is not None and not ref.deleted:
             return ref
+        if ref is not None:
+            # Who has another ring cannot say whether it is ours; what it says is true in either case: there is nothing.
+            with contextlib.suppress(KeyringError, BlockNotFoundError):
+                self.open(ref)
         names = [ref.name for ref in self.store.list(slug)]
         raise BlockNotFoundError(
             f"no {slug} block named {name!r} in {self.store.location}; {_offer(name, names)}", name=f"{slug}/{name}"
+        )
+
+    def delete(self, slug: str, name: str) -> bool:
+        """Delete a document: seal a tombstone as its next version, and remove all that are older.
+
+        Without a keyring nothing can be sealed, nor opened: then everything is removed, and numbers start again.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            BlockExistsError: If other programs kept writing it.
+        """
+        try:
+            ring = self.ring()
+        except KeyringMissingError:
+            return self.store.delete(slug, name)
+        for _ in range(_MAX_TRIES):
+            latest = self.store.latest(slug, name)
+            if latest is None or latest.deleted:
+                return False
+            if latest.version >= _MAX_VERSION:
+                return self.store.delete(slug, name)
+            ref = DocumentRef(slug, name, latest.version + 1, deleted=True)
+            sealed = seal(ring, b"", place=_place(ref), header={"deleted": 1})
+            with contextlib.suppress(BlockExistsError):  # another one deleted it, or is about to save it again
+                self.store.append(ref, sealed)
+                self.store.prune(ref)
+                return True
+        raise BlockExistsError(
+            f"the block {slug}/{name} was not deleted: other programs kept writing it at the same time; try again",
+            name=f"{slug}/{name}",
         )
 
     def find(self, name: str) -> "list[DocumentRef]":
@@ -217,7 +276,8 @@ class BlockDocuments:
 
 
 def _place(ref: DocumentRef) -> Place:
-    return {"type": ref.slug, "name": ref.name, "version": ref.version}
+    place: dict[str, str | int] = {"type": ref.slug, "name": ref.name, "version": ref.version}
+    return {**place, "deleted": 1} if ref.deleted else place
 
 
 def _offer(name: str, names: "list[str]") -> str:

@@ -3,16 +3,20 @@
 import asyncio
 import json
 import re
-from typing import Any, ClassVar, Final, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final, Literal, TypeVar
 
 from pydantic import Field, SecretStr, field_validator
 
 from entrepot.blocks._addresses import why_blocked
 from entrepot.blocks._http import HTTPClient, HTTPResponse, check_headers, check_url
+from entrepot.blocks._quiet import Failed, attempt
 from entrepot.blocks.core import Block
 from entrepot.errors import SerializationError, WebhookError
 
 __all__ = ["HTTPResponse", "SlackWebhook", "Webhook"]
+
+T = TypeVar("T")
 
 _SLACK_LIMIT: Final = 39_000  # characters; Slack takes 40,000
 _CUT_ENTITY: Final = re.compile(r"&[a-z]{0,3}\Z")
@@ -66,11 +70,12 @@ class Webhook(Block):
             SerializationError: If the payload is no JSON.
         """
         content_type, body = _encoded(payload)
-        headers = {name: secret.get_secret_value() for name, secret in self.headers.items()}
-        if content_type and "content-type" not in {name.lower() for name in headers}:
-            headers["Content-Type"] = content_type
         client = _client(allow_private=self.allow_private_urls, timeout=self.timeout)
-        return client.send(self.method, self.url.get_secret_value(), headers=headers, body=body)
+        return _quietly(
+            lambda: client.send(
+                self.method, self.url.get_secret_value(), headers=_plain(self.headers, content_type), body=body
+            )
+        )
 
     def notify(self, body: str, subject: str | None = None) -> None:
         """Send `{"subject": ..., "body": ...}` as JSON, without the subject if there is none.
@@ -89,7 +94,7 @@ class Webhook(Block):
             WebhookError: If there is no connection.
         """
         client = _client(allow_private=self.allow_private_urls, timeout=self.timeout)
-        return f"connected to {client.connect(self.url.get_secret_value())}"
+        return f"connected to {_quietly(lambda: client.connect(self.url.get_secret_value()))}"
 
     async def acall(self, payload: Any = None) -> HTTPResponse:
         """Do what `call` does, from async code."""
@@ -134,7 +139,11 @@ class SlackWebhook(Block):
         text = body if subject is None else f"*{subject}*\n{body}"
         content_type, content = _encoded({"text": _escaped(text)})
         client = _client(allow_private=self.allow_private_urls, timeout=self.timeout)
-        answer = client.send("POST", self.url.get_secret_value(), headers={"Content-Type": content_type}, body=content)
+        answer = _quietly(
+            lambda: client.send(
+                "POST", self.url.get_secret_value(), headers={"Content-Type": content_type}, body=content
+            )
+        )
         if not answer.ok:
             code = answer.text.strip()
             said = f" ({code})" if _SLACK_CODE.match(code) else ""  # nothing else is repeated: it may hold anything
@@ -151,7 +160,7 @@ class SlackWebhook(Block):
             WebhookError: If there is no connection.
         """
         client = _client(allow_private=self.allow_private_urls, timeout=self.timeout)
-        return f"connected to {client.connect(self.url.get_secret_value())}"
+        return f"connected to {_quietly(lambda: client.connect(self.url.get_secret_value()))}"
 
     async def anotify(self, body: str, subject: str | None = None) -> None:
         """Do what `notify` does, from async code."""
@@ -161,6 +170,27 @@ class SlackWebhook(Block):
 def _checked(url: SecretStr) -> SecretStr:
     check_url(url.get_secret_value())
     return url
+
+
+def _plain(headers: Mapping[str, SecretStr], content_type: str) -> dict[str, str]:
+    """Return headers to send; the type of the content is the caller's, unless they give one themselves."""
+    plain = {name: secret.get_secret_value() for name, secret in headers.items()}
+    if content_type and "content-type" not in {name.lower() for name in plain}:
+        plain["Content-Type"] = content_type
+    return plain
+
+
+def _quietly(call: Callable[[], T]) -> T:
+    """Return what a call of the client returns; an error of it leads to no frame that has the URL or the headers."""
+    found = attempt(
+        call,
+        lambda error: WebhookError(
+            f"the webhook was not called, or its answer was not understood ({type(error).__name__})", status=None
+        ),
+    )
+    if isinstance(found, Failed):
+        raise found.error
+    return found
 
 
 def _escaped(text: str) -> str:

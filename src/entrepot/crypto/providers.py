@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from entrepot._folders import make_folders, sync_folder
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import KeyringError, KeyringExistsError, KeyringMissingError, KeyringPermissionError
 from entrepot.protocols.keys import KeyProvider
@@ -21,6 +22,11 @@ MAX_DOCUMENT_SIZE: Final = 1 << 20
 _OTHERS: Final = 0o077
 _WRITABLE_BY_OTHERS: Final = 0o022
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+
+_NOT_OURS_TO_SYNC: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
+"""A folder that we cannot write to, or a file system without such a thing: no process of ours made that keyring."""
+
+_settled: set[tuple[str, int, int]] = set()  # the keyrings, by place and file, whose names are durable
 
 
 def open_keyring(provider: KeyProvider, *, sealed_data: Callable[[], str | None]) -> Keyring:
@@ -111,8 +117,10 @@ class FileKeyProvider:
             problem = error
         else:
             try:
-                self._check_file(os.fstat(descriptor))
+                status = os.fstat(descriptor)
+                self._check_file(status)
                 self._check_folder()
+                self._settle(status)
                 return self._read_from(descriptor)
             finally:
                 os.close(descriptor)
@@ -131,7 +139,8 @@ class FileKeyProvider:
         view = memoryview(document)  # prints as an address, where the bytes would print themselves
         del document  # see _read
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self.path.parent.is_dir():
+                make_folders(os.path.abspath(self.path.parent))  # noqa: PTH100  links on the way stay as they are
             self._check_folder()
             with self._temporary(view) as temporary:
                 os.link(temporary, self.path, follow_symlinks=False)
@@ -150,6 +159,7 @@ class FileKeyProvider:
             raise self._failed("be made", error) from error
         else:
             return
+        self._settle(self.path.lstat())
         raise KeyringExistsError(f"there is a keyring at {self.path} already", location=self.location)
 
     def replace(self, document: bytes) -> None:
@@ -239,11 +249,23 @@ class FileKeyProvider:
                 temporary.unlink()
 
     def _sync_folder(self) -> None:
-        descriptor = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        sync_folder(self.path.parent)
+
+    def _settle(self, status: os.stat_result) -> None:
+        """Make the name of a keyring durable that another process made, once in this process.
+
+        That process may not have come to its own fsync, or have died before: what is sealed under these keys may
+        reach another machine at once, and a power cut must not take the keys away from it.
+        """
+        which = (self.location, status.st_dev, status.st_ino)
+        if which in _settled:
+            return
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            self._sync_folder()
+        except OSError as error:
+            if error.errno not in _NOT_OURS_TO_SYNC:
+                raise self._failed("be made durable", error) from error
+        _settled.add(which)
 
 
 class EnvironmentKeyProvider:

@@ -30,7 +30,7 @@ from entrepot.crypto._keys import Key, hide, hkdf_sha256
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import IntegrityError
 
-__all__ = ["SEAL_FORMAT", "Header", "Place", "read_header", "seal", "unseal"]
+__all__ = ["MAX_SEALED_SIZE", "SEAL_FORMAT", "Header", "Place", "read_header", "seal", "unseal"]
 
 SEAL_FORMAT: Final = "entrepot-seal/1"
 MAX_SEALED_SIZE: Final = 64 << 20

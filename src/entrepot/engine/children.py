@@ -25,12 +25,13 @@ class Children:
         runner: Entered here, left by `close`.
     """
 
-    __slots__ = ("_changed", "_closed", "_runner", "_under_way")
+    __slots__ = ("_changed", "_closed", "_left", "_runner", "_under_way")
 
     def __init__(self, runner: TaskRunner) -> None:
         self._runner = runner.__enter__()
         self._under_way = 0
         self._closed = False
+        self._left = False
         self._changed = threading.Condition()
 
     @property
@@ -71,6 +72,10 @@ class Children:
             self._leave(None)
 
     def _leave(self, error: BaseException | None) -> None:
+        with self._changed:
+            if self._left:
+                return
+            self._left = True
         self._runner.__exit__(None if error is None else type(error), error, None)
 
 

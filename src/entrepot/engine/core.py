@@ -159,7 +159,10 @@ def _work(run: Run) -> Steps[Ending]:
         submitted = run.children is not None
         if run.children is not None:
             _, trouble = yield Do(partial(run.children.close, error))
-            error = trouble if error is None else error
+            if trouble is not None and error is None:
+                error = trouble
+                if definition.is_async:  # cancelled, while a thread goes on waiting: it has less to wait for then
+                    yield Do(partial(run.children.close, error))
     if error is not None:
         return of_error(error, _what(run))
     return of_value(value, submitted=submitted)

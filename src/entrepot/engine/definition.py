@@ -2,10 +2,12 @@
 
 import functools
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import lru_cache
+from pathlib import Path, PurePath
 from typing import Any
 
 from entrepot.engine.keeping import KeepingOptions
@@ -17,6 +19,10 @@ from entrepot.protocols.task_runner import TaskRunner
 
 __all__ = ["Definition", "function_name", "is_async_function", "stable_key"]
 
+_MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", ".git")  # of the folder of a project
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_STDLIB = Path(os.__file__).parent
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Definition:
@@ -26,7 +32,7 @@ class Definition:
         kind: "flow" or "task".
         fn: The user's function.
         name: For people.
-        key: Its stable identity: module and qualified name.
+        key: Its stable identity: module, or place in its project, and qualified name.
         binder: Turns arguments into parameters.
         retry: When a failed run is tried again.
         keeping: Where and when results are kept.
@@ -82,20 +88,39 @@ def is_async_function(fn: Callable[..., Any]) -> bool:
 
 
 def stable_key(fn: Callable[..., Any]) -> str:
-    """Return module and qualified name of a function: the same in a script that is run and in one that is imported."""
+    """Return where a function is at home and its qualified name: the same in a script that is run and one imported.
+
+    A function of a package has the name that it is imported by: `package.module.extract`. One of a file that belongs to
+    no package has the file's place in its project, `shop/flow.extract`: each project has a `flow` of its own.
+    """
     plain = _plain(fn)
     owner = plain if hasattr(plain, "__qualname__") else type(plain)
     module = str(getattr(plain, "__module__", None) or owner.__module__)
-    if module in {"__main__", "__mp_main__"}:
-        module = _main_module()
-    return f"{module}.{owner.__qualname__}"
+    return f"{_home_of(module)}.{owner.__qualname__}"
 
 
-def _main_module() -> str:
-    """Return what the main module would be called if it were imported."""
-    main = sys.modules.get("__main__")
-    spec = getattr(main, "__spec__", None)  # `python -m package.module`
-    if spec is not None and spec.name:
-        return str(spec.name).removesuffix(".__main__")
-    file = getattr(main, "__file__", None)
-    return Path(file).stem if file else "__main__"
+def _home_of(name: str) -> str:
+    """Return the name of a module of a package; else the place of its file in its project."""
+    module = sys.modules.get(name)
+    spec = getattr(module, "__spec__", None)
+    if name in {"__main__", "__mp_main__"} and spec is not None and spec.name:  # `python -m package.module`
+        name = str(spec.name).removesuffix(".__main__")
+    file = getattr(module, "__file__", None)
+    if "." in name or not isinstance(file, str) or file.startswith("<") or hasattr(module, "__path__"):
+        return name
+    return _place_of(os.path.abspath(file)) or name  # noqa: PTH100  links stay: they may lead to a dated checkout
+
+
+@lru_cache(maxsize=256)
+def _place_of(file: str) -> str:
+    """Return a file's path from its project's folder on, with that folder's name; "" for what was installed."""
+    path = Path(file)
+    if path.is_relative_to(_STDLIB) or not _INSTALLED.isdisjoint(path.parts):
+        return ""
+    project = next((folder for folder in path.parents if _is_project(folder)), path.parent)
+    place = PurePath(project.name, path.relative_to(project).with_suffix("")).as_posix()
+    return place.encode("utf-8", "backslashreplace").decode()  # a name that is no UTF-8 is still a name
+
+
+def _is_project(folder: Path) -> bool:
+    return any((folder / marker).exists() for marker in _MARKERS)

@@ -20,9 +20,13 @@ class Binder:
     Args:
         fn: The function.
         what: What it is called in messages: `task 'extract'`.
+
+    Attributes:
+        signature: The whole of it.
+        secrets: The names of parameters whose annotations speak of secrets.
     """
 
-    __slots__ = ("_defaults", "_fn", "_known", "_positional", "_simple", "_what", "signature")
+    __slots__ = ("_defaults", "_fn", "_known", "_positional", "_simple", "_what", "secrets", "signature")
 
     def __init__(self, fn: Callable[..., Any], what: str) -> None:
         self._fn = fn
@@ -32,6 +36,11 @@ class Binder:
         self._simple = all(parameter.kind in (_POSITIONAL, _KEYWORD) for parameter in parameters)
         self._positional = tuple(parameter.name for parameter in parameters if parameter.kind is _POSITIONAL)
         self._known = frozenset(self.signature.parameters)
+        self.secrets = frozenset(
+            parameter.name
+            for parameter in parameters
+            if parameter.annotation is not parameter.empty and "Secret" in str(parameter.annotation)
+        )
         self._defaults = {
             parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty
         }

@@ -3,6 +3,7 @@
 This module loads stores, keys and cryptography. The core imports it for the first run whose result is kept.
 """
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -12,12 +13,22 @@ from entrepot.context import CURRENT
 from entrepot.engine.places import result_store
 from entrepot.engine.run import Run
 from entrepot.errors import CacheKeyError, EntrepotError
-from entrepot.results.keys import DEFAULT, CacheKey, KeyContext, user_key
+from entrepot.results.keys import (
+    DEFAULT,
+    FLOW_PARAMETERS,
+    INPUTS,
+    CacheKey,
+    CachePolicy,
+    KeyContext,
+    user_key,
+)
 from entrepot.results.lookup import Outcome
 from entrepot.results.store import ResultStore
 from entrepot.serializers import Serializer, get_serializer
 
 __all__ = ["Keeper"]
+
+_FIXED = frozenset({type(None), bool, int, float, complex, str, bytes})  # nobody can change one of these
 
 
 class Keeper:
@@ -78,6 +89,15 @@ class Keeper:
             if not self._keeps_always:
                 return
             key = CacheKey(f"run/{run.id}", {"run": run.id})
+        elif (changed := self._changed_input(key)) is not None:
+            run.log(
+                logging.WARNING,
+                "The result of %s is not kept: its %s changed after the cache key was computed, so the key no longer"
+                " says what was computed. Hand over a copy, and do not change arguments in place",
+                run.definition.label,
+                changed,
+            )
+            return
         options = run.definition.keeping
         store, serializer = self._open()
         expires: datetime | None = None
@@ -109,6 +129,34 @@ class Keeper:
                 run.world.settings.results_serializer if serializer is None else serializer
             )
         return self._store, self._serializer
+
+    def _changed_input(self, key: CacheKey) -> str | None:
+        """Return which value that the key stands for is another one now, or None.
+
+        Whoever called may have gone on to change a list, or the function itself has, in this attempt or the last.
+        """
+        run, options = self._run, self._run.definition.keeping
+        if options.key_fn is not None:
+            return None  # what the user's function looks at is not known; asked again, it may answer for another moment
+        policy = DEFAULT if options.policy is None else options.policy
+        covers, flow = policy.covers, run.flow_context
+        inputs = run.parameters if INPUTS.covers <= covers else {}
+        outer = flow.parameters if flow is not None and FLOW_PARAMETERS.covers <= covers else {}
+        if all(type(value) in _FIXED for values in (inputs, outer) for value in values.values()):
+            return None
+        # The code is left out: what it refers to may well change while it runs, which says nothing of the arguments.
+        values_only = CachePolicy(covers & (INPUTS.covers | FLOW_PARAMETERS.covers), policy.without)
+        context = KeyContext(run.definition.key, run.definition.fn, inputs, flow_parameters=outer)
+        try:
+            again = values_only.compute(context)
+        except Exception:  # noqa: BLE001  what has a key no longer has changed, in whatever way
+            return "input"
+        parts = {} if again is None else again.parts
+        for name, digest in key.parts.items():
+            kind, colon, value = name.partition(":")
+            if colon and kind in {"input", "flow-parameter"} and parts.get(name) != digest:
+                return f"{'parameter' if kind == 'input' else 'flow parameter'} {value!r}"
+        return None
 
     # --- the key ------------------------------------------------------------------------------------------------------
 

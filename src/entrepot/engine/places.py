@@ -1,4 +1,7 @@
-"""From what an option says of a store to the store itself: opened when a run needs it, and kept open."""
+"""From what an option says of a store to the store itself: opened when a run needs it, and kept open.
+
+This module loads stores and cryptography; the engine imports it for the first result that is kept.
+"""
 
 import os
 import re
@@ -6,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
+from entrepot import home, storage
 from entrepot._clock import Clock
 from entrepot.crypto.keyring import Keyring
 from entrepot.engine.world import World
@@ -13,9 +17,6 @@ from entrepot.errors import ConfigurationError
 from entrepot.protocols.storage import Storage, SupportsStorage
 from entrepot.results.store import ResultStore
 from entrepot.settings import Settings
-
-# This module loads the stores and their cryptography: the engine imports it when the first result is kept.
-from entrepot import home, storage  # isort: skip
 
 __all__ = ["result_store"]
 

@@ -5,13 +5,10 @@ import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, time, timedelta
-from decimal import Decimal
 from enum import Enum
-from fractions import Fraction
 from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
-from uuid import UUID
 
 from entrepot.futures import EntrepotFuture
 
@@ -22,12 +19,17 @@ LIMIT = 100
 
 MASK = "**********"
 
+_NAME_ENDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # of words: authToken, APIKey
+_NO_LETTERS = re.compile(r"[^a-z]+")
 _SECRET = re.compile(
-    r"(?:^|_)(?:password|passwd|passphrase|pwd|secrets?|tokens?|apikey|api_key|access_key|private_key|credentials?)(?:$|_)"
+    r"_(?:pass|passwords?|passwd|passphrase|pwd|pw|secrets?|tokens?|auth|authorization|credentials?|sas|signature|apikey"
+    r"|(?:api|access|private|account|secret|shared)_key)_"
+    r"|(?:password|passwd|passphrase|secret|token|credentials?|apikey|accesskey|privatekey)_$"  # dbpassword
 )
 _ITEMS = 6  # of each collection
 _DEPTH = 3
-_PLAIN = (bool, int, float, complex, type(None), date, time, timedelta, Decimal, Fraction, UUID, PurePath, Enum, range)
+_PLAIN = (bool, int, float, complex, type(None), date, time, timedelta, PurePath, Enum, range)
+_PLAIN_TOO = frozenset({"decimal.Decimal", "fractions.Fraction", "uuid.UUID"})  # by name: their import costs much
 _HUGE = 10**50  # the digits of a larger number take long to compute
 
 
@@ -39,7 +41,7 @@ def render_all(parameters: Mapping[str, Any], untrusted: Collection[str] = ()) -
         untrusted: Those of which only the type is shown.
     """
     return {
-        name: MASK if _is_secret(name) else _outline(value) if name in untrusted else render(value)
+        name: MASK if _is_secret(name) else f"<{type(value).__qualname__}>" if name in untrusted else render(value)
         for name, value in parameters.items()
     }
 
@@ -59,8 +61,9 @@ def _render(value: Any, depth: int) -> str:
     kind = type(value)
     if kind is str or kind is bytes or kind is bytearray:
         return repr(value if len(value) <= LIMIT else value[:LIMIT])
-    if isinstance(value, _PLAIN):
-        return _outline(value) if isinstance(value, int) and abs(value) >= _HUGE else repr(value)
+    unshown = hasattr(kind, "get_secret_value") or (isinstance(value, int) and abs(value) >= _HUGE)
+    if unshown or isinstance(value, _PLAIN):
+        return _outline(value) if unshown else repr(value)
     if kind in (list, tuple, set, frozenset):
         return _collection(value, depth)
     if kind is dict:
@@ -85,6 +88,8 @@ def _instance(value: Any, depth: int) -> str:
     """Return an object of some class: with its fields where the class has a list of them, else by its name."""
     kind = type(value)
     members: Any = None
+    if f"{kind.__module__}.{kind.__qualname__}" in _PLAIN_TOO:
+        return repr(value)
     if kind is EntrepotFuture:
         return f"<result of {value.task_run_name}>"
     if dataclasses.is_dataclass(kind):
@@ -110,7 +115,7 @@ def _fields(name: str, members: Any, depth: int) -> str:
 def _outline(value: object) -> str:
     """Return what costs nothing to say: the class, and a shape or length where there is one."""
     name = type(value).__qualname__
-    if "Secret" in name:  # the length of a secret is a part of it
+    if "Secret" in name or hasattr(type(value), "get_secret_value"):  # the length of a secret is a part of it
         return MASK
     try:
         shape = getattr(value, "shape", None)
@@ -139,7 +144,9 @@ def _is_secret(name: object) -> bool:
 
 @lru_cache(maxsize=1024)
 def _names_secret(name: str) -> bool:
-    return _SECRET.search(name.lower().replace("-", "_")) is not None
+    # In words, and as it is: where words end is not always to be seen (APIkey).
+    forms = (_NO_LETTERS.sub("_", form.lower()).strip("_") for form in (_NAME_ENDS.sub("_", name), name))
+    return any(_SECRET.search(f"_{form}_") is not None for form in forms)
 
 
 def _is_pydantic(value: object) -> bool:

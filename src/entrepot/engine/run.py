@@ -252,7 +252,7 @@ class Run:
                 self.created,
                 self.flow_run_id,
                 self.parent_run_id,
-                render_all(self.parameters, untrusted),
+                render_all(self.parameters, definition.binder.secrets.union(untrusted)),
                 definition.tags,
                 _process_id,
             )

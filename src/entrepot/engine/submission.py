@@ -1,6 +1,7 @@
 """Submitted tasks: started when what they need is there, whatever thread that happens in; no thread waits."""
 
 import contextvars
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -25,20 +26,35 @@ __all__ = ["submit"]
 _making = threading.Lock()
 
 
+def _after_fork_in_child() -> None:
+    global _making  # noqa: PLW0603  another thread may have held it, and is not here to give it back
+    _making = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 def submit(run: Run) -> EntrepotFuture[Any]:
     """Let a task run in the task runner of the run that submits it, and return its future.
 
     It goes to the runner when everything is over that it needs. If something did not complete, it ends as `NotReady`.
     """
+    upstream = inputs.find((run.parameters, run.wait_for))
+    waits_for = [found for found in upstream if isinstance(found, EntrepotFuture)]
     children = _children()
     run.submitted = True
     run.tell_created()
     future: EntrepotFuture[Any] = EntrepotFuture(run.id, run.name, partial(_state_of, run))
-    children.adopt(future)
-    upstream = inputs.find((run.parameters, run.wait_for))
-    waits_for = [found for found in upstream if isinstance(found, EntrepotFuture)]
     launch = partial(_launch, run, future, children, upstream)
-    _when_done(waits_for, partial(contextvars.copy_context().run, launch))
+    children.adopt(future)
+    try:
+        _when_done(waits_for, partial(contextvars.copy_context().run, launch))
+    except BaseException:
+        # An interrupt, here or in a task that runs in this thread. Nobody may wait for what never comes.
+        if not future.done():
+            _end(run, future, StateType.CANCELLED, "Cancelled", "Task run was cancelled before it started")
+        raise
     return future
 
 
@@ -49,7 +65,7 @@ def _state_of(run: Run) -> State[Any] | None:
 def _children() -> Children:
     """Return where what is submitted here goes: to the run around, which waits for it."""
     context = CURRENT.get()
-    if context is None:
+    if context is None or context.engine.state is None:  # a thread may outlive the run that it was started in
         return stray_children()
     run: Run = context.engine
     with _making:
@@ -81,6 +97,8 @@ def _launch(run: Run, future: EntrepotFuture[Any], children: Children, upstream:
 
 def _execute(run: Run, future: EntrepotFuture[Any]) -> None:
     """Run a task to its end; called by the task runner."""
+    if future.done():
+        return
     steps, clock = run_steps(run), run.world.clock
     try:
         if run.definition.is_async:

@@ -4,7 +4,17 @@ import inspect
 import logging
 import types
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +49,7 @@ _EXACT = frozenset(
     }
 )
 _COLLECTIONS = frozenset({list, set, frozenset})
+_ONCE = frozenset({Iterable, Iterator, Generator, AsyncIterable, AsyncIterator, AsyncGenerator})
 _ANYTHING = frozenset({Any, object, inspect.Parameter.empty})
 
 
@@ -137,10 +148,12 @@ class Validator:
         holder.__annotations__ = {name: annotation}
         names = _names_around(self._fn)
         try:
-            return typing.get_type_hints(holder, names, names, include_extras=True)[name]
+            meaning = typing.get_type_hints(holder, names, names, include_extras=True)[name]
         except Exception as error:  # noqa: BLE001  whatever an annotation does when it is evaluated
             _log.debug("%s: the annotation of %r is not understood (%s); it is not validated", self._what, name, error)
             return Any
+        # Pydantic would put an iterator of its own in the place of a list that was given for an `Iterable[int]`.
+        return Any if typing.get_origin(meaning) in _ONCE else meaning
 
 
 def _names_around(fn: Any) -> dict[str, Any]:
@@ -162,7 +175,7 @@ def _names_around(fn: Any) -> dict[str, Any]:
 
 def _says_something(annotation: Any) -> bool:
     try:
-        return annotation not in _ANYTHING
+        return annotation not in _ANYTHING | _ONCE
     except TypeError:  # Annotated[..., something that cannot be hashed]
         return True
 
@@ -172,8 +185,8 @@ def _fits(annotation: Any, value: Any) -> bool:
     kind = type(value)
     if annotation is kind:
         return kind in _EXACT
-    if annotation is None or annotation is type(None):
-        return value is None
+    if annotation is Any or annotation is object or (value is None and annotation in (None, type(None))):
+        return True
     origin, members = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Union or origin is types.UnionType:
         return any(_fits(member, value) for member in members)
@@ -185,6 +198,6 @@ def _fits(annotation: Any, value: Any) -> bool:
 
 
 def _all_fit(wanted: Any, members: Collection[Any]) -> bool:
-    if wanted in _EXACT:
+    if isinstance(wanted, type) and wanted in _EXACT:
         return set(map(type, members)) <= {wanted}
     return all(_fits(wanted, member) for member in members)

@@ -1,6 +1,5 @@
 """What the engine takes from outside: time, chance, settings, and who is told."""
 
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,6 +12,12 @@ from entrepot.runs import default_recorder
 from entrepot.settings import Settings
 
 __all__ = ["World", "current_world", "use_world"]
+
+
+def _chance() -> float:
+    import random  # noqa: PLC0415  only a retry with jitter pays for it
+
+    return random.random()  # noqa: S311  it spreads retries, and guards nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,7 @@ class World:
     settings: Settings
     recorder: Recorder | None = None
     clock: Clock = SYSTEM_CLOCK
-    chance: Callable[[], float] = random.random
+    chance: Callable[[], float] = _chance
 
 
 _given: ContextVar[World | None] = ContextVar("entrepot_world", default=None)

@@ -1,5 +1,6 @@
 """Azure Blob Storage."""
 
+import functools
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -66,8 +67,8 @@ class Azure(StorageBlock):
         adapter = import_adapter(
             "entrepot.filesystems._adlfs", needs="adlfs", extra="azure", slug=self._block_type_slug
         )
-        options = self._options()
-        return shared("azure", self.bucket_path, options, lambda: adapter.connect(self.bucket_path, **options))
+        root = self.bucket_path
+        return shared("azure", root, self._options, functools.partial(adapter.connect, root), location=f"abfs://{root}")
 
     def _options(self) -> dict[str, Any]:
         """Return what adlfs takes."""

@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 
-from pydantic import SecretBytes, SecretStr
+from pydantic import SecretStr
 
+from entrepot.blocks._quiet import Failed, attempt
 from entrepot.blocks.core import Block
-from entrepot.errors import ConfigurationError, StorageError
+from entrepot.errors import ConfigurationError, EntrepotError, StorageError
 from entrepot.protocols.storage import Buffer, Storage
+from entrepot.storage.outage import from_opening
 
-__all__ = ["StorageBlock", "StorageCheck", "import_adapter", "reveal", "revealed", "shared"]
+__all__ = ["StorageBlock", "StorageCheck", "import_adapter", "reveal", "shared"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -140,19 +142,6 @@ def reveal(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
 
-def revealed(value: Any) -> Any:
-    """Return a copy of nested dicts and lists with secrets as plain values, for a client library."""
-    match value:
-        case SecretStr() | SecretBytes():
-            return value.get_secret_value()
-        case Mapping():
-            return {key: revealed(item) for key, item in value.items()}
-        case list() | tuple():
-            return type(value)(map(revealed, value))
-        case _:
-            return value
-
-
 def import_adapter(module: str, *, needs: str, extra: str, slug: str) -> ModuleType:
     """Import what connects a block to its client library.
 
@@ -182,7 +171,14 @@ _open: OrderedDict[bytes, Storage] = OrderedDict()
 _open_lock = threading.Lock()
 
 
-def shared(kind: str, root: str, options: Mapping[str, Any], connect: Callable[[], Storage]) -> Storage:
+def shared(
+    kind: str,
+    root: str,
+    options: Callable[[], Mapping[str, Any]],
+    connect: Callable[..., Storage],
+    *,
+    location: str,
+) -> Storage:
     """Return the store that was opened with the same options before, or open it.
 
     A client takes a tenth of a second to make and holds connections; blocks are asked for theirs with every task.
@@ -190,14 +186,37 @@ def shared(kind: str, root: str, options: Mapping[str, Any], connect: Callable[[
     Args:
         kind: The family of stores.
         root: The place.
-        options: What the client library gets. Only a digest of them is kept.
-        connect: Opens the store.
+        options: Gives what the client library gets, in clear. Only a digest of them is kept, and an error leads to no
+            frame that has them: tracebacks can be logged with locals.
+        connect: Opens the store, with the options.
+        location: Where it is, for errors.
+
+    Raises:
+        StorageUnreachableError: If there is no answer.
+        StorageAccessError: If the credentials are refused.
+        ConfigurationError: If the options make no client.
     """
+
+    def otherwise(error: Exception) -> EntrepotError:
+        if isinstance(error, ValueError | TypeError | LookupError | AttributeError):
+            return ConfigurationError(
+                f"cannot open {location}: its address or an option is not usable ({type(error).__name__})",
+                setting="storage",
+            )
+        return from_opening(error, location=location)
+
+    found = attempt(lambda: _opened(kind, root, options(), connect), otherwise)
+    if isinstance(found, Failed):
+        raise found.error
+    return found
+
+
+def _opened(kind: str, root: str, options: Mapping[str, Any], connect: Callable[..., Storage]) -> Storage:
     key = hashlib.sha256(repr((kind, root, options)).encode()).digest()
     with _open_lock:
         found = _open.get(key)
         if found is None:
-            found = _open[key] = connect()
+            found = _open[key] = connect(**options)
             if len(_open) > _OPEN_AT_MOST:
                 _open.popitem(last=False)
         _open.move_to_end(key)

@@ -1,5 +1,6 @@
 """Google Cloud Storage."""
 
+import functools
 import json
 from typing import Any, ClassVar, Self
 
@@ -75,8 +76,8 @@ class GCS(StorageBlock):
             ConfigurationError: If gcsfs is not installed.
         """
         adapter = import_adapter("entrepot.filesystems._gcsfs", needs="gcsfs", extra="gcp", slug=self._block_type_slug)
-        options = self._options()
-        return shared("gcs", self.bucket_path, options, lambda: adapter.connect(self.bucket_path, **options))
+        root = self.bucket_path
+        return shared("gcs", root, self._options, functools.partial(adapter.connect, root), location=f"gs://{root}")
 
     def _options(self) -> dict[str, Any]:
         """Return what gcsfs takes."""

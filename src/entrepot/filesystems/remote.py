@@ -1,21 +1,22 @@
 """Any file system that fsspec knows, by URL."""
 
-import re
+import functools
+from collections.abc import Callable
 from typing import Any, ClassVar, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from entrepot.filesystems._hiding import hidden, revealed
 from entrepot.filesystems._locations import check_folder
-from entrepot.filesystems.base import StorageBlock, import_adapter, revealed, shared
+from entrepot.filesystems._s3 import open_s3
+from entrepot.filesystems.base import StorageBlock, import_adapter, shared
 from entrepot.protocols.storage import Storage
 from entrepot.storage import open_storage
+from entrepot.storage.outage import without_userinfo
 
 __all__ = ["RemoteFileSystem"]
 
-# Names under which people keep secrets in the options of file systems: a value there never shows.
-_SOUNDS_SECRET: Final = re.compile(r"secret|token|passw|passphrase|credential|connection_string|(?:^|_)key(?:$|_)|pkey")
-_NOT_SECRET: Final = frozenset({"key_filename"})
 _KEY_SCHEMES: Final = frozenset({"s3", "s3a"})
 _ADAPTERS: Final = {
     **dict.fromkeys(("gs", "gcs"), ("entrepot.filesystems._gcsfs", "gcsfs", "gcp")),
@@ -63,24 +64,32 @@ class RemoteFileSystem(StorageBlock):
     @field_validator("settings")
     @classmethod
     def _check_settings(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return _hidden(value)
+        return hidden(value)
 
     def as_storage(self) -> Storage:
         """Return the folder as a storage. It connects when it is first used.
 
         Raises:
             ConfigurationError: If what that file system needs is not installed, or the settings make no client.
+            StorageUnreachableError: If it is one that connects at once, and there is no answer.
         """
         scheme, _, place = self.basepath.partition("://")
+        location = without_userinfo(self.basepath)
+        connect: Callable[..., Storage] = functools.partial(open_storage, self.basepath)
+        if scheme in _ADAPTERS:
+            module, needs, extra = _ADAPTERS[scheme]
+            adapter = import_adapter(module, needs=needs, extra=extra, slug=self._block_type_slug)
+            if scheme in _KEY_SCHEMES:
+                connect = functools.partial(open_s3, self.basepath)
+            else:
+                place = place.strip("/")
+                connect = functools.partial(adapter.connect, place)
+        return shared(scheme, place, self._options, connect, location=location)
+
+    def _options(self) -> dict[str, Any]:
+        """Return what the file system takes."""
         options: dict[str, Any] = revealed(self.settings)
-        if scheme not in _ADAPTERS:
-            return shared(scheme, place, options, lambda: open_storage(self.basepath, **options))
-        module, needs, extra = _ADAPTERS[scheme]
-        adapter = import_adapter(module, needs=needs, extra=extra, slug=self._block_type_slug)
-        if scheme in _KEY_SCHEMES:
-            return shared(scheme, place, options, lambda: open_storage(self.basepath, **options))
-        root = place.strip("/")
-        return shared(scheme, root, options, lambda: adapter.connect(root, **options))
+        return options
 
 
 def _without_userinfo(url: str) -> tuple[str, dict[str, Any]]:
@@ -112,22 +121,3 @@ def _without_userinfo(url: str) -> tuple[str, dict[str, Any]]:
     # The host as it was written, since bucket names may be in mixed case.
     netloc = parts.netloc.rpartition("@")[2] if host is not None or port is not None else ""
     return urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", "")), found
-
-
-def _hidden(settings: dict[Any, Any]) -> dict[Any, Any]:
-    """Return settings with every text whose name sounds like a secret made one, at any depth."""
-    return {name: _hidden_value(str(name), value) for name, value in settings.items()}
-
-
-def _hidden_value(name: str, value: Any) -> Any:
-    sounds = _SOUNDS_SECRET.search(name.lower()) is not None and name not in _NOT_SECRET
-    match value:
-        case str() if sounds:
-            return SecretStr(value)
-        case dict():
-            # All of what a secret's name covers: a service account is a dict under "token".
-            return {key: _hidden_value(name if sounds else str(key), item) for key, item in value.items()}
-        case list() | tuple():
-            return type(value)(_hidden_value(name, item) for item in value)
-        case _:
-            return value

@@ -1,13 +1,15 @@
 """Amazon S3 and what speaks its language: MinIO, R2, Ceph, SeaweedFS, ..."""
 
+import functools
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from entrepot.filesystems._hiding import hidden, revealed
 from entrepot.filesystems._locations import check_endpoint, split_bucket_path
-from entrepot.filesystems.base import StorageBlock, import_adapter, reveal, revealed, shared
+from entrepot.filesystems._s3 import open_s3
+from entrepot.filesystems.base import StorageBlock, import_adapter, reveal, shared
 from entrepot.protocols.storage import Storage
-from entrepot.storage import open_storage
 
 __all__ = ["S3"]
 
@@ -54,6 +56,11 @@ class S3(StorageBlock):
     def _check_endpoint_url(cls, value: str | None) -> str | None:
         return check_endpoint(value)
 
+    @field_validator("config_kwargs", "s3_additional_kwargs")
+    @classmethod
+    def _hide_secrets(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return hidden(value)
+
     @model_validator(mode="after")
     def _check_credentials(self) -> Self:
         if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
@@ -70,11 +77,11 @@ class S3(StorageBlock):
         """Return the bucket as a storage. It connects when it is first used; a dead server is an error within seconds.
 
         Raises:
-            ConfigurationError: If s3fs is not installed.
+            ConfigurationError: If s3fs is not installed, or `config_kwargs` has what botocore does not take.
         """
         import_adapter("s3fs", needs="s3fs", extra="aws", slug=self._block_type_slug)
-        url, options = f"s3://{self.bucket_path}", self._options()
-        return shared("s3", url, options, lambda: open_storage(url, **options))
+        url = f"s3://{self.bucket_path}"
+        return shared("s3", url, self._options, functools.partial(open_s3, url), location=url)
 
     def _options(self) -> dict[str, Any]:
         """Return what s3fs takes."""

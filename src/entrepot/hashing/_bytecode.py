@@ -8,6 +8,7 @@ depends on is the compiler: the version of Python is a part of every key that co
 """
 
 import dis
+import itertools
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -152,13 +153,7 @@ class _Reader:
         """Return what is read from this function's own variables, by it and by the functions inside it."""
         reads: _Reads = {}
         for position, step in enumerate(self._steps):
-            if step.opname.startswith(("LOAD_FAST", "STORE_FAST_LOAD_FAST")):
-                # Newer compilers read two variables with one instruction; only the last one can be looked into.
-                *others, last = step.argval if isinstance(step.argval, tuple) else (step.argval,)
-                for name in others:
-                    reads.setdefault(name, set()).add(())
-                reads.setdefault(last, set()).add(self._chain(position))
-            elif step.opname in _DEREFS or step.opname in _GLOBALS:
+            if step.opname.startswith("LOAD_FAST") or step.opname in _DEREFS or step.opname in _GLOBALS:
                 reads.setdefault(step.argval, set()).add(self._chain(position))
         for reader in self._inner:
             _merge(reads, reader.free())
@@ -236,7 +231,7 @@ class _Reader:
 def _meaningful(steps: Iterable[dis.Instruction]) -> list[dis.Instruction]:
     """Return the instructions that do something, without what class bodies note of themselves."""
     kept: list[dis.Instruction] = []
-    for step in steps:
+    for step in itertools.chain.from_iterable(map(_singles, steps)):
         if step.opname in _NO_MEANING:
             continue
         if step.opname == "STORE_NAME" and step.argval in _PROSE and kept and _loads_constant(kept[-1]):
@@ -244,6 +239,18 @@ def _meaningful(steps: Iterable[dis.Instruction]) -> list[dis.Instruction]:
             continue
         kept.append(step)
     return kept
+
+
+def _singles(step: dis.Instruction) -> list[dis.Instruction]:
+    """Return an instruction for each variable, where the compiler has put two that stood on one line into one."""
+    names = step.argval
+    if not isinstance(names, tuple) or "_FAST_" not in step.opname:
+        return [step]
+    kinds = [f"{kind}_FAST" for kind in step.opname.split("_") if kind in {"LOAD", "STORE"}]
+    return [
+        step._replace(opname=kind, opcode=dis.opmap[kind], argval=name, argrepr=name)
+        for kind, name in zip(kinds, names, strict=True)
+    ]
 
 
 def _loads_constant(step: dis.Instruction) -> bool:
@@ -261,7 +268,7 @@ def _stores(steps: Iterable[dis.Instruction], count: int) -> Iterator[str]:
     """Yield the names that the next stores bind."""
     for step in steps:
         if step.opname.startswith("STORE_"):
-            yield step.argval[0] if isinstance(step.argval, tuple) else step.argval
+            yield step.argval
             count -= 1
             if not count:
                 return

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 from entrepot._sentinels import MISSING
@@ -13,7 +14,9 @@ from entrepot.hashing._origins import origin_of
 if TYPE_CHECKING:
     from entrepot.hashing._walker import CodeWalker
 
-__all__ = ["callable_form", "is_at_its_name", "library_closure"]
+__all__ = ["callable_form", "is_at_its_name", "is_pythons_own", "library_closure"]
+
+_PLAIN: Final = frozenset({int, float, str, bytes, bool, complex, type(None)})
 
 
 def callable_form(walker: "CodeWalker", value: Any) -> bytes:
@@ -29,6 +32,9 @@ def library_closure(encoder: Encoder, fn: Any) -> bytes:
     if registry is not None and fn.__code__.co_qualname.startswith("singledispatch."):
         return encoder.named("library", name, encoder.encode(dict(registry)))
     parts = [encoder.part(".__defaults__", (fn.__defaults__, fn.__kwdefaults__))]
+    marks = {name: value for name, value in vars(fn).items() if type(value) in _PLAIN}  # what the user put on it
+    if marks:
+        parts.append(encoder.encode(marks))
     for variable, cell in zip(fn.__code__.co_freevars, fn.__closure__, strict=True):
         try:
             content = cell.cell_contents
@@ -47,6 +53,19 @@ def is_at_its_name(value: Any) -> bool:
     for name in path.split("."):
         found = getattr(found, name, None)
     return found is value
+
+
+def is_pythons_own(name: str, value: Any) -> bool:
+    """Tell whether a built-in name stands for what Python put there."""
+    if isinstance(value, type):
+        return value.__module__ == "builtins"
+    if isinstance(value, BuiltinFunctionType):
+        return value.__module__ in {"builtins", "_io", "io"} and value.__name__ == name
+    return (
+        any(value is constant for constant in (None, True, False, ..., NotImplemented))
+        or name.startswith("__")
+        or type(value).__module__ == "_sitebuiltins"  # quit, help
+    )
 
 
 def _of_engine(walker: "CodeWalker", value: Any) -> bytes:

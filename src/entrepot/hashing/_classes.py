@@ -11,12 +11,13 @@ from entrepot.hashing._bytes import text
 from entrepot.hashing._encoder import Refused
 from entrepot.hashing._labels import is_runnable
 from entrepot.hashing._objects import is_enum, is_python_class
+from entrepot.hashing._origins import origin_of_function
 from entrepot.hashing._plan import never_changes
 
 if TYPE_CHECKING:
     from entrepot.hashing._walker import CodeWalker
 
-__all__ = ["class_form", "plain_attribute"]
+__all__ = ["annotations_of", "class_form", "plain_attribute"]
 
 _NO_MEANING: Final = frozenset(
     {
@@ -57,11 +58,10 @@ def class_form(walker: "CodeWalker", cls: type, label: str) -> bytes:
     if is_enum(cls):
         namespace = _enum_namespace(cls, namespace)
     elif "__pydantic_decorators__" in namespace:
-        namespace = _model_namespace(namespace)
+        namespace = _model_namespace(cls, namespace)
         walker.plan.give_up()  # fields can be changed where they are
     items = []
-    for name in sorted(namespace):
-        value = namespace[name]
+    for name, value in namespace.items():
         if name not in _NO_MEANING and not _is_made(value):
             items += [text(name), _attribute(walker, value, name, label)]
     bases = [walker.encode(base) for base in cls.__bases__ if base is not object]
@@ -70,8 +70,17 @@ def class_form(walker: "CodeWalker", cls: type, label: str) -> bytes:
         walker.encode(type(cls)),
         walker.named("bases", *bases),
         walker.named("fields", *_fields(walker, cls)),
+        walker.named("annotations", *_annotations(walker, cls)),
         *items,
     )
+
+
+def annotations_of(thing: Any) -> dict[str, Any]:
+    """Return the annotations of a class (its own, not those of its bases) or function, as far as they can be had."""
+    try:
+        return dict(inspect.get_annotations(thing))
+    except Exception:  # noqa: BLE001  from 3.14 on to ask is to run them, and names may be missing
+        return {}
 
 
 def plain_attribute(value: Any, name: str) -> Any:
@@ -120,18 +129,27 @@ def _attribute(walker: "CodeWalker", value: Any, name: str, label: str) -> bytes
 
 def _is_made(value: Any) -> bool:
     """Tell whether a method was generated from the fields of a dataclass, a named tuple or an attrs class."""
-    while hasattr(value, "__wrapped__"):
-        value = value.__wrapped__
-    function = getattr(value, "__func__", value)
-    if type(function) is not FunctionType:
+    function: Any = getattr(value, "__func__", value)
+    while _is_guard_of_repr(function):
+        function = function.__wrapped__
+    if type(function) is not FunctionType or vars(function):  # what was put on it would not be seen otherwise
         return False
     code, module = function.__code__, str(function.__globals__.get("__name__", ""))
     return (
-        code.co_qualname.startswith(("__create_fn__.<locals>.", "namedtuple.<locals>."))
-        or module.startswith("namedtuple_")
+        (code.co_qualname.startswith("__create_fn__.<locals>.") and code.co_filename == "<string>")
+        or (code.co_qualname.startswith("namedtuple.<locals>.") and module == "collections")
+        or (module.startswith("namedtuple_") and "_tuple_new" in function.__globals__)
         or code.co_filename.startswith("<attrs generated")
         or (module.startswith("attr.") and function.__closure__ is not None)
     )
+
+
+def _is_guard_of_repr(value: Any) -> bool:
+    """Tell whether this is the wrapper that keeps a generated `__repr__` from recursion; others' wrappers do more."""
+    if type(value) is not FunctionType or set(vars(value)) != {"__wrapped__"}:
+        return False
+    module = value.__globals__.get("__name__")
+    return module in {"dataclasses", "reprlib"} and origin_of_function(value).kind == "python"
 
 
 def _fields(walker: "CodeWalker", cls: type) -> Iterator[bytes]:
@@ -146,7 +164,7 @@ def _fields(walker: "CodeWalker", cls: type) -> Iterator[bytes]:
     for field in namespace.get("__attrs_attrs__", ()):
         walker.plan.give_up()
         said = [(key, getattr(field, key)) for key in _ATTRS if getattr(field, key, None) is not None]
-        yield walker.part(f".{field.name}", (field.name, said))
+        yield walker.part(f".{field.name}", (field.name, said)) + walker.annotation(field.type, {})
     decorators = namespace.get("__pydantic_decorators__")
     if decorators is not None:
         for name, field in namespace.get("__pydantic_fields__", {}).items():
@@ -169,6 +187,19 @@ _ATTRS: Final = (
     "kw_only",
     "alias",
 )
+
+
+def _annotations(walker: "CodeWalker", cls: type) -> Iterator[bytes]:
+    """Yield the types that the author gave to names: libraries that build objects read them, and so may the project."""
+    if "__pydantic_decorators__" in vars(cls) or is_enum(cls):
+        return  # of a model they are among its fields
+    module = sys.modules.get(cls.__module__)
+    namespace = vars(module) if module is not None else {}
+    kept = vars(cls).get("__annotations__")
+    for name, said in annotations_of(cls).items():
+        if isinstance(kept, dict):
+            walker.plan.read(kept, name, said)
+        yield text(name) + walker.annotation(said, namespace)
 
 
 def _field(field: Any, missing: object) -> tuple[object, ...]:
@@ -196,11 +227,18 @@ def _is_sunder(name: str) -> bool:
     return name.startswith("_") and name.endswith("_") and not name.startswith("__")
 
 
-def _model_namespace(namespace: dict[str, Any]) -> dict[str, Any]:
+_MADE_BY_PYDANTIC: Final = frozenset(
+    {"__class_vars__", "__private_attributes__", "model_computed_fields", "model_fields"}
+)
+
+
+def _model_namespace(cls: type, namespace: dict[str, Any]) -> dict[str, Any]:
     """Return what the author of a pydantic model wrote, without what pydantic made of it."""
-    return {
+    inherited = [getattr(base, "__private_attributes__", {}) for base in cls.__mro__[1:]]
+    private = namespace.get("__private_attributes__", {})
+    own = {name: value for name, value in private.items() if not any(of.get(name) is value for of in inherited)}
+    return {"__private_attributes__": own} | {
         name: value
         for name, value in namespace.items()
-        if not name.startswith("__pydantic_")
-        and name not in {"model_fields", "model_computed_fields", "__class_vars__"}
+        if not name.startswith("__pydantic_") and name not in _MADE_BY_PYDANTIC
     }

@@ -10,6 +10,7 @@ replaced by its BLAKE3 digest; the rule looks at the content only, so the same v
     [<n>: (<n>:     list, tuple                        [q [d [s (q ...  the same, of 16 or more int64, floats, texts
     {<n>: <<n>:     set, frozenset: items sorted by their form
     m<n>:           dict: keys and values, sorted by key
+    M<n>:           the same in the order of insertion, where it belongs to code
     o<name>(<n>:    anything else: a name for the kind of thing, and n parts
     ^<n>;           the n-th container outwards from here: a structure that contains itself
     #<32>           the BLAKE3 digest of a form that is longer than INLINE
@@ -23,7 +24,7 @@ from typing import Any, TypeAlias
 from entrepot.hashing._bytes import INLINE, bulk, bytes_form, pack, stream, text
 from entrepot.hashing._labels import class_label
 
-__all__ = ["ENCODERS", "Encoder", "Encoding", "Refused"]
+__all__ = ["ENCODERS", "Encoder", "Encoding", "OrderedEncoder", "Refused"]
 
 Encoding: TypeAlias = Callable[["Encoder", Any], bytes]
 """Writes the form of a value of one exact type."""
@@ -270,6 +271,31 @@ class Encoder:
             # Several keys of one form (NaN objects) would keep the order of insertion: their values decide.
             keys.sort(key=lambda pair: (pair[0], self.encode(items[pair[1]])))
         return keys
+
+
+class OrderedEncoder(Encoder):
+    """A walk over what code finds around it: the order in which a dict was filled counts, as a loop over it sees it."""
+
+    __slots__ = ()
+
+    def attributes(self, state: Mapping[str, Any]) -> bytes:
+        """Return the form of an object's attributes in order; refusals say `.name`."""
+        parts = [b"M%d:" % len(state)]
+        for name, item in state.items():
+            parts += [text(name), self.part(f".{name}", item)]
+        return self.close(b"".join(parts))
+
+    def mapping(self, items: Mapping[Any, Any]) -> bytes:
+        """Return the form of keys and values in order."""
+        parts = [b"M%d:" % len(items)]
+        if len(items) > _CHUNK:
+            return stream(self._pair_chunks(items, parts))
+        for chunk in self._pair_chunks(items, parts):
+            return self.close(chunk)
+        return self.close(b"".join(parts))
+
+    def _sorted_keys(self, items: Mapping[Any, Any]) -> Iterable[tuple[bytes, Any]]:
+        return [(self.part("{keys}", key), key) for key in items]
 
 
 def _shown(key: object) -> str:

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-from entrepot.hashing._origins import Origin, origin_of_file
+from entrepot.hashing._origins import BUILT_IN, Origin, origin_of_file
 
 __all__ = ["absolute_name", "module_or_origin"]
 
@@ -43,8 +43,6 @@ def module_or_origin(name: str) -> ModuleType | Origin | str:
 
 def _origin(name: str) -> Origin | None:
     top = name.partition(".")[0]
-    if top in sys.stdlib_module_names:
-        return Origin("python")
     for place in (top, name):  # the second for packages that several distributions share; those have no code to run
         try:
             spec = find_spec(place)
@@ -52,6 +50,8 @@ def _origin(name: str) -> Origin | None:
             return None
         if spec is None:
             return None
-        if spec.origin is not None and spec.has_location:
+        if spec.origin in BUILT_IN:
+            return Origin("python")
+        if spec.origin is not None and spec.has_location:  # a file beside the script goes before Python's own
             return origin_of_file(spec.origin, name)
     return Origin("project")

@@ -43,6 +43,7 @@ _CODE: Final = {
     "functools._lru_cache_wrapper",
     "functools.cached_property",
     "_collections._tuplegetter",
+    "collections._tuplegetter",  # its name on later Pythons
     "numpy.ufunc",
 }
 _found: WeakKeyDictionary[type, Encoding] = WeakKeyDictionary()

@@ -29,13 +29,17 @@ _URLS = {"_BaseUrl", "_BaseMultiHostUrl", "Url", "MultiHostUrl"}
 
 def encoding_for(cls: type) -> Encoding | None:
     """Return how to write a value of this class, or None if this module does not know it."""
-    if any(f"{base.__module__}.{base.__qualname__}" in _SECRETS for base in cls.__mro__):
+    if _is_secret(cls):
         return _secret
     if any(base.__qualname__ in _URLS for base in cls.__mro__):
         return _url
     if cls.__qualname__ == "_PydanticGeneralMetadata":
         return _constraints
     return next((encoding for base, encoding in _KNOWN.items() if issubclass(cls, base)), None)
+
+
+def _is_secret(cls: type) -> bool:
+    return any(f"{base.__module__}.{base.__qualname__}" in _SECRETS for base in cls.__mro__)
 
 
 def _secret(_: Encoder, value: object) -> bytes:
@@ -72,7 +76,10 @@ def _url(encoder: Encoder, value: object) -> bytes:
 
 
 def _field(encoder: Encoder, value: FieldInfo) -> bytes:
+    # A default that is a secret stands in the source, and among so much else its digest tells nobody what it is.
     said = {name: getattr(value, name) for name in value._attributes_set if name not in _PROSE}  # noqa: SLF001  the only list of what was said
+    if _is_secret(type(said.get("default"))):
+        said["default"] = ("secret", said["default"].get_secret_value())
     return encoder.named("pydantic.FieldInfo", encoder.attributes(said), encoder.encode(value.metadata))
 
 

@@ -12,12 +12,21 @@ from functools import cache, lru_cache
 from hashlib import blake2b
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Final, Literal
 
 from entrepot._version import __version__
 
-__all__ = ["PYTHON", "Origin", "origin_of", "origin_of_file", "origin_of_module"]
+__all__ = [
+    "BUILT_IN",
+    "PYTHON",
+    "Origin",
+    "is_projects",
+    "origin_of",
+    "origin_of_file",
+    "origin_of_function",
+    "origin_of_module",
+]
 
 PYTHON: Final = f"{sys.implementation.name} {sys.version_info.major}.{sys.version_info.minor}"
 """Whose code Python's own functions are, and whose compiler made the rest."""
@@ -40,6 +49,9 @@ class Origin:
 
 _PYTHON_ORIGIN: Final = Origin("python")
 _PROJECT_ORIGIN: Final = Origin("project")
+_MAIN: Final = frozenset({"__main__", "__mp_main__"})
+BUILT_IN: Final = frozenset({"built-in", "frozen"})
+"""What the import system says instead of a file, of the modules inside the interpreter."""
 _SITES: Final = frozenset({"site-packages", "dist-packages"})
 
 _by_name: dict[str, tuple[ModuleType, Origin]] = {}
@@ -53,9 +65,37 @@ def origin_of(name: str) -> Origin:
     return origin_of_module(module)
 
 
+def origin_of_function(fn: FunctionType) -> Origin:
+    """Return where a function was written.
+
+    Its module's name alone does not say: under `python -m cProfile script.py` the module of the name `__main__` is
+    cProfile's, and the script's functions have a namespace of their own. Then the file of the code decides.
+    """
+    name = fn.__globals__.get("__name__", "")
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    if isinstance(module, ModuleType) and vars(module) is fn.__globals__:
+        return origin_of_module(module)
+    file = fn.__code__.co_filename
+    if name in _MAIN:
+        return _PROJECT_ORIGIN
+    if not Path(file).is_absolute():  # made by `exec`: only the name is left
+        return origin_of(str(name))
+    return origin_of_file(file, str(name))
+
+
+def is_projects(value: FunctionType | type) -> bool:
+    """Tell whether it is sure that a function or class is the project's own: its module is loaded, and is."""
+    name = value.__module__ if isinstance(value, type) else value.__globals__.get("__name__", "")
+    if not isinstance(name, str) or name not in sys.modules or origin_of(name).kind != "project":
+        return False
+    return isinstance(value, type) or origin_of_function(value).kind == "project"
+
+
 def origin_of_module(module: ModuleType) -> Origin:
-    """Return where a module comes from."""
+    """Return where a module comes from; the program that runs is always the user's own."""
     name = module.__name__
+    if name in _MAIN:
+        return _PROJECT_ORIGIN
     known = _by_name.get(name)
     if known is not None and known[0] is module:
         return known[1]
@@ -69,8 +109,12 @@ def _find(module: ModuleType, name: str) -> Origin:
     file = getattr(module, "__file__", None)
     if file is None:
         # A namespace package has no code of its own, only modules of several owners: it is looked through, like ours.
-        return _PYTHON_ORIGIN if top in sys.stdlib_module_names else _PROJECT_ORIGIN
+        return _PYTHON_ORIGIN if top in sys.stdlib_module_names and _is_built_in(module) else _PROJECT_ORIGIN
     return origin_of_file(file, name)
+
+
+def _is_built_in(module: ModuleType) -> bool:
+    return getattr(getattr(module, "__spec__", None), "origin", None) in BUILT_IN
 
 
 @cache

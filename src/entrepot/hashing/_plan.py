@@ -14,7 +14,7 @@ from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
 from typing import Any, Final
 
 from entrepot._sentinels import MISSING
-from entrepot.hashing._encoder import Encoder, Refused
+from entrepot.hashing._encoder import OrderedEncoder, Refused
 from entrepot.hashing._labels import is_runnable
 
 __all__ = ["Plan", "never_changes"]
@@ -24,6 +24,7 @@ _code_of = attrgetter("__code__")
 _defaults_of = attrgetter("__defaults__")
 _kwdefaults_of = attrgetter("__kwdefaults__")
 _contents_of = attrgetter("cell_contents")
+_attributes_of = attrgetter("__dict__")
 
 
 def never_changes(value: object) -> bool:
@@ -56,12 +57,14 @@ class _Functions:
     codes: list[Any] = field(default_factory=list)
     defaults: list[Any] = field(default_factory=list)
     kwdefaults: list[Any] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)  # of attributes
 
     def are_same(self, functions: "list[FunctionType]") -> bool:
         return (
             all(map(is_, map(_code_of, functions), self.codes))
             and all(map(is_, map(_defaults_of, functions), self.defaults))
             and all(map(is_, map(_kwdefaults_of, functions), self.kwdefaults))
+            and list(map(len, map(_attributes_of, functions))) == self.counts
         )
 
 
@@ -113,6 +116,11 @@ class Plan:
             code = fn.__code__
             for name in code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]:
                 self.read(fn.__kwdefaults__, name, fn.__kwdefaults__.get(name, MISSING))
+        into.counts.append(len(vars(fn)))
+        for name, value in vars(fn).items():
+            self.read(vars(fn), name, value)
+            if not (type(value) in _IMMUTABLE or name == "__wrapped__" or _is_of_module(value)):
+                self.give_up()
         for cell in fn.__closure__ or ():
             try:
                 content = cell.cell_contents
@@ -156,7 +164,7 @@ class Plan:
         try:
             if not all(map(is_, map(_contents_of, self._cells), self._contents)):
                 return False
-            return all(Encoder().encode(value) == form for value, form in self._pure)
+            return all(OrderedEncoder().encode(value) == form for value, form in self._pure)
         except (ValueError, Refused, RecursionError):  # a variable was deleted, or a value is no longer what it was
             return False
 

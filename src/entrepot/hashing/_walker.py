@@ -12,6 +12,7 @@ import builtins
 import sys
 from collections import deque
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from types import FunctionType, ModuleType
 from typing import Any, Final, NamedTuple
@@ -19,12 +20,12 @@ from typing import Any, Final, NamedTuple
 from entrepot._sentinels import MISSING
 from entrepot.hashing._bytecode import Chain, ImportedName, facts_of
 from entrepot.hashing._bytes import text
-from entrepot.hashing._callables import callable_form, is_at_its_name, library_closure
-from entrepot.hashing._classes import class_form, plain_attribute
-from entrepot.hashing._encoder import Encoder, Refused
+from entrepot.hashing._callables import callable_form, is_at_its_name, is_pythons_own, library_closure
+from entrepot.hashing._classes import annotations_of, class_form, plain_attribute
+from entrepot.hashing._encoder import OrderedEncoder, Refused
 from entrepot.hashing._imports import absolute_name, module_or_origin
 from entrepot.hashing._labels import class_label, function_label, module_label
-from entrepot.hashing._origins import PYTHON, Origin, origin_of, origin_of_module
+from entrepot.hashing._origins import PYTHON, Origin, is_projects, origin_of, origin_of_function, origin_of_module
 from entrepot.hashing._plan import Plan
 
 __all__ = ["CodeRefused", "CodeWalker"]
@@ -34,7 +35,14 @@ _CONSTANT: Final = frozenset({int, str, bool, type(None), bytes})  # not float: 
 _LONG: Final = 200  # characters of a constant, from which on its digest is not remembered
 _MANY: Final = 4096
 
-_BUILTINS: Final = frozenset(vars(builtins))
+_BUILTINS: Final = {name: value for name, value in vars(builtins).items() if is_pythons_own(name, value)}
+_PLAIN: Final = _CONSTANT | {float, complex}
+_NOTED: Final = frozenset({"__doc__", "__annotations__"})  # no part of what a function does, unless code reads it
+_OF_IMPORT: Final = frozenset(
+    # What the import system notes of a module: where it was found, and by whom.
+    f"__{name}__"
+    for name in ("builtins", "cached", "doc", "file", "loader", "name", "package", "path", "spec")
+)
 _digests: dict[tuple[type, object], str] = {}
 """Digests of small constants: most of what functions read from their modules."""
 
@@ -70,7 +78,7 @@ class _Place(NamedTuple):
         return f"{self.kind} {self.name!r} of {function or module}"
 
 
-class CodeWalker(Encoder):
+class CodeWalker(OrderedEncoder):
     """One walk. Not shared between threads.
 
     Attributes:
@@ -126,7 +134,7 @@ class CodeWalker(Encoder):
         else:
             self.plan.give_up()  # names may be added
             for name in sorted(vars(node)):
-                if not (name.startswith("__") and name.endswith("__")):
+                if name not in _OF_IMPORT:
                     self._read(vars(node), name, ((),), label)
 
     def _tried(self, value: object, where: "str | _Place") -> bytes:
@@ -165,6 +173,7 @@ class CodeWalker(Encoder):
         facts = facts_of(code)
         self.plan.function(fn, is_root=label == self._root)
         self._defaults(fn, label)
+        self._put_on(fn, label)
         for (name, chains), cell in zip(facts.free, fn.__closure__ or (), strict=True):
             place = _Place(f"closure:{label}.{name}", "variable", name, label, namespace)
             try:
@@ -178,6 +187,22 @@ class CodeWalker(Encoder):
             self._read(namespace, name, chains, label)
         for one in facts.imports:
             self._imported(one, namespace, label)
+
+    def _put_on(self, fn: FunctionType, label: str) -> None:
+        """Write the attributes that were put on a function.
+
+        Of one without an identity only its class counts here: decorators leave all kinds of things on functions that
+        nobody reads. Code that reads it by name is refused there.
+        """
+        for name, value in vars(fn).items():
+            if name == "__wrapped__":
+                continue
+            place = _Place(f"attribute:{label}.{name}", "attribute", name, label, fn.__globals__)
+            try:
+                self._write(value, place)
+            except CodeRefused:
+                self.plan.give_up()
+                self.parts[place.part] = f"a {class_label(type(value))}"
 
     def _defaults(self, fn: FunctionType, label: str) -> None:
         code, namespace = fn.__code__, fn.__globals__
@@ -195,9 +220,11 @@ class CodeWalker(Encoder):
     def _read(self, namespace: dict[str, Any], name: str, chains: tuple[Chain, ...], label: str) -> None:
         """Look up a global name, and what is read from it."""
         value = namespace.get(name, MISSING)
-        if value is MISSING and (name in _BUILTINS or hasattr(builtins, name)):
+        if value is MISSING and hasattr(builtins, name):
             self.plan.read(namespace, name, value)
-            if name not in _BUILTINS:  # somebody put it there
+            built_in = vars(builtins)[name]
+            self.plan.read(vars(builtins), name, built_in)
+            if _BUILTINS.get(name, MISSING) is not built_in:  # somebody put it there
                 self._read(vars(builtins), name, chains, label)
             return
         place: _Place | None = None
@@ -223,10 +250,16 @@ class CodeWalker(Encoder):
 
     def _follow(self, value: Any, chain: Chain, place: _Place) -> None:
         """Go from a value along attributes as far as it is sure what they give; write what is there."""
+        is_from_library = False
         for attribute in chain:
             if isinstance(value, ModuleType):
-                if self._is_library(value):
-                    return
+                is_from_library = self._is_library(value)
+                if is_from_library:
+                    below = self._from_library(value, attribute, place)
+                    if below is MISSING:
+                        return
+                    value = below
+                    continue
                 namespace = vars(value)
                 space = self.label(namespace, module_label(value.__name__))
                 place = place.at(f"global:{space}.{attribute}", attribute, namespace)
@@ -235,6 +268,12 @@ class CodeWalker(Encoder):
                 if value is MISSING:
                     self.parts[place.part] = "missing"
                     return
+                continue
+            if type(value) is FunctionType and attribute in _NOTED:
+                self.plan.give_up()
+                self._write(value, place)
+                place = place.at(f"{place.part}.{attribute}", attribute)
+                value = value.__doc__ if attribute == "__doc__" else self.annotations(value, value.__globals__)
                 continue
             if type(value) is FunctionType and attribute in vars(value):
                 self._write(value, place)
@@ -246,7 +285,20 @@ class CodeWalker(Encoder):
             self._watch(value, attribute)
             place = place.at(f"{place.part}.{attribute}", attribute)
             value = below
-        self._write(value, place)
+        if not (is_from_library and isinstance(value, ModuleType) and self._is_library(value)):
+            self._write(value, place)
+
+    def _from_library(self, module: ModuleType, attribute: str, place: _Place) -> Any:
+        """Return a module that a library's module holds; write what is plain, and what the project put there."""
+        value = vars(module).get(attribute, MISSING)
+        self.plan.read(vars(module), attribute, value)
+        if isinstance(value, ModuleType):
+            return value
+        is_planted = isinstance(value, FunctionType | type) and is_projects(value)
+        is_plain = type(value) in _PLAIN and attribute not in _OF_IMPORT and place.kind != "import"
+        if is_plain or is_planted:
+            self._write(value, place.at(f"global:{module_label(module.__name__)}.{attribute}", attribute))
+        return MISSING
 
     def _watch(self, value: Any, attribute: str) -> None:
         """Watch an attribute of a class; those of objects would need their classes watched as well."""
@@ -261,6 +313,14 @@ class CodeWalker(Encoder):
         name = absolute_name(one.module, one.level, namespace)
         module = self._module(name)
         if module is None:
+            module = sys.modules.get(name)
+            if not isinstance(module, ModuleType):
+                return
+            # Somebody else's: only what the project put there counts, as it is not there before the module is loaded.
+            place = _Place(f"global:{module_label(name)}", "import", name, label, vars(module))
+            for chain in one.chains if one.name is None else [(one.name, *chain) for chain in one.chains]:
+                if chain:
+                    self._follow(module, chain, place)
             return
         place = _Place(f"global:{module_label(name)}", "global", name, label, vars(module))
         for chain in one.chains if one.name is None else [(one.name, *chain) for chain in one.chains]:
@@ -325,6 +385,22 @@ class CodeWalker(Encoder):
             return self.named("library", text(f"{top}:{place.name}"))
         return None
 
+    def annotations(self, thing: Any, namespace: dict[str, Any]) -> list[tuple[str, bytes]]:
+        """Return the annotations of a class or function; the names in those that are text are read as well."""
+        return [(name, self.annotation(said, namespace)) for name, said in annotations_of(thing).items()]
+
+    def annotation(self, said: Any, namespace: dict[str, Any]) -> bytes:
+        """Return the form of an annotation; of objects in it without an identity, only that there are some."""
+        try:
+            if isinstance(said, str):
+                for name, chains in _names_in(said):
+                    if name in namespace:
+                        self._read(namespace, name, chains, module_label(str(namespace.get("__name__", ""))) + ":")
+            return self.encode(said)  # nothing that changes: the classes in it are watched on their own
+        except (CodeRefused, Refused, RecursionError, SyntaxError, ValueError):
+            self.plan.give_up()
+            return self.named("annotation", text(class_label(type(said))))
+
     # --- code as a value ----------------------------------------------------------------------------------------------
 
     def instance_of(self, cls: type) -> bytes:
@@ -346,7 +422,7 @@ class CodeWalker(Encoder):
 
     def is_library_function(self, fn: FunctionType) -> bool:
         """Tell whether a function was written in Python's own modules or in a distribution's."""
-        origin = origin_of(fn.__globals__.get("__name__", ""))
+        origin = origin_of_function(fn)
         self.library(origin)
         return origin.kind != "project"
 
@@ -394,6 +470,12 @@ class CodeWalker(Encoder):
 def _attribute_of_module(module: ModuleType, name: str) -> Any:
     found = getattr(module, name, MISSING)
     return sys.modules.get(f"{module.__name__}.{name}", MISSING) if found is MISSING else found
+
+
+@lru_cache(maxsize=_MANY)
+def _names_in(annotation: str) -> tuple[tuple[str, tuple[Chain, ...]], ...]:
+    """Return the names that an annotation reads, which is kept as text, and what is read from each."""
+    return facts_of(compile(annotation, "<annotation>", "eval")).globals
 
 
 def _digest(form: bytes) -> str:

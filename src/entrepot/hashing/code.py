@@ -7,7 +7,10 @@ wrapper is a function whose variables hold them), and imports inside functions. 
 what `LIMIT` is now decides, not what it was at import. Python itself counts by its minor version, an installed
 distribution by name and version.
 
-What does not count: comments, docstrings, formatting, line numbers, annotations of functions, code that is not used.
+Dicts among all this count in order: a loop over them sees it. Among the inputs of a task they do not.
+
+What does not count: comments, formatting, line numbers, code that is not used; docstrings and annotations of functions,
+unless code reads them by name.
 
 The compiled code decides, not the source: it is what runs. A source file may have been edited since the import, may
 hold several lambdas on one line, or may not exist (notebooks, `exec`). The price is that a change of Python's minor
@@ -15,7 +18,8 @@ version changes every digest, which it should; and that in about one of three th
 joins or splits lines compiles to other instructions, and misses once.
 
 Outside of what can be seen: code that is looked up by computed names (`getattr(module, name)` counts the whole module,
-`importlib.import_module(name)` nothing), files, clocks, environment variables, and what a library keeps in itself.
+`importlib.import_module(name)` nothing), the subclasses that a class happens to have, files, clocks, environment
+variables, and what a library keeps in itself.
 """
 
 from collections.abc import Iterable, Mapping

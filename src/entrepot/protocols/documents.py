@@ -17,12 +17,14 @@ class DocumentRef:
         name: The document's name.
         version: From 1.
         modified: When this version was written, or None where the store does not say.
+        deleted: Whether this version says that the document is deleted: a tombstone, without a body.
     """
 
     slug: str
     name: str
     version: int
     modified: datetime | None = None
+    deleted: bool = False
 
 
 class DocumentStore(Protocol):
@@ -34,7 +36,7 @@ class DocumentStore(Protocol):
         ...
 
     def latest(self, slug: str, name: str) -> DocumentRef | None:
-        """Return the newest version, or None."""
+        """Return the newest version, which may be a tombstone, or None."""
         ...
 
     def read(self, ref: DocumentRef) -> bytes | None:
@@ -54,9 +56,13 @@ class DocumentStore(Protocol):
         ...
 
     def list(self, slug: str | None = None) -> Iterator[DocumentRef]:
-        """Yield the newest version of every document (of one type), sorted by type and name."""
+        """Yield the newest version of every document (of one type) that is not deleted, by type and name."""
+        ...
+
+    def prune(self, ref: DocumentRef) -> None:
+        """Remove every version of a document that a tombstone outlives."""
         ...
 
     def delete(self, slug: str, name: str) -> bool:
-        """Remove every version; return whether there was one."""
+        """Remove every version, tombstones too, so that numbers start again; return whether there was one."""
         ...

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias, runtime_checkable
 
-__all__ = ["Buffer", "Buffers", "ObjectInfo", "ReadsInto", "Storage", "SupportsStorage"]
+__all__ = ["Buffer", "Buffers", "MakesDurable", "ObjectInfo", "ReadsInto", "Storage", "SupportsStorage"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """One run of bytes."""
@@ -101,6 +101,19 @@ class ReadsInto(Protocol):
 
     def read_into(self, path: str, buffer: memoryview, *, start: int = 0) -> int:
         """Fill `buffer` from offset `start` of an object and return how many bytes there were.
+
+        Raises:
+            ObjectNotFoundError: If the store answered that there is none.
+        """
+        ...
+
+
+@runtime_checkable
+class MakesDurable(Protocol):
+    """The optional capability of stores where an object can be seen a moment before it is durable: to wait for that."""
+
+    def make_durable(self, path: str) -> None:
+        """Return once an object is durable that another process may have written a moment ago.
 
         Raises:
             ObjectNotFoundError: If the store answered that there is none.

@@ -7,7 +7,7 @@ from typing import Any
 
 import cloudpickle
 
-from entrepot.serializers.pickle import SECRET, Unwritable
+from entrepot.serializers.pickle import Unwritable, refuse_secrets
 
 __all__ = ["ByValuePickler"]
 
@@ -20,8 +20,7 @@ class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
 
     def reducer_override(self, obj: object) -> Any:
         """Say how to write an object; what cloudpickle would quietly turn into something else is refused."""
-        if hasattr(type(obj), "get_secret_value"):
-            raise Unwritable(SECRET)
+        refuse_secrets(obj)
         if isinstance(obj, io.TextIOWrapper):  # cloudpickle would write the whole file as a StringIO
             raise Unwritable("return what you read from the file, or its path")
         if isinstance(obj, memoryview):  # cloudpickle would write bytes

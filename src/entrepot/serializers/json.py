@@ -70,7 +70,7 @@ class JSONSerializer:
         """
         try:
             text = str(data, "utf-8")
-            return json.loads(text, object_hook=_decode, parse_constant=_refuse_constant)
+            return _decoder.decode(text)
         except (ValueError, RecursionError) as error:
             # Not chained: a JSONDecodeError holds the whole text.
             raise SerializationError(
@@ -91,6 +91,9 @@ def _encode(value: object, walk: Walk) -> object | Missing:
 
 def _decode(decoded: dict[str, object]) -> object:
     return decode_tag(decoded, decoders=_decoders)
+
+
+_decoder = json.JSONDecoder(object_hook=_decode, parse_constant=_refuse_constant)  # `json.loads` makes one a call
 
 
 # --- the registry of classes --------------------------------------------------------------------------------------

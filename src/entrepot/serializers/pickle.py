@@ -116,19 +116,38 @@ class PickleSerializer:
 
 
 class _Guarded(pickle.Pickler):
-    """Refuses secrets. Used once pydantic is loaded: before that there can be none, and C alone is faster."""
+    """Refuses what may not be written. Used once there can be such a thing: before that, C alone is faster."""
 
     def reducer_override(self, obj: object) -> Any:
-        if hasattr(type(obj), "get_secret_value"):
-            raise Unwritable(SECRET)
+        refuse_secrets(obj)
         return NotImplemented
 
 
-SECRET: Final = "secrets are never written into results; return what the secret was used for"  # noqa: S105  words
+_SECRET: Final = "secrets are never written into results; return what the secret was used for"  # noqa: S105  words
+_CONNECTED: Final = (
+    "it holds the keys of its account, which are never written into results; return what was read through it, or its"
+    " address"
+)
+_WITH_KEYS: Final = (("entrepot.storage.files", "FileStorage"), ("fsspec.spec", "AbstractFileSystem"))
+
+
+def refuse_secrets(obj: object) -> None:
+    """Let everything pass but secrets, and connections, which pickle together with their keys.
+
+    Raises:
+        Unwritable: If it is one of those.
+    """
+    kind = type(obj)
+    if hasattr(kind, "get_secret_value"):
+        raise Unwritable(_SECRET)
+    for module, name in _WITH_KEYS:  # where its module was never loaded, nothing is an instance of a class
+        loaded = sys.modules.get(module)
+        if loaded is not None and issubclass(kind, getattr(loaded, name, ())):
+            raise Unwritable(_CONNECTED)
 
 
 def _pickler() -> Callable[..., pickle.Pickler]:
-    return _Guarded if "pydantic" in sys.modules else pickle.Pickler
+    return _Guarded if "pydantic" in sys.modules or "fsspec" in sys.modules else pickle.Pickler
 
 
 def _keep_large(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
@@ -176,6 +195,8 @@ def _find_culprit(value: object) -> tuple[str, object]:
     """Return the innermost part that cannot be pickled by itself, and its path, as far as a bounded search finds it."""
     path, tries, seen = "value", _MAX_TRIES, {id(value)}
     for _ in range(_MAX_DEPTH):
+        if _is_refused(value):  # itself, whatever it is made of
+            break
         for step, child in _children(value):
             tries -= 1
             if tries < 0:
@@ -187,6 +208,14 @@ def _find_culprit(value: object) -> tuple[str, object]:
         else:
             break
     return path, value
+
+
+def _is_refused(value: object) -> bool:
+    try:
+        refuse_secrets(value)
+    except Unwritable:
+        return True
+    return False
 
 
 def _children(value: object) -> Iterator[tuple[str, object]]:

@@ -85,6 +85,12 @@ class Settings:
     runs_record: bool = True
     blocks_storage: str | None = None
 
+    def __repr__(self) -> str:
+        """Show every setting, places without credentials."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        shown = (f"{name}={(masked(value) if isinstance(value, str) else value)!r}" for name, value in values)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:

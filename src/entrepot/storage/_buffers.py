@@ -1,6 +1,7 @@
 """Content as a list of byte views: what `put` and `create` are given, without joining it."""
 
 import bisect
+import io
 import itertools
 from collections.abc import Sequence
 
@@ -34,15 +35,17 @@ def _view(part: Buffer) -> memoryview:
     return memoryview(part)
 
 
-class Rope:
-    """Content in several buffers that can be cut like one: a cut is copied, the whole never is.
+class Rope(io.RawIOBase):
+    """Content in several buffers that can be cut like one and read like a file: pieces are copied, the whole never is.
 
-    Libraries that upload in parts ask for nothing but a length and slices.
+    Libraries that upload in parts ask for a length and slices, those that stream ask for a file.
     """
 
     def __init__(self, views: Sequence[memoryview]) -> None:
+        super().__init__()
         self._views = views
         self._ends = list(itertools.accumulate(view.nbytes for view in views))
+        self._at = 0
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -52,12 +55,40 @@ class Rope:
         if step != 1:
             raise IndexError("a rope is cut in one piece")
         pieces: list[memoryview] = []
-        at = bisect.bisect_right(self._ends, start)
+        number = bisect.bisect_right(self._ends, start)
         while start < stop:
-            view = self._views[at]
-            low = start - (self._ends[at] - view.nbytes)
+            view = self._views[number]
+            low = start - (self._ends[number] - view.nbytes)
             piece = view[low : low + stop - start]
             pieces.append(piece)
             start += piece.nbytes
-            at += 1
+            number += 1
         return b"".join(pieces)
+
+    def readable(self) -> bool:
+        """Whether it can be read: yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Whether it can be read again: yes."""
+        return True
+
+    def tell(self) -> int:
+        """Return where the next read starts."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Say where the next read starts."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self)}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes, at most `size`."""
+        stop = len(self) if size is None or size < 0 else self._at + size
+        piece = self[self._at : stop] if stop > self._at else b""
+        self._at += len(piece)
+        return piece
+
+    def close(self) -> None:
+        """Do nothing: clients close what they have sent, and may have to send it again."""

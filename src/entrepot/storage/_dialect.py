@@ -4,6 +4,7 @@ fsspec has one interface, and its implementations differ in what a write means. 
 calls that are atomic in its family, and lets the errors through as they come; `FileStorage` puts those in our words.
 """
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fsspec import AbstractFileSystem
+from fsspec.asyn import AsyncFileSystem
 
 from entrepot.errors import ConfigurationError
 from entrepot.protocols.storage import Buffer, ObjectInfo
@@ -20,6 +22,8 @@ from entrepot.storage.outage import Trouble, diagnose
 from entrepot.storage.paths import is_path
 
 __all__ = ["Dialect", "is_absence", "protocol_of"]
+
+_SLOWEST = 64 * 1024
 
 
 class Dialect:
@@ -32,6 +36,12 @@ class Dialect:
 
     claims: bool | None = None
     """Whether conditional creation is known to be exclusive or not; None where the store has to be asked."""
+
+    patience: float = 60.0
+    """Seconds for a request that sends, beyond those that its bytes take at 64 KiB a second.
+
+    The libraries bound how long they wait for an answer, not how long for a server that does not take what they send.
+    """
 
     bucket: str = ""
     """The bucket or container, in families that have such."""
@@ -66,11 +76,12 @@ class Dialect:
 
     def write(self, path: str, views: Sequence[memoryview], *, exclusive: bool) -> None:
         """Write an object in one step; `exclusive` says that it must not be there."""
-        self.fs.pipe_file(self._key(path), joined(views), **({"mode": "create"} if exclusive else {}))
+        data = joined(views)
+        self._ask("pipe_file", self._key(path), data, size=len(data), **({"mode": "create"} if exclusive else {}))
 
     def remove(self, path: str) -> None:
         """Remove an object; a `FileNotFoundError` is fine."""
-        self.fs.rm_file(self._key(path))
+        self._ask("rm_file", self._key(path))
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield the objects below a folder."""
@@ -87,7 +98,7 @@ class Dialect:
     def stat(self, path: str) -> ObjectInfo:
         """Return what the store says of an object; `FileNotFoundError` for a folder."""
         self.fs.invalidate_cache()
-        info = self.fs.info(self._key(path))
+        info = self._ask("info", self._key(path))
         if info["type"] != "file":
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         return _object_info(path, info)
@@ -95,14 +106,30 @@ class Dialect:
     def has_root(self) -> bool:
         """Whether the bucket is there, asked after something in it was not; True where that may not be asked."""
         try:
-            self.fs.info(self.bucket)
+            self._ask("info", self.bucket)
         except Exception as error:  # noqa: BLE001  any library's errors
             return not is_absence(error)
         return True
 
-    def holds_for_large(self, path: str) -> bool:  # noqa: ARG002  some families have to look
-        """Whether a conditional upload in several requests is refused too, where `path` exists."""
-        return True
+    def _ask(self, method: str, *args: Any, size: int = 0, **options: Any) -> Any:
+        """Call a method of the file system; if it is an asynchronous one, with an end to patience.
+
+        Args:
+            method: Its name.
+            *args: For it.
+            size: How many bytes are sent.
+            **options: For it.
+
+        Raises:
+            TimeoutError: If it took too long; it is cancelled then, as it is by an interrupt.
+        """
+        if not isinstance(self.fs, AsyncFileSystem):
+            return getattr(self.fs, method)(*args, **options)
+        future = asyncio.run_coroutine_threadsafe(getattr(self.fs, f"_{method}")(*args, **options), self.fs.loop)
+        try:
+            return future.result(self.patience + size / _SLOWEST)
+        finally:
+            future.cancel()  # does nothing to what is done
 
     def _key(self, path: str) -> str:
         return f"{self.root}/{path}" if path else self.root

@@ -10,9 +10,10 @@ import os
 import stat
 from collections.abc import Sequence
 
+from entrepot._folders import create_folder
 from entrepot.storage.paths import RESERVED_PREFIX
 
-__all__ = ["create_folder", "let_go", "open_file", "open_inner", "read_at", "read_into_at", "write_durably"]
+__all__ = ["let_go", "open_file", "open_inner", "read_at", "read_into_at", "sync", "write_durably"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a pipe that someone left in the store must not wait for its other end; files do not heed it.
@@ -48,14 +49,6 @@ def open_inner(folder: int, name: str, *, make: bool) -> int:
         if stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name) from None
         raise
-
-
-def create_folder(name: str, folder: int) -> None:
-    """Make a folder that only its owner may enter, and make that fact durable before anything is put into it."""
-    # Another process may be a moment faster; then its fsync may still be to come, so ours is needed all the same.
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(name, 0o700, dir_fd=folder)
-    os.fsync(folder)
 
 
 def open_file(folder: int, name: str) -> tuple[int, int]:
@@ -105,6 +98,11 @@ def read_into_at(fd: int, start: int, view: memoryview) -> int:
     return done
 
 
+def sync(folder: int) -> None:
+    """Make the names in an open folder durable."""
+    os.fsync(folder)
+
+
 def write_durably(folder: int, name: str, views: Sequence[memoryview], *, replace: bool) -> None:
     """Write a file whole, and make it and its name durable before returning.
 
@@ -118,7 +116,7 @@ def write_durably(folder: int, name: str, views: Sequence[memoryview], *, replac
         replace: Whether a file of that name is replaced.
 
     Raises:
-        FileExistsError: If `replace` is not set and there is something of that name.
+        FileExistsError: If `replace` is not set and there is something of that name; that name is durable then.
         OSError: If a call failed; the temporary file is gone, and `name` is the old file or the new one, never a part.
     """
     temp = f"{RESERVED_PREFIX}{os.urandom(12).hex()}"
@@ -133,9 +131,12 @@ def write_durably(folder: int, name: str, views: Sequence[memoryview], *, replac
             os.replace(temp, name, src_dir_fd=folder, dst_dir_fd=folder)
         else:
             _take_name(folder, temp, name)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temp, dir_fd=folder)
+        if isinstance(error, FileExistsError):
+            # Its writer may not have come to its fsync, or died before: who hears "it is there" relies on that.
+            os.fsync(folder)
         raise
     os.fsync(folder)
 

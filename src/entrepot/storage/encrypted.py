@@ -14,7 +14,7 @@ from entrepot.crypto.stream import (
     plain_size,
 )
 from entrepot.errors import IntegrityError
-from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo, Storage
+from entrepot.protocols.storage import Buffer, Buffers, MakesDurable, ObjectInfo, ReadsInto, Storage
 from entrepot.storage._buffers import as_views
 from entrepot.storage.paths import check_path, check_prefix, check_range
 
@@ -39,6 +39,10 @@ class EncryptedStorage:
     def __init__(self, storage: Storage, ring: Keyring | Callable[[], Keyring]) -> None:
         self._storage = storage
         self._ring = ring
+        if isinstance(storage, ReadsInto):  # where requests are dear, fewer and larger ones by `get` are the better way
+            self.read_into = self._read_into
+        if isinstance(storage, MakesDurable):
+            self.make_durable = storage.make_durable
 
     @property
     def location(self) -> str:
@@ -70,22 +74,6 @@ class EncryptedStorage:
                 location=self._place(path),
                 start=start,
                 length=length,
-            ),
-        )
-
-    def read_into(self, path: str, buffer: memoryview, *, start: int = 0) -> int:
-        """Fill `buffer` from offset `start` of an object and return how many bytes there were; all of them verified.
-
-        Raises:
-            ObjectNotFoundError: If there is none.
-            IntegrityError: If it was altered, moved or cut short.
-        """
-        check_range(start, None, location=self.location)
-        return self._read(
-            path,
-            start,
-            lambda source: decrypt_into(
-                self._keys(), path, source.fetch, buffer, size=source.size, location=self._place(path), start=start
             ),
         )
 
@@ -128,6 +116,22 @@ class EncryptedStorage:
 
     def __repr__(self) -> str:
         return f"EncryptedStorage({self._storage!r})"
+
+    def _read_into(self, path: str, buffer: memoryview, *, start: int = 0) -> int:
+        """Fill `buffer` from offset `start` of an object and return how many bytes there were; all of them verified.
+
+        Raises:
+            ObjectNotFoundError: If there is none.
+            IntegrityError: If it was altered, moved or cut short.
+        """
+        check_range(start, None, location=self.location)
+        return self._read(
+            path,
+            start,
+            lambda source: decrypt_into(
+                self._keys(), path, source.fetch, buffer, size=source.size, location=self._place(path), start=start
+            ),
+        )
 
     def _keys(self) -> Keyring:
         return self._ring if isinstance(self._ring, Keyring) else self._ring()

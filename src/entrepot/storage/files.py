@@ -1,10 +1,11 @@
 """Objects on any file system that fsspec knows: S3, Google Cloud, Azure, SFTP, and many more."""
 
 import contextlib
+import importlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import fsspec
@@ -23,7 +24,7 @@ from entrepot.storage._buffers import as_views
 from entrepot.storage._clouds import S3_RETRIES, s3_config
 from entrepot.storage._dialect import Dialect, protocol_of
 from entrepot.storage._dialects import dialect_for
-from entrepot.storage.outage import Diagnosis, Trouble, diagnose, from_diagnosis, without_userinfo
+from entrepot.storage.outage import Diagnosis, Trouble, diagnose, from_diagnosis, from_opening, without_userinfo
 from entrepot.storage.paths import RESERVED_PREFIX, check_path, check_prefix, check_range
 
 __all__ = ["FileStorage"]
@@ -46,13 +47,14 @@ class FileStorage:
     Where the answer to a write was lost and the library repeated it, `create` may say that the object exists when it is
     our own.
 
-    A large object is sent to S3 in parts of 8 MiB, from the buffers as they are; other stores get one joined copy.
+    A large object is sent to S3 from the buffers as they are, in parts of 8 MiB where that is safe; to Google up to
+    64 MiB likewise. Other stores get one joined copy.
 
     Args:
         fs: The file system; best one of its own, without caches (`from_url` makes one).
         root: The folder in it: for object stores, the bucket and a prefix.
         location: Where this is, for people; by default made of protocol and root.
-        bounded: Whether the retries of s3fs itself are cut to two; this changes `fs`.
+        bounded: Whether the retries of s3fs itself are left to botocore; this changes `fs`.
     """
 
     def __init__(self, fs: AbstractFileSystem, root: str, *, location: str = "", bounded: bool = False) -> None:
@@ -74,6 +76,7 @@ class FileStorage:
 
         Raises:
             ConfigurationError: If nothing is installed for that protocol, or the URL or an option cannot be used.
+            StorageUnreachableError: If it is one that connects at once, and there is no answer.
         """
         protocol = url.partition("://")[0]
         shown = without_userinfo(url)
@@ -83,7 +86,7 @@ class FileStorage:
         try:
             if protocol in {"s3", "s3a"}:
                 options["config_kwargs"] = {**s3_config(storage_options), **(options.get("config_kwargs") or {})}
-            fs, root = url_to_fs(url, skip_instance_cache=True, **options)
+            fs, root = _opened(protocol, url, options)
         except ImportError as error:
             extra = _EXTRAS.get(protocol)
             todo = f"install it: pip install 'entrepot[{extra}]'" if extra else f"it needs {error.name or 'a library'}"
@@ -92,6 +95,8 @@ class FileStorage:
             known = protocol in fsspec.available_protocols()
             why = "its address or an option is not usable" if known else f"no file system is called {protocol!r}"
             raise ConfigurationError(f"cannot open {shown}: {why}", setting="storage") from error
+        except OSError as error:  # of those that connect at once: FTP, SFTP, SMB
+            raise from_opening(error, location=shown) from None
         return cls(fs, root, location=shown, bounded=True)
 
     @property
@@ -207,7 +212,11 @@ class FileStorage:
         return f"FileStorage({self._location!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The options of the file system go along, credentials included: whoever gets the pickle can use the store.
+        """Return what pickle writes: the file system with its options, credentials included.
+
+        Whoever gets the pickle can use the store, as a worker process must. So it is for pipes, not for disks: the
+        serializers of results refuse it.
+        """
         return _restored, (self._dialect.fs, self._dialect.root, self._location, self._bounded)
 
     # --- between us and the library ----------------------------------------------------------------------------------
@@ -275,7 +284,7 @@ class FileStorage:
                 except Exception as error:
                     trouble = diagnose(error).trouble
                     if trouble is Trouble.EXISTS:
-                        return self._guarded("", "write to", lambda: dialect.holds_for_large(name))
+                        return True
                     if trouble is not Trouble.OTHER:
                         raise self._translated(error, "", "write to") from error
                     self._guarded("", "write to", lambda: dialect.write(name, content, exclusive=False))
@@ -288,6 +297,16 @@ class FileStorage:
 
 class _PastEndError(Exception):
     """The object is there, and ends before the range."""
+
+
+def _opened(protocol: str, url: str, options: Mapping[str, Any]) -> tuple[AbstractFileSystem, str]:
+    if protocol in {"gs", "gcs"}:
+        # The class that fsspec names also asks another service of Google's about each bucket, which no other server
+        # has, and waits a minute for its answer.
+        gcs = importlib.import_module("gcsfs.core").GCSFileSystem
+        return gcs(skip_instance_cache=True, **options), gcs._strip_protocol(url)  # noqa: SLF001  fsspec's own way
+    opened: tuple[AbstractFileSystem, str] = url_to_fs(url, skip_instance_cache=True, **options)
+    return opened
 
 
 def _defaults(protocol: str) -> dict[str, Any]:

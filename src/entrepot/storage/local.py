@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
+from entrepot._folders import make_folders
 from entrepot.errors import (
     EntrepotError,
     ObjectExistsError,
@@ -19,12 +20,12 @@ from entrepot.errors import (
 from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo
 from entrepot.storage._buffers import as_views
 from entrepot.storage._posix import (
-    create_folder,
     let_go,
     open_file,
     open_inner,
     read_at,
     read_into_at,
+    sync,
     write_durably,
 )
 from entrepot.storage.outage import from_os_error
@@ -116,11 +117,25 @@ class LocalStorage:
         """Write an object only if there is none; on return it is durable.
 
         Raises:
-            ObjectExistsError: If there is one; it is left as it is.
+            ObjectExistsError: If there is one; it is left as it is, and is durable, whoever wrote it.
             StorageFullError: If there is no room.
             StorageError: If it cannot be written.
         """
         self._write(path, data, replace=False)
+
+    def make_durable(self, path: str) -> None:
+        """Return once an object is durable that another process may have written a moment ago.
+
+        Raises:
+            ObjectNotFoundError: If there is none.
+            StorageError: If it cannot be made so.
+        """
+        with self._reading(path):
+            folder = self._folder(path.rpartition("/")[0])
+            try:
+                sync(folder)  # its content was synced before it got its name
+            finally:
+                let_go(folder)
 
     def delete(self, path: str) -> None:
         """Remove an object; where there is none, do nothing.
@@ -202,7 +217,7 @@ class LocalStorage:
                 ) from error
             if not make:
                 raise
-            _make_root(self._root)
+            make_folders(self._root)
             return os.open(self._root, _ROOT)
         except NotADirectoryError as error:
             raise StorageUnreachableError(
@@ -309,17 +324,3 @@ class _Reading:
                 f"{self._root} has no object {self._path!r}", path=self._path, location=self._root
             ) from error
         raise from_os_error(error, location=self._root, path=self._path, doing="read") from error
-
-
-def _make_root(root: str) -> None:
-    """Make the root and what is missing above it, each durable in its parent."""
-    parent, name = os.path.split(root)
-    try:
-        folder = os.open(parent, _ROOT)
-    except FileNotFoundError:
-        _make_root(parent)
-        folder = os.open(parent, _ROOT)
-    try:
-        create_folder(name, folder)
-    finally:
-        let_go(folder)

@@ -21,7 +21,7 @@ from entrepot.errors import (
     StorageUnreachableError,
 )
 
-__all__ = ["Diagnosis", "Trouble", "diagnose", "from_diagnosis", "from_os_error", "without_userinfo"]
+__all__ = ["Diagnosis", "Trouble", "diagnose", "from_diagnosis", "from_opening", "from_os_error", "without_userinfo"]
 
 
 class Trouble(Enum):
@@ -219,6 +219,19 @@ def from_diagnosis(diagnosis: Diagnosis, *, location: str, path: str, doing: str
         return ObjectExistsError(f"{at} has an object {path!r} already", path=path, location=location)
     kind, text = _MEANINGS.get(diagnosis.trouble, (StorageError, "{said}"))
     return kind(f"{what}: {text.format(said=diagnosis.said)}", location=location)
+
+
+def from_opening(error: BaseException, *, location: str) -> StorageError:
+    """Return the error of our tree for an error while a store was opened: nothing was asked for that could be absent.
+
+    Args:
+        error: What the library raised.
+        location: The root of the store, without credentials.
+    """
+    diagnosis = diagnose(error)
+    if diagnosis.trouble in {Trouble.ABSENT, Trouble.EXISTS, Trouble.RANGE}:  # of a file of keys, say
+        diagnosis = Diagnosis(Trouble.OTHER, diagnosis.said, certain=False)
+    return from_diagnosis(diagnosis, location=location, path="", doing="open")
 
 
 def from_os_error(error: OSError, *, location: str, path: str, doing: str) -> StorageError:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import cast
 
-from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo, ReadsInto, Storage
+from entrepot.protocols.storage import Buffer, Buffers, MakesDurable, ObjectInfo, ReadsInto, Storage
 from entrepot.storage.paths import check_path, check_prefix
 
 __all__ = ["PrefixedStorage"]
@@ -23,6 +24,10 @@ class PrefixedStorage:
     def __init__(self, storage: Storage, prefix: str) -> None:
         self._storage = storage
         self._prefix = check_path(prefix, location=storage.location)
+        if isinstance(storage, ReadsInto):  # a capability that it has if the other store does
+            self.read_into = self._read_into
+        if isinstance(storage, MakesDurable):
+            self.make_durable = self._make_durable
 
     @property
     def location(self) -> str:
@@ -37,10 +42,6 @@ class PrefixedStorage:
     def get(self, path: str, *, start: int = 0, length: int | None = None) -> Buffer:
         """Return an object's bytes, or those from `start`, at most `length`."""
         return self._storage.get(self._inner(path), start=start, length=length)
-
-    def read_into(self, path: str, buffer: memoryview, *, start: int = 0) -> int:
-        """Fill `buffer` from offset `start` of an object and return how many bytes there were."""
-        return read_into(self._storage, self._inner(path), buffer, start=start)
 
     def put(self, path: str, data: Buffers) -> None:
         """Write an object, replacing what is there."""
@@ -67,18 +68,14 @@ class PrefixedStorage:
     def __repr__(self) -> str:
         return f"PrefixedStorage({self._storage!r}, {self._prefix!r})"
 
+    def _read_into(self, path: str, buffer: memoryview, *, start: int = 0) -> int:
+        return cast("ReadsInto", self._storage).read_into(self._inner(path), buffer, start=start)
+
+    def _make_durable(self, path: str) -> None:
+        cast("MakesDurable", self._storage).make_durable(self._inner(path))
+
     def _inner(self, path: str) -> str:
         return f"{self._prefix}/{check_path(path, location=self.location)}"
 
     def _outer(self, info: ObjectInfo) -> ObjectInfo:
         return replace(info, path=info.path.removeprefix(f"{self._prefix}/"))
-
-
-def read_into(storage: Storage, path: str, buffer: memoryview, *, start: int) -> int:
-    """Read into `buffer` from any store: without a copy where it can, with one where it cannot."""
-    if isinstance(storage, ReadsInto):
-        return storage.read_into(path, buffer, start=start)
-    view = buffer.cast("B")
-    content = storage.get(path, start=start, length=view.nbytes)
-    view[: len(content)] = content
-    return len(content)

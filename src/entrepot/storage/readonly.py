@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 from entrepot.errors import StorageAccessError
-from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo, Storage
+from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo, ReadsInto, Storage
 from entrepot.storage.paths import check_path
-from entrepot.storage.prefixed import read_into
 
 __all__ = ["ReadOnlyStorage"]
 
@@ -19,6 +18,8 @@ class ReadOnlyStorage:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
+        if isinstance(storage, ReadsInto):  # a capability that it has if the other store does
+            self.read_into = storage.read_into
 
     @property
     def location(self) -> str:
@@ -33,10 +34,6 @@ class ReadOnlyStorage:
     def get(self, path: str, *, start: int = 0, length: int | None = None) -> Buffer:
         """Return an object's bytes, or those from `start`, at most `length`."""
         return self._storage.get(path, start=start, length=length)
-
-    def read_into(self, path: str, buffer: memoryview, *, start: int = 0) -> int:
-        """Fill `buffer` from offset `start` of an object and return how many bytes there were."""
-        return read_into(self._storage, path, buffer, start=start)
 
     def put(self, path: str, data: Buffers) -> None:  # noqa: ARG002  the protocol's
         """Refuse.

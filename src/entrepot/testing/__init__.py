@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from entrepot.testing.serializers import SerializerContract as SerializerContract
     from entrepot.testing.storage import ReadableStorageContract as ReadableStorageContract
     from entrepot.testing.storage import StorageContract as StorageContract
+    from entrepot.testing.task_runners import TaskRunnerContract as TaskRunnerContract
 
 _HOMES = {
     "FaultyStorage": "fakes",
@@ -26,9 +27,17 @@ _HOMES = {
     "ReadableStorageContract": "storage",
     "SerializerContract": "serializers",
     "StorageContract": "storage",
+    "TaskRunnerContract": "task_runners",
 }
 
-__all__ = ["FaultyStorage", "FrozenClock", "ReadableStorageContract", "SerializerContract", "StorageContract"]
+__all__ = [
+    "FaultyStorage",
+    "FrozenClock",
+    "ReadableStorageContract",
+    "SerializerContract",
+    "StorageContract",
+    "TaskRunnerContract",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -3,13 +3,14 @@
 import threading
 from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 from entrepot.errors import StorageUnreachableError
-from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo, ReadsInto, Storage
+from entrepot.protocols.storage import Buffer, Buffers, MakesDurable, ObjectInfo, ReadsInto, Storage
 
 __all__ = ["FaultyStorage", "FrozenClock"]
 
-_OPERATIONS = frozenset({"get", "read_into", "put", "create", "delete", "list", "stat"})
+_OPERATIONS = frozenset({"get", "read_into", "put", "create", "delete", "list", "stat", "make_durable"})
 
 
 class FaultyStorage:
@@ -48,6 +49,8 @@ class FaultyStorage:
         self._lock = threading.Lock()
         self.calls: list[tuple[str, str]] = []
         self.failed = False
+        if isinstance(storage, MakesDurable):  # a capability that it has if the other store does
+            self.make_durable = self._make_durable
 
     @property
     def location(self) -> str:
@@ -97,6 +100,10 @@ class FaultyStorage:
         """As the other store, or fail."""
         with _Step(self, "stat", path):
             return self._storage.stat(path)
+
+    def _make_durable(self, path: str) -> None:
+        with _Step(self, "make_durable", path):
+            cast("MakesDurable", self._storage).make_durable(path)
 
     def _turn(self, operation: str, path: str) -> bool:
         """Count an operation and say whether it is the one."""

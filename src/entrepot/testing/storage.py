@@ -253,7 +253,6 @@ class StorageContract(ReadableStorageContract):
         storage.put("a", [numbers, grid])
         assert bytes(storage.get("a")) == bytes(range(64)) * 2
 
-    @pytest.mark.timeout(120)
     def test_a_large_object_in_pieces_is_whole(self, storage: Storage) -> None:
         piece = content_of(_MIB + 17)
         parts: list[Buffer] = [piece, memoryview(piece), bytearray(piece)] * 3
@@ -322,7 +321,6 @@ class StorageContract(ReadableStorageContract):
         assert storage.creates_exclusively is self.exclusive
         assert list(storage.list()) == []
 
-    @pytest.mark.timeout(120)
     def test_of_many_writers_one_wins(self, storage: Storage) -> None:
         if not self.exclusive:
             pytest.skip("this store says that it cannot promise this")
@@ -342,7 +340,6 @@ class StorageContract(ReadableStorageContract):
         assert bytes(storage.get("a/b")) == b"%d" % won.index(True) * 1000
         assert [info.path for info in storage.list()] == ["a/b"]
 
-    @pytest.mark.timeout(120)
     def test_a_reader_sees_the_old_object_or_the_new_one(self, storage: Storage) -> None:
         versions = [letter * 200_000 for letter in (b"a", b"b", b"c")]
         storage.put("a", versions[0])
@@ -363,7 +360,6 @@ class StorageContract(ReadableStorageContract):
                 reads += 1
             writing.result()
 
-    @pytest.mark.timeout(120)
     def test_threads_share_it(self, storage: Storage) -> None:
         def use(number: int) -> None:
             path = f"{number % 3}/{number}"
