@@ -259,3 +259,23 @@ def test_without_s3fs_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> N
         S3(bucket_path="b12").as_storage()
     assert 's3fs is not installed; run: pip install "entrepot[aws]"' in str(caught.value)
     assert isinstance(caught.value.__cause__, ImportError)
+
+
+def test_a_dead_endpoint_leaves_no_key_in_any_frame() -> None:
+    key, secret = "AKIAHUNTEDKEYID", "hunted-secret-value"
+    block = S3(
+        bucket_path="bucket/x",
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+        endpoint_url="http://127.0.0.1:9",
+        config_kwargs={"retries": {"max_attempts": 0}},
+    )
+    storage = block.as_storage()
+    with pytest.raises(errors.StorageUnreachableError) as raised:
+        storage.get("a")
+    error = raised.value
+    ours = error.__traceback__ and error.__traceback__.tb_next  # this test's own frame holds both
+    shown = "".join(traceback.TracebackException(type(error), error, ours, capture_locals=True).format())
+    assert key not in shown
+    assert secret not in shown
+    assert error.__cause__ is not None, "what the client said is still there"

@@ -24,7 +24,15 @@ from entrepot.storage._buffers import as_views
 from entrepot.storage._clouds import S3_RETRIES, s3_config
 from entrepot.storage._dialect import Dialect, protocol_of
 from entrepot.storage._dialects import dialect_for
-from entrepot.storage.outage import Diagnosis, Trouble, diagnose, from_diagnosis, from_opening, without_userinfo
+from entrepot.storage.outage import (
+    Diagnosis,
+    Trouble,
+    diagnose,
+    from_diagnosis,
+    from_opening,
+    without_frames,
+    without_userinfo,
+)
 from entrepot.storage.paths import RESERVED_PREFIX, check_path, check_prefix, check_range
 
 __all__ = ["FileStorage"]
@@ -90,11 +98,13 @@ class FileStorage:
         except ImportError as error:
             extra = _EXTRAS.get(protocol)
             todo = f"install it: pip install 'entrepot[{extra}]'" if extra else f"it needs {error.name or 'a library'}"
-            raise ConfigurationError(f"nothing installed here can open {shown}; {todo}", setting="storage") from error
+            raise ConfigurationError(
+                f"nothing installed here can open {shown}; {todo}", setting="storage"
+            ) from without_frames(error)
         except (ValueError, TypeError) as error:
             known = protocol in fsspec.available_protocols()
             why = "its address or an option is not usable" if known else f"no file system is called {protocol!r}"
-            raise ConfigurationError(f"cannot open {shown}: {why}", setting="storage") from error
+            raise ConfigurationError(f"cannot open {shown}: {why}", setting="storage") from without_frames(error)
         except OSError as error:  # of those that connect at once: FTP, SFTP, SMB
             raise from_opening(error, location=shown) from None
         return cls(fs, root, location=shown, bounded=True)
@@ -250,8 +260,8 @@ class FileStorage:
             return act()
         except EntrepotError:
             raise
-        except Exception as error:
-            raise self._translated(error, path, doing) from error
+        except Exception as error:  # noqa: BLE001  whatever a client raises is put in our words
+            raise self._translated(error, path, doing) from without_frames(error)
 
     def _translated(self, error: Exception, path: str, doing: str) -> Exception:
         diagnosis = diagnose(error)
@@ -281,12 +291,12 @@ class FileStorage:
             for _ in range(2):
                 try:
                     dialect.write(name, content, exclusive=True)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001  the same
                     trouble = diagnose(error).trouble
                     if trouble is Trouble.EXISTS:
                         return True
                     if trouble is not Trouble.OTHER:
-                        raise self._translated(error, "", "write to") from error
+                        raise self._translated(error, "", "write to") from without_frames(error)
                     self._guarded("", "write to", lambda: dialect.write(name, content, exclusive=False))
                     return False
             return False

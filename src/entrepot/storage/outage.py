@@ -21,7 +21,16 @@ from entrepot.errors import (
     StorageUnreachableError,
 )
 
-__all__ = ["Diagnosis", "Trouble", "diagnose", "from_diagnosis", "from_opening", "from_os_error", "without_userinfo"]
+__all__ = [
+    "Diagnosis",
+    "Trouble",
+    "diagnose",
+    "from_diagnosis",
+    "from_opening",
+    "from_os_error",
+    "without_frames",
+    "without_userinfo",
+]
 
 
 class Trouble(Enum):
@@ -251,6 +260,19 @@ def from_os_error(error: OSError, *, location: str, path: str, doing: str) -> St
         case _:
             advice = _ERRNO_ADVICE.get(code or 0)
             return StorageError(f"{what}: {said}; {advice}" if advice else f"{what}: {said}", location=location)
+
+
+def without_frames(error: BaseException) -> BaseException:
+    """Return an error with its chain, but without their frames: those of a client hold the keys that it signs with."""
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        one = pending.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            pending += [one.__cause__, one.__context__]
+    return error
 
 
 def without_userinfo(url: str) -> str:
