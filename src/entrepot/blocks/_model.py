@@ -1,10 +1,11 @@
 """A pydantic model that keeps its secrets to itself: in errors, tracebacks, schemas and prints."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
-from pydantic.json_schema import JsonSchemaValue
+from pydantic.json_schema import JsonSchemaValue, PydanticJsonSchemaWarning
 from pydantic_core import CoreSchema, core_schema
 
 from entrepot.blocks._annotations import facts_of
@@ -107,7 +108,9 @@ class DiscreetModel(BaseModel):
         @classmethod
         def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
             """Return the JSON schema, without the defaults of secrets."""
-            return drop_secret_defaults(super().model_json_schema(*args, **options))
+            with warnings.catch_warnings():  # pydantic says that a secret default is left out: so it should be
+                warnings.simplefilter("ignore", PydanticJsonSchemaWarning)
+                return drop_secret_defaults(super().model_json_schema(*args, **options))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
