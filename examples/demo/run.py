@@ -107,12 +107,11 @@ def entrepot(*arguments: str, check: bool = True) -> int:
 
 def run_flow() -> Counter[str]:
     """Run the flow in a new process, print what it did, and return how many tasks ended in which state."""
-    from entrepot import home  # noqa: PLC0415  after ENTREPOT_HOME is set
-    from entrepot.runs.history import RunHistory  # noqa: PLC0415  the same
+    from entrepot.runs import RunHistory, default_path  # noqa: PLC0415  after ENTREPOT_HOME is set
 
     environment = {**os.environ, "ENTREPOT_LOGGING_LEVEL": "WARNING"}
     subprocess.run([sys.executable, HERE / "weather.py"], check=True, env=environment)
-    history = RunHistory(home.database_path())
+    history = RunHistory(default_path())
     run = history.get(history.list(limit=1)[0].run_id)
     ended = Counter(str(child.state_name) for child in run.children)
     table = Table("task", "runs", "computed", "from the store", "kept in")

@@ -4,7 +4,7 @@
     config.toml       settings
     blocks/           sealed block documents
     results/          the default result store
-    runs.db           the run history (SQLite)
+    runs.db           the run history (SQLite), opened by `entrepot.runs`
 
 Folders are made by whoever writes first, 0700; reading makes nothing.
 """
@@ -22,7 +22,7 @@ from entrepot.protocols.storage import Storage
 from entrepot.storage import LocalStorage, open_storage
 from entrepot.storage.paths import RESERVED_PREFIX
 
-__all__ = ["blocks_storage", "database_path", "home_path", "key_provider", "results_storage", "ring"]
+__all__ = ["blocks_storage", "home_path", "key_provider", "results_storage", "ring"]
 
 KEYRING_VARIABLE = "ENTREPOT_KEYRING"
 _TOMBSTONE = ".deleted.json"
@@ -34,11 +34,6 @@ _rings: dict[str, tuple[object, Keyring]] = {}  # location -> (what the document
 def home_path() -> Path:
     """Return the folder that holds everything a user keeps."""
     return settings.current().home
-
-
-def database_path() -> Path:
-    """Return the file of the run history."""
-    return home_path() / "runs.db"
 
 
 def results_storage() -> Storage:
