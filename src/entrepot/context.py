@@ -1,14 +1,25 @@
-"""Which run the current code is part of."""
+"""Which run the current code is part of, and which tags runs get here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from entrepot.errors import MissingContextError
+from entrepot.errors import MissingContextError, OptionError
 
-__all__ = ["CURRENT", "FlowRun", "FlowRunContext", "RunContext", "TaskRun", "TaskRunContext", "get_run_context"]
+__all__ = [
+    "CURRENT",
+    "TAGS",
+    "FlowRun",
+    "FlowRunContext",
+    "RunContext",
+    "TaskRun",
+    "TaskRunContext",
+    "get_run_context",
+    "tags",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +144,26 @@ def get_run_context() -> RunContext:
     if context is None:
         raise MissingContextError("no flow or task is running here; call this from the code of a flow or a task")
     return context
+
+
+TAGS: ContextVar[frozenset[str]] = ContextVar("entrepot_tags", default=frozenset())
+"""The tags that runs created here get, beside their definition's own."""
+
+
+@contextmanager
+def tags(*names: str) -> Iterator[frozenset[str]]:
+    """Give tags to every run that is created in the body of the `with`.
+
+    Args:
+        *names: The tags; they are added to those of an enclosing `tags(...)`.
+
+    Raises:
+        OptionError: If one of them is no text.
+    """
+    if not all(isinstance(name, str) and name for name in names):
+        raise OptionError(f"tags are texts, not {names!r}; write tags('nightly', 'eu')", option="tags")
+    token = TAGS.set(TAGS.get().union(names))
+    try:
+        yield TAGS.get()
+    finally:
+        TAGS.reset(token)

@@ -7,7 +7,9 @@ A message says what failed, what is known, and what to do; it never holds a secr
 from collections.abc import Sequence
 
 __all__ = [
+    "AbsentNameError",
     "AmbiguousBlockNameError",
+    "ArtifactNotFoundError",
     "BlockExistsError",
     "BlockNotFoundError",
     "BlockSchemaError",
@@ -19,6 +21,7 @@ __all__ = [
     "DamagedResultError",
     "EntrepotError",
     "FailedRunError",
+    "InputError",
     "IntegrityError",
     "InvalidNameError",
     "InvalidPathError",
@@ -26,13 +29,19 @@ __all__ = [
     "KeyringExistsError",
     "KeyringMissingError",
     "KeyringPermissionError",
+    "LeaseLostError",
+    "LimitError",
+    "LimitTimeoutError",
     "MissingContextError",
     "MissingResultError",
     "NotReadyError",
+    "NotResumableError",
     "ObjectExistsError",
     "ObjectNotFoundError",
     "OptionError",
     "ParameterError",
+    "PauseTimeoutError",
+    "PausedRunError",
     "PluginConflictError",
     "PluginError",
     "PluginLoadError",
@@ -44,10 +53,14 @@ __all__ = [
     "StorageError",
     "StorageFullError",
     "StorageUnreachableError",
+    "TimedOutError",
+    "TransactionError",
     "UnhashableValueError",
     "UnknownBlockTypeError",
     "UnknownKeyError",
     "UnknownNameError",
+    "VariableExistsError",
+    "VariableNotFoundError",
     "WebhookError",
 ]
 
@@ -307,6 +320,82 @@ class CrashedRunError(EntrepotError, RuntimeError):
 
 class NotReadyError(EntrepotError, RuntimeError):
     """A task did not start because something upstream of it did not complete."""
+
+
+class TimedOutError(EntrepotError, TimeoutError):
+    """A run was stopped because it took longer than its `timeout_seconds`."""
+
+    seconds: float
+
+
+class NotResumableError(EntrepotError, RuntimeError):
+    """A run cannot be resumed or rerun: it goes on, it is no flow run, or what that needs was not kept."""
+
+    run_id: str
+
+
+class TransactionError(EntrepotError, RuntimeError):
+    """A transaction was used in a way that it does not allow, or could not be committed."""
+
+    key: str
+
+
+class LimitError(EntrepotError, ValueError):
+    """A concurrency or rate limit that there is not, or whose numbers make no sense."""
+
+    name: str
+
+
+class LimitTimeoutError(EntrepotError, TimeoutError):
+    """No place under a limit was free in time."""
+
+    name: str
+
+
+class LeaseLostError(EntrepotError, RuntimeError):
+    """A place under a limit or a lock was not renewed in time, and somebody else may hold it now."""
+
+    name: str
+
+
+class VariableNotFoundError(EntrepotError, LookupError):
+    """No variable has this name."""
+
+    name: str
+
+
+class VariableExistsError(EntrepotError, FileExistsError):
+    """A variable of this name is set already, and overwriting was not asked for."""
+
+    name: str
+
+
+class ArtifactNotFoundError(EntrepotError, LookupError):
+    """No artifact has this id or key."""
+
+    key: str
+
+
+class PausedRunError(EntrepotError, RuntimeError):
+    """A flow run left its process to wait for somebody."""
+
+    run_id: str
+
+
+class PauseTimeoutError(EntrepotError, TimeoutError):
+    """Nobody answered a paused flow run in time."""
+
+    run_id: str
+
+
+class InputError(EntrepotError, ValueError):
+    """An answer to a paused flow run does not fit what it waits for."""
+
+    field: str
+
+
+class AbsentNameError(EntrepotError, ImportError):
+    """A name of another engine that Entrepot does not have; the message says when it will be, or why not."""
 
 
 class RunNotFoundError(EntrepotError, LookupError):

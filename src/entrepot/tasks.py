@@ -3,7 +3,8 @@
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
-from entrepot.engine.mapping import Unmapped, mapped_calls, unmapped
+from entrepot.annotations import Unmapped, unmapped
+from entrepot.engine.mapping import mapped_calls
 from entrepot.engine.options import TaskOptions
 from entrepot.engine.retries import exponential_backoff
 from entrepot.engine.runnable import Runnable

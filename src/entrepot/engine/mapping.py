@@ -1,35 +1,17 @@
 """One call of a task for each element of its arguments."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
 from io import IOBase
-from typing import Any, Generic, TypeVar
+from typing import Any
 
+from entrepot.annotations import Unmapped
 from entrepot.engine import inputs
 from entrepot.errors import ParameterError
 from entrepot.futures import EntrepotFuture
 
-__all__ = ["Unmapped", "mapped_calls", "unmapped"]
-
-T = TypeVar("T")
+__all__ = ["mapped_calls"]
 
 _WHOLE = (str, bytes, bytearray, memoryview, Mapping, IOBase)  # can be iterated over, but are one thing
-
-
-@dataclass(frozen=True, slots=True)
-class Unmapped(Generic[T]):
-    """An argument of `.map()` that each call gets whole.
-
-    Attributes:
-        value: The argument.
-    """
-
-    value: T
-
-
-def unmapped(value: T) -> Unmapped[T]:
-    """Give each call of `.map()` this very argument, even if it could be iterated over."""
-    return Unmapped(value)
 
 
 def mapped_calls(

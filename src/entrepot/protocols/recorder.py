@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
-__all__ = ["Recorder", "RunCreated", "RunEvent", "RunKind", "RunTransition"]
+__all__ = ["ArtifactKept", "Heartbeat", "LogLine", "Recorder", "RunCreated", "RunEvent", "RunKind", "RunTransition"]
 
 RunKind: TypeAlias = Literal["flow", "task"]
 
@@ -26,6 +26,11 @@ class RunCreated:
         tags: Sorted.
         created: When, in UTC.
         process_id: The process that runs it.
+        process: What tells that process from every other: a UUID, as text; "" where it is not known.
+        root_run_id: For flows: the first run of a line of runs that resume one another; None for itself.
+        version: The user's own version of the flow or task, or None.
+        entrypoint: For flows: where another process finds it, `folder/file.py:name` or `package.module:name`; or None.
+        upstream: The runs whose results it took.
     """
 
     run_id: str
@@ -39,6 +44,11 @@ class RunCreated:
     parameters: Mapping[str, str] = field(default_factory=dict)
     tags: Sequence[str] = ()
     process_id: int = 0
+    process: str = ""
+    root_run_id: str | None = None
+    version: str | None = None
+    entrypoint: str | None = None
+    upstream: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +78,72 @@ class RunTransition:
     result_location: str | None = None
 
 
-RunEvent: TypeAlias = RunCreated | RunTransition
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A run wrote a line to its log.
+
+    Attributes:
+        run_id: Which run.
+        timestamp: When, in UTC.
+        level: As of `logging`: 20 is INFO.
+        logger: The name of the logger.
+        message: The formatted line with its traceback, secrets masked.
+        flow_run_id: The flow run that it is part of (itself, where it is one), or None.
+    """
+
+    run_id: str
+    timestamp: datetime
+    level: int
+    logger: str
+    message: str
+    flow_run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactKept:
+    """A run made an artifact, or changed it: of one id, what was said last counts.
+
+    Attributes:
+        artifact_id: A UUID, as text.
+        type: "table", "markdown", "link", "image" or "progress".
+        data: JSON.
+        timestamp: When, in UTC.
+        key: The name that versions of it share (`a-z`, `0-9`, `-`), or None.
+        description: For people, in Markdown.
+        run_id: The run whose code made it, or None.
+        flow_run_id: The flow run that it is part of, or None.
+    """
+
+    artifact_id: str
+    type: str
+    data: str
+    timestamp: datetime
+    key: str | None = None
+    description: str = ""
+    run_id: str | None = None
+    flow_run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A process that runs flows lives.
+
+    Attributes:
+        process: What tells it from every other: a UUID, as text.
+        process_id: Its number on its host.
+        host: The host's name.
+        started: When it began to run flows, in UTC.
+        timestamp: When it said so, in UTC.
+    """
+
+    process: str
+    process_id: int
+    host: str
+    started: datetime
+    timestamp: datetime
+
+
+RunEvent: TypeAlias = RunCreated | RunTransition | LogLine | ArtifactKept | Heartbeat
 
 
 class Recorder(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from entrepot.protocols.recorder import RunCreated, RunEvent, RunTransition
+from entrepot.protocols.recorder import ArtifactKept, Heartbeat, LogLine, RunCreated, RunEvent, RunTransition
 from entrepot.runs.decide import TERMINAL, Intent, Rejection, RunView, decide
 
 __all__ = ["LONGEST_TEXT", "write_batch"]
@@ -26,6 +26,10 @@ _DESCRIPTION = (
     "tags",
     "created",
     "process_id",
+    "process",
+    "root_run_id",
+    "version",
+    "entrypoint",
 )
 _STATE = ("epoch", "state_type", "state_name", "message", "started", "ended")
 
@@ -41,6 +45,17 @@ _PUT_RUN = (
 _PUT_TRANSITION = (
     "INSERT INTO transitions (transition_id, run_id, epoch, state_type, state_name, timestamp, message,"
     " cache_key, result_location) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_PUT_LOG = "INSERT INTO logs (run_id, flow_run_id, timestamp, level, logger, message) VALUES (?, ?, ?, ?, ?, ?)"
+_PUT_UPSTREAM = "INSERT OR IGNORE INTO upstream (run_id, upstream_run_id) VALUES (?, ?)"
+_PUT_ARTIFACT = (
+    "INSERT INTO artifacts (artifact_id, run_id, flow_run_id, key, type, description, data, created, updated)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (artifact_id) DO UPDATE SET"
+    " description=excluded.description, data=excluded.data, updated=excluded.updated"
+)
+_PUT_HEARTBEAT = (
+    "INSERT INTO processes (process, process_id, host, started, heartbeat) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (process) DO UPDATE SET heartbeat=max(processes.heartbeat, excluded.heartbeat)"
 )
 _NOTHING_TOLD: Final[tuple[None, ...]] = (None,) * len(_DESCRIPTION)
 
@@ -64,11 +79,13 @@ def write_batch(connection: sqlite3.Connection, events: Sequence[RunEvent]) -> i
     Returns:
         How many transitions were refused: repeated, late, or illegal (see `decide`).
     """
-    runs = _known_runs(connection, {event.run_id for event in events})
-    known = _known_transitions(connection, events) if runs else set()
+    _write_notes(connection, events)
+    told = [event for event in events if isinstance(event, RunCreated | RunTransition)]
+    runs = _known_runs(connection, {event.run_id for event in told})
+    known = _known_transitions(connection, told) if runs else set()
     rows: list[tuple[object, ...]] = []
     refused = 0
-    for event in events:
+    for event in told:
         run = runs.get(event.run_id)
         if run is None:
             run = runs[event.run_id] = _Run()
@@ -102,6 +119,35 @@ def write_batch(connection: sqlite3.Connection, events: Sequence[RunEvent]) -> i
     )
     connection.executemany(_PUT_TRANSITION, rows)
     return refused
+
+
+def _write_notes(connection: sqlite3.Connection, events: Iterable[RunEvent]) -> None:
+    """Write what changes no run's state: log lines, artifacts, heartbeats, and who took results of whom."""
+    rows: dict[str, list[tuple[object, ...]]] = {}
+    for event in events:
+        if isinstance(event, LogLine):
+            row = (event.run_id, event.flow_run_id, _time(event.timestamp), event.level)
+            rows.setdefault(_PUT_LOG, []).append((*row, _text(event.logger), _text(event.message)))
+        elif isinstance(event, RunCreated):
+            if event.upstream:
+                edges = ((event.run_id, upstream) for upstream in event.upstream)
+                rows.setdefault(_PUT_UPSTREAM, []).extend(edges)
+        elif isinstance(event, ArtifactKept):
+            rows.setdefault(_PUT_ARTIFACT, []).append(_artifact(event))
+        elif isinstance(event, Heartbeat):
+            said = (event.process, event.process_id, _text(event.host), _time(event.started), _time(event.timestamp))
+            rows.setdefault(_PUT_HEARTBEAT, []).append(said)
+        elif not isinstance(event, RunTransition):
+            raise TypeError(f"a {type(event).__name__} is no event of a run")
+    for statement, some in rows.items():
+        connection.executemany(statement, some)
+
+
+def _artifact(event: ArtifactKept) -> tuple[object, ...]:
+    when = _time(event.timestamp)
+    data = event.data if event.data.isascii() else event.data.encode(errors="backslashreplace").decode()
+    description = _text(event.description)
+    return (event.artifact_id, event.run_id, event.flow_run_id, event.key, event.type, description, data, when, when)
 
 
 def _enter(run: _Run, event: RunTransition) -> tuple[object, ...]:
@@ -141,6 +187,10 @@ def _description(event: RunCreated) -> Sequence[object]:
         json.dumps([_text(tag) for tag in event.tags]) if event.tags else "[]",
         _time(event.created),
         event.process_id,
+        event.process or None,
+        event.root_run_id,
+        None if event.version is None else _text(event.version),
+        None if event.entrypoint is None else _text(event.entrypoint),
     )
 
 

@@ -10,9 +10,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeAlias
 
+from entrepot._database import DATABASE_GUARD, NewerSchemaError
 from entrepot.errors import EntrepotError, RunNotFoundError
 from entrepot.protocols.recorder import RunKind, RunTransition
-from entrepot.runs.database import DATABASE_GUARD, NewerSchemaError, open_for_reading
+from entrepot.runs.database import open_for_reading
 from entrepot.runs.decide import TERMINAL
 
 __all__ = ["RunDetails", "RunHistory", "RunSummary"]
@@ -31,6 +32,10 @@ _COLUMNS: Final = (
     "tags",
     "created",
     "process_id",
+    "process",
+    "root_run_id",
+    "version",
+    "entrypoint",
     "epoch",
     "state_type",
     "state_name",
@@ -59,6 +64,10 @@ class RunSummary:
         parameters: Short printable forms; secrets masked.
         tags: Sorted.
         process_id: The process that runs it.
+        process: What tells that process from every other, or None.
+        root_run_id: The first of the runs that resume one another; None for itself.
+        version: The user's own version of its flow or task, or None.
+        entrypoint: Where another process finds its flow, or None.
         epoch: The attempt that it is in, from 1; 0 where no state was told yet.
         state_type: `RUNNING`, `COMPLETED`, ... or None.
         state_name: `Running`, `Cached`, ... or None.
@@ -78,6 +87,10 @@ class RunSummary:
     parameters: Mapping[str, str]
     tags: Sequence[str]
     process_id: int
+    process: str | None
+    root_run_id: str | None
+    version: str | None
+    entrypoint: str | None
     epoch: int
     state_type: str | None
     state_name: str | None
@@ -104,10 +117,12 @@ class RunDetails(RunSummary):
 
     Attributes:
         transitions: The states that it went through, oldest first.
+        upstream: The ids of the runs whose results it took.
         children: The runs that it called, oldest first, each with its own.
     """
 
     transitions: Sequence[RunTransition] = ()
+    upstream: Sequence[str] = ()
     children: Sequence["RunDetails"] = field(default=())
 
 
@@ -275,11 +290,16 @@ def _tree(connection: sqlite3.Connection, top: _Row) -> RunDetails:
         past.setdefault(row[1], []).append(
             RunTransition(row[0], row[1], row[2], row[3], row[4], datetime.fromisoformat(row[5]), *row[6:])
         )
+    sources: dict[str, list[str]] = {}
+    query = "SELECT run_id, upstream_run_id FROM upstream WHERE run_id IN ({})"
+    for run_id, upstream in _select_in(connection, query, list(rows)):
+        sources.setdefault(run_id, []).append(upstream)
     built: dict[str, RunDetails] = {}
     for run_id in reversed(rows):  # callers come before what they call, so this way children are ready
         built[run_id] = RunDetails(
             **_summary(rows[run_id]),
             transitions=tuple(past.get(run_id, ())),
+            upstream=tuple(sources.get(run_id, ())),
             children=tuple(built[child] for child in inside.get(run_id, ())),
         )
     return built[top[0]]

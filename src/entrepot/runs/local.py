@@ -18,9 +18,10 @@ from queue import Empty, SimpleQueue
 from typing import Final
 from weakref import WeakSet
 
+from entrepot._database import DATABASE_GUARD, NewerSchemaError, is_busy
 from entrepot.protocols.recorder import RunEvent
 from entrepot.runs.batch import write_batch
-from entrepot.runs.database import DATABASE_GUARD, NewerSchemaError, is_busy, open_for_writing
+from entrepot.runs.database import open_for_writing
 
 __all__ = ["LocalRecorder"]
 

@@ -1,4 +1,4 @@
-"""`entrepot runs`: the history of flow runs and task runs."""
+"""`entrepot runs`, `entrepot runs show`: which runs there were, and what one of them did."""
 
 import os
 from collections.abc import Mapping
@@ -8,27 +8,14 @@ import typer
 from rich.text import Text
 from rich.tree import Tree
 
-from entrepot.cli.options import AsJson, topic
+from entrepot.cli.options import AsJson
 from entrepot.cli.output import cut, print_json, show, span, state_text, table, told, when
+from entrepot.cli.runs.topic import app
 from entrepot.errors import OptionError
 from entrepot.protocols.recorder import RunKind
 from entrepot.runs import RunDetails, RunHistory, RunSummary, default_path
 
-__all__ = ["app"]
-
 _MESSAGE = 120  # characters of a message in a tree
-
-app = topic(
-    "The history of flow runs and task runs.",
-    examples=(
-        "  entrepot runs                           the newest flow runs\n"
-        "  entrepot runs --state failed            what went wrong\n"
-        "  entrepot runs --kind task --limit 50    task runs, too\n"
-        "  entrepot runs show 3f2a                 by the beginning of an id, or by name\n"
-        "  entrepot runs show brave-otter --json\n"
-    ),
-    lists=True,
-)
 
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
 OfFlow = Annotated[str | None, typer.Option("--flow", help="Only runs of the flow (or task) of this name.")]

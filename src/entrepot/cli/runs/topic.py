@@ -1,0 +1,17 @@
+"""The application of `entrepot runs`; the modules beside this one give it its commands."""
+
+from entrepot.cli.options import topic
+
+__all__ = ["app"]
+
+app = topic(
+    "The history of flow runs and task runs.",
+    examples=(
+        "  entrepot runs                           the newest flow runs\n"
+        "  entrepot runs --state failed            what went wrong\n"
+        "  entrepot runs --kind task --limit 50    task runs, too\n"
+        "  entrepot runs show 3f2a                 by the beginning of an id, or by name\n"
+        "  entrepot runs show brave-otter --json\n"
+    ),
+    lists=True,
+)
