@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from entrepot.concurrency.bells import AsyncBell, Bell, ring, stop_listening
-from entrepot.concurrency.worker import on_worker
 from entrepot.context import CURRENT, TaskRunContext
 from entrepot.coordination.claims import Answer, Request, Standing, attempt, withdraw
 from entrepot.coordination.database import default_path
 from entrepot.coordination.heartbeat import Held, hold, let_go
 from entrepot.coordination.limits import nearest, read_limits
+from entrepot.coordination.worker import on_worker
 from entrepot.errors import LimitError, LimitTimeoutError, StorageError
 from entrepot.logging import get_run_logger
 
@@ -127,7 +127,7 @@ class Acquisition:
             return True
         ring(self._request.wants)
         if not kept and not held.lost:
-            self._logger.warning("%s were lost before the code that held them had ended", held.what)
+            self._logger.warning("the lease on %s was lost before the code that held them had ended", held.what)
         return kept
 
     async def arelease(self) -> bool:

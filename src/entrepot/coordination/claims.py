@@ -1,7 +1,8 @@
 """Claims on limits in the shared file: how they are made, granted and given back. Every function is one transaction.
 
 Whoever finds no room looks whether those in the way still live (see `coordination.liveness`), so that what the dead
-held is free at once; what a stopped process holds is free when its lease ends.
+held is free at once; what a stopped process holds is free when its lease has ended. A lease that has ended while nobody
+came for the slots goes on when its process does.
 """
 
 import json
@@ -16,9 +17,9 @@ from typing import Final
 from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.coordination.database import reading, writing
 from entrepot.coordination.deciding import Claim, Limit, Verdict, decide
-from entrepot.coordination.leases import drop_dead, drop_expired, has_swept
+from entrepot.coordination.leases import drop_ended, has_swept
 from entrepot.coordination.limits import keep_level, limits_by_name
-from entrepot.coordination.liveness import forget, process_token
+from entrepot.coordination.liveness import forget, is_proven_dead, process_token
 from entrepot.errors import LimitError
 
 __all__ = ["Answer", "Request", "Standing", "attempt", "standings", "withdraw"]
@@ -110,7 +111,6 @@ def attempt(path: Path, request: Request, *, clock: Clock = SYSTEM_CLOCK) -> Ans
     gone: list[str] = []
     with writing(path) as connection:
         now = clock.monotonic()  # inside: others may have had the file for a while
-        drop_expired(connection, now)
         limits = limits_by_name(connection)
         limited = [name for name in request.wants if name in limits and limits[name].active]
         refusal = _refusal(request, [limits[name] for name in limited])
@@ -121,9 +121,8 @@ def attempt(path: Path, request: Request, *, clock: Clock = SYSTEM_CLOCK) -> Ans
             claim = _in_queue(connection, request, token, now, clock.now())
             verdict = decide(claim, _relevant(connection, claim), limits, now)
             if not verdict.granted or not has_swept(home, token):
-                gone = drop_dead(connection, home, token)
-                if gone:
-                    verdict = decide(claim, _relevant(connection, claim), limits, now)
+                gone = drop_ended(connection, home, token, now)
+                verdict = decide(claim, _relevant(connection, claim), limits, now)
             if verdict.granted:
                 _grant(connection, request, [limits[name] for name in limited], now, clock.now())
         short = {name: (limits[name].slots, _standings(connection, name)) for name in verdict.short}
@@ -146,10 +145,23 @@ def withdraw(path: Path, claim_id: str) -> bool:
         return _delete(connection, claim_id)
 
 
-def standings(path: Path, name: str) -> list[Standing]:
-    """Return who holds slots of a limit or waits for some, in the order in which they came."""
+def standings(path: Path, *, clock: Clock = SYSTEM_CLOCK) -> dict[str, list[Standing]]:
+    """Return who holds slots of each limit or waits for some, in the order in which they came.
+
+    Those are left out whose process is dead or whose lease has ended: what they hold is free for whoever comes.
+    """
+    found: dict[str, list[Standing]] = {}
     with reading(path) as connection:
-        return [] if connection is None else _standings(connection, name)
+        if connection is None:
+            return found
+        processes = dict(
+            connection.execute("SELECT claim_id, process FROM claims WHERE expires > ?", (clock.monotonic(),))
+        )
+        names = [row[0] for row in connection.execute("SELECT DISTINCT name FROM claimed ORDER BY name")]
+        for name in names:
+            found[name] = [one for one in _standings(connection, name) if one.claim_id in processes]
+    dead = {token for token in set(processes.values()) if is_proven_dead(path.parent, token)}
+    return {name: [one for one in all_ if processes[one.claim_id] not in dead] for name, all_ in found.items()}
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------

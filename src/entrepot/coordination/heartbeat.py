@@ -111,8 +111,8 @@ class _Heart:
             self._held.discard(held)
         held.lost = True
         _log.warning(
-            "%s are lost: they were not renewed for %g seconds (the process was stopped, or busy in code that lets no"
-            " other thread run), or somebody released them; others may hold them now",
+            "the lease on %s is lost, and others may hold them now: it was not renewed for %g seconds (the process was"
+            " stopped, or busy in code that lets no other thread run), or somebody released it",
             held.what,
             held.seconds,
         )

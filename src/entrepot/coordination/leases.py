@@ -8,32 +8,29 @@ from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.coordination.database import writing
 from entrepot.coordination.liveness import is_proven_dead, known_processes
 
-__all__ = ["drop_dead", "drop_expired", "drop_process", "has_swept", "renew"]
+__all__ = ["drop_ended", "drop_process", "has_swept", "renew"]
 
 _DUST: Final = 1.0  # seconds: an `expires` further away than a lease lasts is of before the machine's last start
 
 _swept: set[tuple[Path, str]] = set()  # homes that this process has looked through for what the dead left
 
 
-def drop_expired(connection: sqlite3.Connection, now: float) -> None:
-    """Remove what was not renewed in time."""
-    for table in ("claims", "locks"):
-        connection.execute(f"DELETE FROM {table} WHERE expires <= ? OR expires > ? + seconds", (now, now + _DUST))  # noqa: S608
-
-
-def drop_dead(connection: sqlite3.Connection, home: Path, token: str) -> list[str]:
-    """Remove what processes hold or wait for that are proven dead.
+def drop_ended(connection: sqlite3.Connection, home: Path, token: str, now: float) -> list[str]:
+    """Remove what was not renewed in time, and what processes hold or wait for that are proven dead.
 
     Args:
         connection: In a transaction.
         home: Where processes have their files.
         token: This process's own.
+        now: Seconds of the monotonic clock, read in the transaction.
 
     Returns:
-        Their tokens, to be forgotten after the commit.
+        The tokens of the dead, to be forgotten after the commit.
     """
+    for table in ("claims", "locks"):
+        connection.execute(f"DELETE FROM {table} WHERE expires <= ? OR expires > ? + seconds", (now, now + _DUST))  # noqa: S608
     others = {row[0] for row in connection.execute("SELECT process FROM claims UNION SELECT process FROM locks")}
-    if (home, token) not in _swept:  # once in a process, also for those that left nothing but their file
+    if not has_swept(home, token):  # once in a process, also for those that left nothing but their file
         _swept.add((home, token))
         others.update(known_processes(home))
     dead = [other for other in others if other != token and is_proven_dead(home, other)]

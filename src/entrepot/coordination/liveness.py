@@ -42,10 +42,18 @@ def process_token(home: Path) -> str:
         return token
 
 
-def is_proven_dead(home: Path, token: str) -> bool:
-    """Return whether the process with this token is certainly gone. Where there is no file, nothing is certain."""
+def is_proven_dead(home: Path, token: str, *, unknown: bool = False) -> bool:
+    """Return whether the process with this token is certainly gone.
+
+    Args:
+        home: As for `process_token`.
+        token: Which process.
+        unknown: What to say where it has no file: it had none, or its death was noticed before.
+    """
     try:
         descriptor = os.open(home / FOLDER_NAME / token, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return unknown
     except OSError:
         return False
     try:
