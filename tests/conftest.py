@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["entrepot_test_servers"]
+pytest_plugins = ["entrepot_test_processes", "entrepot_test_servers"]
 
 
 @pytest.fixture(autouse=True)

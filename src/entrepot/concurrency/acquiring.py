@@ -67,8 +67,8 @@ class Acquisition:
         self._begun = time.monotonic()
         self._next_report = _REPORT
         self._warned = False
-        self._asked = False
         self._held: Held | None = None
+        self._number: int | None = None
         self.claim_id: str | None = None
 
     # --- two ways to wait ---------------------------------------------------------------------------------------------
@@ -82,9 +82,10 @@ class Acquisition:
                 pause = self._attempt()
                 if pause is None:
                     break
+                bell.number = self._number
                 bell.wait(pause)
         except BaseException:
-            self._give_up()
+            self.release()
             raise
         finally:
             self._leave_queue(bell)
@@ -98,37 +99,36 @@ class Acquisition:
                 pause = await on_worker(self._attempt)
                 if pause is None:
                     break
+                bell.number = self._number
                 await bell.wait(pause)
         except GeneratorExit:  # the coroutine is thrown away: it cannot await any more
-            self._give_up()
+            self.release()
             raise
         except BaseException:
-            await on_worker(self._give_up)
+            await on_worker(self.release)
             raise
         finally:
             self._leave_queue(bell)
 
     def release(self) -> bool:
-        """Give the slots back; return whether they were still ours."""
+        """Give the slots, or the place in the queue, back; return whether slots that were held were still ours."""
         self.claim_id = None
         held, self._held = self._held, None
         if held is None or held.process_id != os.getpid():  # a forked child leaves the body too: they are not its own
             return True
-        let_go(held)
+        was_granted, held.granted = held.granted, False
         try:
             kept = withdraw(self._path, held.name)
         except StorageError as error:
-            self._logger.warning(
-                "%s cannot be given back now; they are free in %g seconds, when their lease ends: %s",
-                held.what,
-                held.seconds,
-                error,
-            )
+            let_go(held)
+            message = "%s cannot be given back now; they are free in %g seconds, when their lease ends: %s"
+            self._logger.warning(message, held.what, held.seconds, error)
             return True
+        let_go(held)
         ring(self._request.wants)
-        if not kept and not held.lost:
+        if was_granted and not kept:  # else the heartbeat has noticed, and said so
             self._logger.warning("the lease on %s was lost before the code that held them had ended", held.what)
-        return kept
+        return not held.lost and (kept or not was_granted)
 
     async def arelease(self) -> bool:
         """As `release`; a cancellation is put off until it is done."""
@@ -138,14 +138,23 @@ class Acquisition:
 
     def _attempt(self) -> float | None:
         """Ask for the slots; return how many seconds to wait before the next try, or None where there is no need to."""
-        if not self._asked and not self._is_limited():
+        if self._held is None and not self._is_limited():
             return None
-        self._asked = True
+        if self._held is None:
+            names = ", ".join(map(repr, self._request.wants))
+            self._held = Held(self._path, self._request.claim_id, self._request.seconds, f"the slots of {names}")
+            if not self._request.rate:
+                hold(self._held, self)  # before there is anything: what an interrupt tears away is given back, too
         answer = attempt(self._path, self._request)
         if answer.granted:
             if answer.limited and not self._request.rate:
-                self._hold()
+                self._held.granted = True
+                self.claim_id = self._request.claim_id
+            else:
+                let_go(self._held)
+                self._held = None
             return None
+        self._number = answer.number
         now = time.monotonic()
         waited = now - self._begun
         if self._timeout is not None and waited >= self._timeout:
@@ -172,22 +181,6 @@ class Acquisition:
                     "there is no limit %r, so nothing is limited by it; %s", name, nearest(name, known)
                 )
         return not known.isdisjoint(self._request.wants)
-
-    def _hold(self) -> None:
-        names = ", ".join(map(repr, self._request.wants))
-        self._held = Held(self._path, self._request.claim_id, self._request.seconds, f"the slots of {names}")
-        hold(self._held)
-        self.claim_id = self._request.claim_id
-
-    def _give_up(self) -> None:
-        """Leave nothing behind: neither a place in the queue nor slots that were granted a moment ago."""
-        if self._held is not None:
-            self.release()
-        elif self._asked:
-            try:
-                withdraw(self._path, self._request.claim_id)
-            except StorageError as error:
-                self._logger.debug("a place in the queue ends by itself: %s", error)
 
     @staticmethod
     def _leave_queue(bell: Bell | AsyncBell) -> None:

@@ -17,7 +17,7 @@ from typing import Final
 from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.coordination.database import reading, writing
 from entrepot.coordination.deciding import Claim, Limit, Verdict, decide
-from entrepot.coordination.leases import drop_ended, has_swept
+from entrepot.coordination.leases import drop_dead, drop_expired, has_swept
 from entrepot.coordination.limits import keep_level, limits_by_name
 from entrepot.coordination.liveness import forget, is_proven_dead, process_token
 from entrepot.errors import LimitError
@@ -88,6 +88,7 @@ class Answer:
         granted: Whether the slots are the caller's now, or nothing limits it.
         limited: The limits that count for it; none where no limit of these names is set, or active.
         seconds: When there will be room, where that is known.
+        number: Its place: lower ones came earlier; None where nothing limits it.
         ahead: How many go first.
         short: The limits that have no room, each with how many slots it has, and who holds some.
     """
@@ -95,6 +96,7 @@ class Answer:
     granted: bool
     limited: Sequence[str] = ()
     seconds: float | None = None
+    number: int | None = None
     ahead: int = 0
     short: Mapping[str, tuple[int, Sequence[Standing]]] = field(default_factory=dict)
 
@@ -116,12 +118,15 @@ def attempt(path: Path, request: Request, *, clock: Clock = SYSTEM_CLOCK) -> Ans
         refusal = _refusal(request, [limits[name] for name in limited])
         if refusal is not None or not limited:
             _delete(connection, request.claim_id)
-            verdict = Verdict(granted=True)
+            verdict, number = Verdict(granted=True), None
         else:
             claim = _in_queue(connection, request, token, now, clock.now())
+            number = claim.number
             verdict = decide(claim, _relevant(connection, claim), limits, now)
             if not verdict.granted or not has_swept(home, token):
-                gone = drop_ended(connection, home, token, now)
+                if not verdict.granted:
+                    drop_expired(connection, now)
+                gone = drop_dead(connection, home, token)
                 verdict = decide(claim, _relevant(connection, claim), limits, now)
             if verdict.granted:
                 _grant(connection, request, [limits[name] for name in limited], now, clock.now())
@@ -134,6 +139,7 @@ def attempt(path: Path, request: Request, *, clock: Clock = SYSTEM_CLOCK) -> Ans
         verdict.granted,
         limited,
         verdict.seconds,
+        number,
         verdict.ahead,
         {name: (slots, [one for one in found if one.granted]) for name, (slots, found) in short.items()},
     )
