@@ -1,6 +1,7 @@
 """Claims in the shared file: granted, kept, renewed, ended and given back, by a clock that a test moves."""
 
 import itertools
+import json
 import os
 import uuid
 from collections.abc import Callable
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from entrepot.coordination.claims import Answer, Request, attempt, standings, withdraw
-from entrepot.coordination.database import default_path, reading
+from entrepot.coordination.claims import Answer, Request, _decided, attempt, standings, withdraw
+from entrepot.coordination.database import default_path, reading, writing
+from entrepot.coordination.deciding import Claim, Limit, decide
 from entrepot.coordination.leases import renew
 from entrepot.coordination.limits import read_limits, remove_limit, set_limit
 from entrepot.coordination.liveness import known_processes, process_token
@@ -131,6 +133,47 @@ class TestGranting:
             assert connection.execute("SELECT count(*) FROM claimed").fetchone() == (0,)
 
 
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    others=st.lists(
+        st.tuples(
+            st.booleans(),
+            st.dictionaries(st.sampled_from("abc"), st.integers(1, 3), min_size=1),
+            st.lists(st.integers(0, 40), max_size=2),
+        ),
+        max_size=40,
+    ),
+    wants=st.dictionaries(st.sampled_from("abc"), st.integers(1, 2), min_size=1),
+    around=st.lists(st.integers(0, 40), max_size=1),
+    slots=st.fixed_dictionaries({name: st.integers(0, 40) for name in "abc"}),
+)
+def test_what_is_read_from_the_file_decides_as_all_of_it_would(
+    others: list[tuple[bool, dict[str, int], list[int]]],
+    wants: dict[str, int],
+    around: list[int],
+    slots: dict[str, int],
+) -> None:
+    known = {name: Limit(name, count) for name, count in slots.items()}
+    everybody = [
+        Claim(f"c{number}", number, theirs, granted, frozenset(f"c{one}" for one in inside if one < number))
+        for number, (granted, theirs, inside) in enumerate(others)
+    ]
+    claim = Claim("me", len(everybody), wants, around=frozenset(f"c{one}" for one in around))
+    with writing() as connection:
+        connection.execute("DELETE FROM claims")
+        for one in everybody:
+            connection.execute(
+                "INSERT INTO claims VALUES (?, ?, ?, 0, '', 0, '', NULL, NULL, ?, '', 0, 0)",
+                (one.number, one.claim_id, one.granted, json.dumps(sorted(one.around))),
+            )
+            for name, count in one.wants.items():
+                connection.execute("INSERT INTO claimed VALUES (?, ?, ?)", (name, one.claim_id, count))
+        found = _decided(connection, claim, known, 0)
+    wanted = decide(claim, everybody, known, 0)
+    assert found.granted == wanted.granted
+    assert bool(found.ahead) == bool(wanted.ahead)
+
+
 class TestLeases:
     def test_a_lease_that_is_not_renewed_ends_when_somebody_comes(self, clock: FrozenClock) -> None:
         set_limit("db", 1, clock=clock)
@@ -168,7 +211,7 @@ class TestLeases:
         ask(request(db=2), clock)  # and is never heard of again
         small = request(db=1)
         assert not ask(small, clock).granted
-        clock.advance(9)
+        clock.advance(14)
         assert not ask(small, clock).granted
         clock.advance(2)
         assert ask(small, clock).granted

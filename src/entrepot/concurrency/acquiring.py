@@ -23,10 +23,11 @@ __all__ = ["Acquisition"]
 _log = logging.getLogger("entrepot.concurrency")
 
 _POLL: Final = 0.05  # seconds between tries of who is first in the queue; who is behind waits longer
-_LONGEST_POLL: Final = 1.0  # seconds; much less than a place in the queue is kept
+_LONGEST_POLL: Final = 4.0  # seconds; much less than a place in the queue is kept
 _REPORT: Final = 5.0  # seconds of waiting after which the log says what for; then each time twice as long
 _SHOWN: Final = 3  # holders that a message names
 
+_WARNINGS: Final = 1000  # names that are not set of which a process warns
 _undefined: set[str] = set()  # names that were warned of
 
 
@@ -145,7 +146,11 @@ class Acquisition:
             self._held = Held(self._path, self._request.claim_id, self._request.seconds, f"the slots of {names}")
             if not self._request.rate:
                 hold(self._held, self)  # before there is anything: what an interrupt tears away is given back, too
-        answer = attempt(self._path, self._request)
+        waited = time.monotonic() - self._begun
+        is_over = self._timeout is not None and waited >= self._timeout
+        is_first = self._number is None and (self._on_wait is not None or bool(self._request.around))
+        explain = is_over or is_first or waited >= self._next_report
+        answer = attempt(self._path, self._request, explain=explain)
         if answer.granted:
             if answer.limited and not self._request.rate:
                 self._held.granted = True
@@ -155,17 +160,15 @@ class Acquisition:
                 self._held = None
             return None
         self._number = answer.number
-        now = time.monotonic()
-        waited = now - self._begun
-        if self._timeout is not None and waited >= self._timeout:
+        if is_over:
             raise LimitTimeoutError(
                 f"no room was found within {self._timeout:g} seconds: {_described(answer)}; wait longer, or raise the"
                 " limit",
                 name=next(iter(answer.short)),
             )
-        self._report(answer, waited)
-        pause = _pause(answer)
-        return pause if self._timeout is None else min(pause, self._begun + self._timeout - now)
+        if explain:
+            self._report(answer, waited)
+        return _pause(answer) if self._timeout is None else min(_pause(answer), self._timeout - waited)
 
     def _is_limited(self) -> bool:
         """Return whether any of the names is set; complain of those that are not."""
@@ -175,7 +178,7 @@ class Acquisition:
                 continue
             if self._strict:
                 raise LimitError(f"there is no limit {name!r}; {nearest(name, known)}", name=name)
-            if name not in _undefined:
+            if name not in _undefined and len(_undefined) < _WARNINGS:
                 _undefined.add(name)
                 self._logger.warning(
                     "there is no limit %r, so nothing is limited by it; %s", name, nearest(name, known)
