@@ -5,6 +5,7 @@ from collections.abc import Callable
 from rich.text import Text
 from rich.tree import Tree
 
+from entrepot._text import spoken
 from entrepot.cli.output import cut, span, state_text, told
 from entrepot.runs.outline import RunBranch, RunGroup, RunNode
 
@@ -61,5 +62,5 @@ def _group_line(group: RunGroup) -> Text:
     line = told(f"{group.definition or '?'} x {group.total:,}: ")
     for number, ((state_type, state_name), count) in enumerate(group.counts.items()):
         line.append(", " if number else "")
-        line.append_text(state_text(state_type, f"{count:,} {state_name.lower()}"))
+        line.append_text(state_text(state_type, f"{count:,} {spoken(state_name)}"))
     return line.append_text(told(f" {span(group.duration)}", "dim"))
