@@ -377,6 +377,34 @@ class TestOthersWhoDraw:
         assert len(lines) == 2
         assert lines[1].startswith("✓ etl")
 
+    def test_one_that_was_there_before_goes_on_too(self, run_at_terminal: Run) -> None:
+        script = (
+            BASIS
+            + """
+    from rich.progress import Progress
+
+    @flow
+    def etl(progress):
+        mine = progress.add_task("mine", total=2)
+        second = progress.add_task("second", total=2)
+        for _ in range(2):
+            time.sleep(0.5)
+            progress.advance(mine)
+            print("a print")
+            progress.advance(second)
+
+    with Progress() as progress:
+        etl(progress)
+"""
+        )
+        shell = run_at_terminal(script)
+        shell.wait_for_picture(" etl · ")
+        assert shell.end() == 0
+        lines = [line for line in shell.picture().text.split("\n") if line]
+        assert lines.count("a print") == 2
+        assert [line.split()[0] for line in lines if "━" in line] == ["mine", "second"]
+        assert any(line.startswith("✓ etl") for line in lines)
+
     def test_questions_can_be_asked(self, run_at_terminal: Run) -> None:
         script = (
             BASIS

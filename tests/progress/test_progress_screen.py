@@ -26,7 +26,7 @@ class Setup:
         self.stderr = open(self.theirs, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  closed below
         self.stdout = open(self.theirs, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  closed below
         self.picture = Picture(COLUMNS, LINES)
-        self.sys = SimpleNamespace(stdout=self.stdout, stderr=self.stderr)
+        self.sys = SimpleNamespace(stdout=self.stdout, stderr=self.stderr, __stdout__=None, __stderr__=None)
         self.now = 0.0
         self.screen = Screen(self.stderr, lambda: self.now)
 
@@ -100,6 +100,27 @@ def test_another_progress_bar_keeps_its_line(setup: Setup) -> None:
         setup.stderr.write(f"\rtheirs {number}")
         setup.stderr.flush()
     assert setup.look() == "theirs 4\nours 4"
+
+
+def test_bars_below_the_cursor_are_left_alone(setup: Setup) -> None:
+    def bars(number: int) -> None:
+        for text in (f"\rfirst {number}", "\n", f"\rsecond {number}", "\x1b[A"):
+            setup.stderr.write(text)
+            setup.stderr.flush()
+
+    bars(0)
+    setup.screen.show(["ours"])  # nobody can know yet
+    bars(1)
+    setup.now += 0.5
+    setup.screen.show(["ours"])
+    setup.screen.restore()
+    bars(2)
+    assert setup.look().split("\n")[:2] == ["first 2", "second 2"]
+    assert setup.look().count("ours") <= 1
+    setup.stderr.write("\n\n")
+    setup.now += 1
+    setup.screen.show(["ours"])
+    assert setup.look() == "first 2\nsecond 2\n\nours"
 
 
 def test_output_from_elsewhere_is_not_lost(setup: Setup) -> None:

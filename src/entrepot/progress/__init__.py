@@ -5,7 +5,8 @@ The display is a reader of the events that the engine tells its recorder, and kn
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, TextIO
 
 from entrepot.protocols.recorder import Recorder
 
@@ -29,11 +30,8 @@ def observed(recorder: Recorder, progress: str = "auto") -> Recorder:
     global _display  # noqa: PLW0603  a process has one terminal
     if progress == "off":
         return recorder
-    stream = sys.stderr
-    try:
-        if stream is None or not stream.isatty():
-            return recorder
-    except ValueError:  # it is closed
+    stream = _terminal()
+    if stream is None:
         return recorder
     if os.environ.get("TERM") in _CANNOT or (progress == "auto" and os.environ.get("CI")) or _is_child():
         return recorder
@@ -45,6 +43,19 @@ def observed(recorder: Recorder, progress: str = "auto") -> Recorder:
             display.stop()
         display = _display = Display(stream)
     return recorder if display.stopped else Observed(recorder, display)
+
+
+def _terminal() -> TextIO | None:
+    """Return the stream of the terminal that a person sees messages on, without what programs put around it."""
+    stream = sys.stderr
+    try:
+        if stream is None or not stream.isatty():
+            return None
+        if not isinstance(stream, TextIOWrapper):
+            stream = sys.__stderr__
+        return stream if isinstance(stream, TextIOWrapper) and stream.isatty() else None
+    except ValueError:  # it is closed
+        return None
 
 
 def _is_child() -> bool:

@@ -148,7 +148,7 @@ class Display:
             self._shown = {flow.run_id for flow in due}
             if due:
                 lines = frame.frame(due, width=width, height=int(height * _SHARE), now=now, plain=plain)
-                self._screen.show(self._painted(lines, width - 1))
+                self._screen.show(self._painted(lines, width))
             else:
                 self._screen.close()
         return bool(flows)

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import Final, TextIO
 
 __all__ = ["Screen"]
@@ -28,6 +29,8 @@ _ERASE: Final = "\x1b[J"  # from the cursor on, so also what was drawn here befo
 _ERASE_BELOW: Final = (
     "\x1bD\x1b[A\x1b7\r\n\x1b[J\x1b8"  # moving down and up again makes sure that there is a line below
 )
+_UP: Final = "\x1b[A"
+_HOLD: Final = 1.0  # seconds for which we draw nothing after somebody has drawn below the cursor
 _AT_ONCE: Final = 0.03  # seconds between drawings that follow at once on what a program writes
 
 
@@ -52,6 +55,7 @@ class Screen:
         self._returned = False  # whether there may be text of theirs to the right of the cursor: `print(x, end="\r")`
         self._midline = False  # whether they have begun a line
         self._at_once = -_AT_ONCE  # when it was last drawn by a write
+        self._hold = 0.0  # until when the lines below the cursor are somebody else's
         self._patched: list[tuple[TextIO, Callable[[str], int]]] = []
 
     def size(self) -> tuple[int, int]:
@@ -80,7 +84,7 @@ class Screen:
 
     def restore(self) -> None:
         """Draw the lines again where a flood of other output has left no room for them; nothing is raised."""
-        if self._lines and self._ours and not self._drawn:
+        if self._lines and self._ours and not self._drawn and self._monotonic() >= self._hold:
             with self._lock, suppress(OSError, ValueError):
                 self._draw()
 
@@ -92,7 +96,13 @@ class Screen:
         """
         with self._lock:
             self._erase()
-            self._put("\r\n" * self._midline + "".join(f"{line}\r\n" for line in lines))
+            text = "".join(f"{line}\n" for line in lines)
+            around = sys.stderr
+            if around is not None and around is not self._stream and around.isatty():
+                around.write(text)  # whoever put something around the stream, a display of rich, say, knows where
+                around.flush()
+                return
+            self._put("\n" * self._midline + text)
             self._midline = self._returned = False
 
     def close(self) -> None:
@@ -135,7 +145,9 @@ class Screen:
         self._stream.flush()
 
     def _is_ours(self) -> bool:
-        """Return whether nobody else has the terminal: another job of the shell, or who reads keys or passwords."""
+        """Return whether nobody else has the terminal: another job, who reads keys or a password, who draws below."""
+        if self._monotonic() < self._hold:
+            return False
         import termios  # noqa: PLC0415  not on every platform, and only for who has a terminal
 
         descriptor = self._stream.fileno()
@@ -155,14 +167,13 @@ class Screen:
     def _open(self) -> None:
         if self._patched:
             return
-        for stream in {id(stream): stream for stream in (sys.stdout, sys.stderr, self._stream)}.values():
-            try:
-                if stream.isatty():
-                    ours = self._between(stream.write, stream.flush)
-                    vars(stream)["write"] = ours
-                    self._patched.append((stream, ours))
-            except (AttributeError, TypeError, ValueError):
-                continue  # None, closed, or an object of its own kind: its output runs over our lines at worst
+        streams = (self._stream, sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+        for stream in {id(stream): stream for stream in streams}.values():
+            # What is put around them (by rich, by colorama) writes to them in the end.
+            if isinstance(stream, TextIOWrapper) and not stream.closed and stream.isatty():
+                ours = self._between(stream.write, stream.flush)
+                vars(stream)["write"] = ours
+                self._patched.append((stream, ours))
 
     def _between(self, write: Callable[[str], int], flush: Callable[[], None]) -> Callable[[str], int]:
         """Return a `write` that makes room for whole lines."""
@@ -179,7 +190,7 @@ class Screen:
                     self._midline = bool(begun)
                     self._returned = "\r" in begun
                     now = self._monotonic()
-                    if self._ours and now - self._at_once >= _AT_ONCE:  # a flood of lines would be mostly ours
+                    if self._ours and now - self._at_once >= _AT_ONCE:  # else a flood of lines would be mostly ours
                         self._at_once = now
                         self._draw()
                 except OSError:
@@ -196,4 +207,7 @@ class Screen:
                 self._put(_ERASE_LINE)
         self._midline |= bool(text)
         self._returned |= "\r" in text
+        if text.endswith(_UP):  # so they have drawn below: several progress bars, say
+            self._hold = self._monotonic() + _HOLD
+            self._ours = False
         return write(text)
