@@ -51,7 +51,8 @@ _PUT_UPSTREAM = "INSERT OR IGNORE INTO upstream (run_id, upstream_run_id) VALUES
 _PUT_ARTIFACT = (
     "INSERT INTO artifacts (artifact_id, run_id, flow_run_id, key, type, description, data, created, updated)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (artifact_id) DO UPDATE SET"
-    " description=excluded.description, data=excluded.data, updated=excluded.updated"
+    " description=coalesce(nullif(excluded.description, ''), artifacts.description), data=excluded.data,"
+    " updated=max(artifacts.updated, excluded.updated)"
 )
 _PUT_HEARTBEAT = (
     "INSERT INTO processes (process, process_id, host, started, heartbeat) VALUES (?, ?, ?, ?, ?)"
