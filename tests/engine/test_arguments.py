@@ -198,3 +198,67 @@ class TestUpstream:
 
         assert asyncio.run(main()) == 1
         assert list(journal.run("show_async").upstream) == [journal.run("one").run_id]
+
+
+class TestPlainValues:
+    """What is passed on as a value, without a future, is known as somebody's result all the same."""
+
+    def test_a_chain_of_plain_calls_is_a_chain_of_runs(self, journal: Any) -> None:
+        extract = task(lambda: {"records": [1, 2]}, name="extract")
+
+        @task(name="transform")
+        def transform(data: dict[str, Any]) -> dict[str, Any]:
+            data["transformed"] = True
+            return data
+
+        load = task(lambda data, where: None, name="load")
+
+        @flow
+        def main() -> None:
+            load(transform(extract()), "warehouse")
+
+        main()
+        ids = {run.definition: run.run_id for run in journal.created.values()}
+        assert list(journal.run("transform").upstream) == [ids["extract"]]
+        assert list(journal.run("load").upstream) == [ids["transform"]]
+
+    @pytest.mark.parametrize(
+        "value", [Box(1), [Box(1)], {"a": 1}, (1, 2), {3, 4}, "a text that is long enough", b"x" * 20]
+    )
+    def test_of_any_kind_alone_or_in_a_collection(self, value: Any, journal: Any) -> None:
+        give, take = task(lambda: value, name="give"), task(lambda _: None, name="take")
+
+        @flow
+        def main() -> None:
+            given = give()
+            take(given)
+            take.submit([given, 1]).wait()
+
+        main()
+        assert [list(run.upstream) for run in journal.created.values() if run.definition == "take"] == [
+            [journal.run("give").run_id]
+        ] * 2
+
+    @pytest.mark.parametrize("value", [None, True, 1, 1.5, "short", ()])
+    def test_but_not_what_could_come_from_anywhere(self, value: Any, journal: Any) -> None:
+        give = task(lambda: value, name="give")
+        flow(lambda: show(give()))()
+        assert list(journal.run("show").upstream) == []
+
+    def test_nor_another_object_at_the_same_address(self, journal: Any) -> None:
+        give = task(lambda: Box(1), name="give")
+
+        @flow
+        def main() -> None:
+            for _ in range(50):
+                give()
+            for _ in range(50):
+                show(Box(1))
+
+        main()
+        assert {tuple(run.upstream) for run in journal.created.values() if run.definition == "show"} == {()}
+
+    def test_nor_the_result_of_another_flow_run(self, journal: Any) -> None:
+        kept = flow(task(lambda: Box(1), name="give"), name="first")()
+        flow(lambda: show(kept), name="second")()
+        assert list(journal.run("show").upstream) == []

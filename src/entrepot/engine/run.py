@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from entrepot._sentinels import MISSING
@@ -11,6 +11,7 @@ from entrepot.engine.children import Children
 from entrepot.engine.definition import Definition
 from entrepot.engine.keeping import NOTHING_SAID, Inherited
 from entrepot.engine.names import Counter, flow_run_name
+from entrepot.engine.origins import Origins
 from entrepot.engine.rendering import MASK, render_all
 from entrepot.engine.templates import run_name_of
 from entrepot.engine.world import World, current_world
@@ -67,6 +68,7 @@ class Run:
         "name",
         "names",
         "ordinals",
+        "origins",
         "owner",
         "parameters",
         "place",
@@ -119,12 +121,14 @@ class Run:
             self.name = flow_run_name()
             self.names = Counter()
             self.ordinals = Counter()  # of what this attempt runs; those of another attempt are the same again
+            self.origins: Origins | None = Origins()
             outer = None if flow is None else flow.engine
             # The same for every run that resumes this one, so that what it kept is found again.
             self.root_id = self.id if outer is None else f"{outer.root_id}/{outer.ordinals.name(definition.name)}"
         else:
             self.names = _outside_flows if flow is None else flow.engine.names
             self.ordinals = _outside_flows if flow is None else flow.engine.ordinals
+            self.origins = None
             self.root_id = self.id if flow is None else flow.engine.root_id
             self.name = self.names.name(definition.name)
         if enclosing is None:
@@ -192,6 +196,23 @@ class Run:
         """Call the function with other parameters; before the first attempt."""
         self.parameters = parameters
         self.args, self.kwargs = self.definition.binder.call(parameters)
+
+    def trace(self, futures: Iterable[str]) -> None:
+        """Note whose results it takes, before these stand in the places of futures.
+
+        Args:
+            futures: The ids of the runs behind the futures among its arguments.
+        """
+        origins = None if self.flow_context is None else self.flow_context.engine.origins
+        plain = [] if origins is None else origins.of(self.parameters.values())
+        upstream = dict.fromkeys((*futures, *plain))
+        if upstream:
+            self.upstream = tuple(upstream)
+
+    def leave_trace(self, state: State[Any]) -> None:
+        """Let the flow run around it know what it returned."""
+        if self.flow_context is not None and state.type is StateType.COMPLETED:
+            self.flow_context.engine.origins.note(state.data, self.id)
 
     def take_name(self) -> None:
         """Give it the name that its option says, now that its parameters are known; the usual one if that fails."""
