@@ -1,9 +1,9 @@
 """Whose result a plain value is: the arrows between runs that pass values, not futures.
 
 `data = extract(); load(data)` says as clearly as a future that `load` takes what `extract` returned. So a flow run
-notes what its tasks return, and looks the arguments of the next ones up. It holds none of these values: an object is known by
-a weak reference; a list, dict, tuple or set, to which there is none, by its address, length and the addresses of its
-ends; a text by its hash. Numbers, None and short texts come from anywhere, and are nobody's result.
+notes what its tasks return, and looks the arguments of the next ones up. It holds none of these values: an object is
+known by a weak reference; a list, dict, tuple or set, to which there is none, by its address, its length and the
+addresses of its ends; a text by its hash. Numbers, None and short texts come from anywhere, and are nobody's result.
 """
 
 import weakref
