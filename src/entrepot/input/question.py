@@ -2,14 +2,14 @@
 
 import copy
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
+from inspect import isroutine
 from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 
-from entrepot.blocks.fields import drop_secret_defaults, shows
+from entrepot.blocks.fields import drop_secret_defaults, scrub
 from entrepot.errors import InputError, ParameterError
 from entrepot.input.checking import is_secret, resolved
 
@@ -18,7 +18,6 @@ __all__ = ["PLAIN_FIELD", "Question", "question_of"]
 PLAIN_FIELD: Final = "value"
 """What the one field of a form is called that asks for a plain value: `wait_for_input=int`."""
 
-_HIDDEN: Final = "the value was refused (the reason is not shown, because it repeats a part of a secret)"
 _LONGEST: Final = 2000  # characters of what people are told
 
 
@@ -34,6 +33,7 @@ class Question:
     schema: str | None
     message: str
     _adapter: TypeAdapter[Any] | None
+    _model: type[BaseModel] | None  # that says where in an answer there are secrets
     _plain: bool
 
     def read(self, answer: str) -> Any:
@@ -45,26 +45,17 @@ class Question:
         Raises:
             InputError: If it does not fit; the message names fields and reasons, never a secret.
         """
-        if self._adapter is None:
+        if self._adapter is None or self._model is None:
             return None
         try:
             value = self._adapter.validate_json(answer)
         except ValidationError as error:
-            refused: list[tuple[str, str]] = [
-                (".".join(map(str, detail["loc"])), detail["msg"])
-                for detail in error.errors(include_url=False, include_context=False, include_input=False)
-            ]
+            details = scrub(self._model, error, _parsed(answer)).errors(include_url=False, include_input=False)
         else:
             return value.value if self._plain else value
-        secrets = set(_texts(json.loads(answer))) if self._has_secrets() and _is_json(answer) else set()
-        told = [(where, _HIDDEN if secrets and shows(what, secrets) else what) for where, what in refused]
-        raise InputError(
-            "; ".join(": ".join(filter(None, one)) for one in told)[:_LONGEST], field=told[0][0].partition(".")[0]
-        )
-
-    def _has_secrets(self) -> bool:
-        schema = json.loads(self.schema or "{}")
-        return is_secret(schema, schema.get("$defs", {}))
+        told = [": ".join(filter(None, (".".join(map(str, one["loc"])), one["msg"]))) for one in details]
+        where = details[0]["loc"]
+        raise InputError("; ".join(told)[:_LONGEST], field=str(where[0]) if where else "")
 
 
 def question_of(wanted: Any) -> Question:
@@ -77,13 +68,16 @@ def question_of(wanted: Any) -> Question:
         ParameterError: If nobody could be asked for that.
     """
     if wanted is None:
-        return Question(None, "may it go on?", None, _plain=False)
+        return Question(None, "may it go on?", None, None, _plain=False)
     try:
+        if isroutine(wanted):
+            raise TypeError("it is a function")  # noqa: TRY301  pydantic would ask for its arguments
         adapter: TypeAdapter[Any] = TypeAdapter(wanted)
+        form = create_model("Input", **{PLAIN_FIELD: (wanted, ...)})  # type: ignore[call-overload]
         schema = adapter.json_schema()
         plain = "properties" not in resolved(schema, schema.get("$defs", {}))
         if plain:
-            adapter = TypeAdapter(create_model("Input", **{PLAIN_FIELD: (wanted, ...)}))  # type: ignore[call-overload]
+            adapter = TypeAdapter(form)
             schema = adapter.json_schema()
     except (PydanticUserError, TypeError) as error:
         raise ParameterError(
@@ -96,7 +90,8 @@ def question_of(wanted: Any) -> Question:
     if not isinstance(description, str):
         fields = "" if plain else f" ({', '.join(json.loads(text)['properties'])})"
         description = f"{getattr(wanted, '__name__', wanted)}{fields}"
-    return Question(text, description[:_LONGEST], adapter, plain)
+    model = wanted if not plain and isinstance(wanted, type) and issubclass(wanted, BaseModel) else form
+    return Question(text, description[:_LONGEST], adapter, model, plain)
 
 
 def _shown(schema: dict[str, Any]) -> dict[str, Any]:
@@ -111,20 +106,8 @@ def _shown(schema: dict[str, Any]) -> dict[str, Any]:
     return form
 
 
-def _is_json(text: str) -> bool:
+def _parsed(text: str) -> Any:
     try:
-        json.loads(text)
+        return json.loads(text)
     except ValueError:
-        return False
-    return True
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for member in value.values():
-            yield from _texts(member)
-    elif isinstance(value, list):
-        for member in value:
-            yield from _texts(member)
-    elif value is not None and not isinstance(value, bool):
-        yield str(value)
+        return text

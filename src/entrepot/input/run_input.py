@@ -2,9 +2,9 @@
 
 import copy
 from difflib import get_close_matches
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
 from entrepot.errors import ParameterError
 
@@ -28,10 +28,10 @@ class RunInput(BaseModel):
 
         Args:
             description: What is asked for, in a sentence or more, for people.
-            **data: By field. They are validated like answers.
+            **data: By field. They are validated against its annotation.
 
         Raises:
-            ParameterError: If there is no such field; the message has the nearest.
+            ParameterError: If there is no such field (the message has the nearest), or its value does not fit.
         """
         fields: dict[str, Any] = {}
         for name, value in data.items():
@@ -44,9 +44,21 @@ class RunInput(BaseModel):
                     parameter=name,
                 )
             info = copy.copy(known)
-            info.default, info.default_factory, info.validate_default = value, None, True
+            info.default, info.default_factory = cls._fitting(name, value), None
             fields[name] = (info.annotation, info)
         made = create_model(cls.__name__, __base__=cls, __module__=cls.__module__, __doc__=cls.__doc__, **fields)
         if description is not None:
             made._description = description  # noqa: SLF001  a class of ours
         return made
+
+    @classmethod
+    def _fitting(cls, name: str, value: Any) -> Any:
+        """Return a value as a field takes it."""
+        info = cls.model_fields[name]
+        # With a None, since there may be nothing else that it is annotated with.
+        annotation: Any = Annotated.__class_getitem__((info.annotation, *info.metadata, None))  # type: ignore[attr-defined]
+        try:
+            return TypeAdapter(annotation).validate_python(value)
+        except ValidationError as error:
+            reasons = "; ".join(detail["msg"] for detail in error.errors(include_input=False, include_url=False))
+            raise ParameterError(f"{cls.__name__}.{name} cannot be given so: {reasons}", parameter=name) from None
