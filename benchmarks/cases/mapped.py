@@ -87,9 +87,6 @@ def per_task(work: Callable[[int], int]) -> float:
 if __name__ == "__main__":
     for warm_up in (called, submitted, mapped):
         warm_up(10)
-    figures = {
-        name: per_task(work) for name, work in (("called", called), ("submitted", submitted), ("mapped", mapped))
-    }
-    figures["pool"] = per_task(pool)
-    held(COUNT)
-    give(**figures, **memory)
+    held(COUNT)  # first: memory that was used before and is free again would hide what it takes
+    work = {"called": called, "submitted": submitted, "mapped": mapped, "pool": pool}
+    give(**{name: per_task(function) for name, function in work.items()}, **memory)

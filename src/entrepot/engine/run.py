@@ -18,7 +18,7 @@ from entrepot.engine.world import World, current_world
 from entrepot.logging import FLOW_RUNS, TASK_RUNS, run_facts, show_logs
 from entrepot.protocols.recorder import RunCreated, RunTransition
 from entrepot.protocols.task_runner import Place
-from entrepot.states import State, StateType, new_id
+from entrepot.states import State, StateType, new_id, next_id
 
 __all__ = ["Run"]
 
@@ -107,7 +107,7 @@ class Run:
         self.enclosing: RunContext | None = enclosing
         self.flow_context: FlowRunContext | None = flow
         self.world: World = current_world() if enclosing is None else enclosing.engine.world
-        self.id = new_id()
+        self.id = new_id() if definition.kind == "flow" else next_id()
         self.attempt = 1
         self.context: RunContext | None = None  # of the attempt under way
         self.children: Children | None = None  # of the attempt under way; made by its first submit
