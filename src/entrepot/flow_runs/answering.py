@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
-from uuid import UUID
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -20,7 +19,7 @@ from entrepot.input.question import PLAIN_FIELD
 from entrepot.logging import get_logger
 from entrepot.runs import RunHistory, RunSummary, default_path
 
-__all__ = ["MAX_ANSWER", "Waiting", "aresume_flow_run", "form_of", "give", "resume_flow_run", "waiting", "waiting_run"]
+__all__ = ["MAX_ANSWER", "Waiting", "answer", "form_of", "give", "waiting", "waiting_run"]
 
 MAX_ANSWER: Final = 1 << 20
 """Bytes of JSON that an answer may have."""
@@ -45,41 +44,6 @@ class Waiting:
     def name(self) -> str:
         """What the run is called."""
         return self.run.name if self.run is not None else self.pause.run_id
-
-
-def resume_flow_run(flow_run_id: UUID | str, run_input: Any = None, key: str | None = None) -> None:
-    """Tell a flow run that waits to go on, with what it waits for.
-
-    It goes on where it is, if its process lives. Where that is gone, or the run was suspended, the answer is kept until
-    `entrepot runs resume`.
-
-    Args:
-        flow_run_id: The run: its id, the beginning of one, or its name.
-        run_input: The values by name, or a model; for a plain type (`wait_for_input=int`) the value itself.
-        key: Which of its questions, where there are several.
-
-    Raises:
-        RunNotFoundError: If there is no such run.
-        NotResumableError: If it does not wait for an answer (any more).
-        InputError: If the answer does not fit; the message names fields and reasons, never the value.
-        StorageError: If the answer cannot be kept.
-        KeyringError: If it cannot be sealed.
-    """
-    found = waiting_run(str(flow_run_id), key)
-    given = {} if run_input is None and found.pause.schema is not None else run_input
-    try:
-        said = json.loads(to_json(_bare(given)))
-    except (PydanticSerializationError, RecursionError):
-        raise InputError("the answer has something in it that JSON cannot say", field="") from None
-    give(found.pause, said)
-    _log.info("Answered %s of flow run %r", found.pause.key, found.name)
-
-
-async def aresume_flow_run(flow_run_id: UUID | str, run_input: Any = None, key: str | None = None) -> None:
-    """As `resume_flow_run`."""
-    import asyncio  # noqa: PLC0415  who is async has loaded it
-
-    await asyncio.to_thread(resume_flow_run, flow_run_id, run_input, key)
 
 
 def waiting() -> Sequence[Waiting]:
@@ -152,6 +116,18 @@ def form_of(pause: Pause) -> Mapping[str, Any] | None:
             f"what {pause.key} of run {pause.run_id} waits for is not understood: it was altered in the file", field=""
         )
     return form
+
+
+def answer(wanted: str, value: Any, key: str | None) -> None:
+    """Answer a run with a value of Python; see `resume_flow_run`."""
+    found = waiting_run(wanted, key)
+    given = {} if value is None and found.pause.schema is not None else value
+    try:
+        said = json.loads(to_json(_bare(given)))
+    except (PydanticSerializationError, RecursionError):
+        raise InputError("the answer has something in it that JSON cannot say", field="") from None
+    give(found.pause, said)
+    _log.info("Answered %s of flow run %r", found.pause.key, found.name)
 
 
 def give(pause: Pause, said: Any) -> None:

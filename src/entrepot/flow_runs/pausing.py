@@ -5,10 +5,12 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, TypeVar
 
+from entrepot._clock import Clock
 from entrepot._sentinels import MISSING
 from entrepot.context import CURRENT, FlowRunContext
 from entrepot.coordination import pauses
@@ -32,7 +34,7 @@ from entrepot.flow_runs.sealing import open_answer
 from entrepot.input.question import Question, question_of
 from entrepot.states import StateType
 
-__all__ = ["apause_flow_run", "asuspend_flow_run", "pause_flow_run", "suspend_flow_run"]
+__all__ = ["Awaiting", "pausing", "suspending"]
 
 T = TypeVar("T")
 
@@ -40,109 +42,51 @@ _DAY: Final = 86_400.0
 _LONGEST_KEY: Final = 200
 
 
-@overload
-def pause_flow_run(
-    wait_for_input: None = None, timeout: float | None = 3600, poll_interval: float = 1, key: str | None = None
-) -> None: ...
-@overload
-def pause_flow_run(
-    wait_for_input: type[T], timeout: float | None = 3600, poll_interval: float = 1, key: str | None = None
-) -> T: ...
-@overload
-def pause_flow_run(
-    wait_for_input: Any, timeout: float | None = 3600, poll_interval: float = 1, key: str | None = None
-) -> Any: ...
-def pause_flow_run(
-    wait_for_input: Any = None, timeout: float | None = 3600, poll_interval: float = 1, key: str | None = None
-) -> Any:
-    """Let the flow run wait, here, until somebody says that it may go on; return what they said.
+@dataclass(frozen=True, slots=True)
+class Awaiting:
+    """What is left to do, in one of two ways: by a thread that waits, or in a loop."""
 
-    Somebody answers with `entrepot runs answer`, or with `resume_flow_run`. Tasks that were submitted go on meanwhile.
-    An answer is kept, sealed: a run that is resumed after its process died does not ask again what was answered.
+    _run: Run
+    _steps: Steps[Any]
 
-    In the code of an async flow this returns something to await, and the loop goes on meanwhile.
+    def here(self) -> Any:
+        """Return the outcome; in the loop of an async flow, something to await for it."""
+        return self.in_loop() if self._run.definition.is_async and _in_loop() else drive(self._steps, self._clock)
 
-    Args:
-        wait_for_input: What to ask for: a `RunInput`, another model, a dataclass, or a type such as `int`. None to wait
-            for no more than a word.
-        timeout: How many seconds to wait; None for ever.
-        poll_interval: How many seconds are between two looks for an answer.
-        key: What this question is called: it is asked once in a run, however often the code comes by. If not given, a
-            run asks each time, and gives it a number: `pause-1`.
+    async def in_loop(self) -> Any:
+        """Return the outcome; the loop goes on meanwhile."""
+        from entrepot.engine.drive_async import drive_async  # noqa: PLC0415  asyncio is loaded by who uses it
 
-    Returns:
-        An instance of what was asked for; None if nothing was.
+        return await drive_async(self._steps, self._clock)
 
-    Raises:
-        MissingContextError: Outside flows, and in tasks.
-        PauseTimeoutError: If nobody answers in time.
-        ParameterError: If an argument makes no sense.
-        StorageError: If the question cannot be written down.
-    """
-    return _acted(*_pausing("pause_flow_run", wait_for_input, timeout, poll_interval, key))
+    @property
+    def _clock(self) -> Clock:
+        return self._run.world.clock
 
 
-@overload
-def suspend_flow_run(wait_for_input: None = None, timeout: float | None = 3600, key: str | None = None) -> None: ...
-@overload
-def suspend_flow_run(wait_for_input: type[T], timeout: float | None = 3600, key: str | None = None) -> T: ...
-@overload
-def suspend_flow_run(wait_for_input: Any, timeout: float | None = 3600, key: str | None = None) -> Any: ...
-def suspend_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, key: str | None = None) -> Any:
-    """Let the flow run end here as Suspended, to be resumed later with `entrepot runs resume`.
-
-    The resumed run does not compute again what its tasks kept, comes by here again, and goes on with the answer. A
-    resumed run for which nobody has answered suspends again; if no input is waited for, that it was resumed is enough.
-
-    In the code of an async flow this returns something to await.
+def pausing(name: str, wanted: Any, timeout: float | None, poll_interval: float, key: str | None) -> Awaiting:
+    """Return the pause that `pause_flow_run` asks for; see there.
 
     Args:
-        wait_for_input: As of `pause_flow_run`.
-        timeout: For how many seconds an answer is taken; None for ever.
-        key: As of `pause_flow_run`.
-
-    Returns:
-        As `pause_flow_run`, in a run that was resumed.
-
-    Raises:
-        PausedRunError: To leave the process. Let it through: a flow that catches it goes on without an answer.
-        PauseTimeoutError: In a resumed run, if nobody answered in time.
-        MissingContextError: Outside flows, and in tasks.
-        ParameterError: If an argument makes no sense.
-        StorageError: If the question cannot be written down.
+        name: What the caller is called in messages.
+        wanted: What to ask for.
+        timeout: Seconds, or None.
+        poll_interval: Seconds.
+        key: What the question is called, or None.
     """
-    return _acted(*_suspending("suspend_flow_run", wait_for_input, timeout, key))
+    run = _flow_run(name)
+    question = question_of(wanted)
+    if not _is_number(poll_interval) or not 0 < poll_interval <= _DAY:
+        raise ParameterError(f"poll_interval is a number of seconds, not {poll_interval!r}", parameter="poll_interval")
+    pause = _pause(run, question, timeout, key, "pause")
+    return Awaiting(run, _pause_steps(run, question, pause, key, poll_interval))
 
 
-async def apause_flow_run(
-    wait_for_input: Any = None,
-    timeout: float | None = 3600,  # noqa: ASYNC109  it is the time of the one who is asked
-    poll_interval: float = 1,
-    key: str | None = None,
-) -> Any:
-    """As `pause_flow_run`; the loop goes on meanwhile."""
-    run, steps = _pausing("apause_flow_run", wait_for_input, timeout, poll_interval, key)
-    return await _driven(run, steps)
-
-
-async def asuspend_flow_run(
-    wait_for_input: Any = None,
-    timeout: float | None = 3600,  # noqa: ASYNC109  as above
-    key: str | None = None,
-) -> Any:
-    """As `suspend_flow_run`."""
-    run, steps = _suspending("asuspend_flow_run", wait_for_input, timeout, key)
-    return await _driven(run, steps)
-
-
-# --- acting -----------------------------------------------------------------------------------------------------------
-
-
-def _acted(run: Run, steps: Steps[Any]) -> Any:
-    """Return the outcome; in the loop of an async flow, something to await for it."""
-    if run.definition.is_async and _in_loop():
-        return _driven(run, steps)
-    return drive(steps, run.world.clock)
+def suspending(name: str, wanted: Any, timeout: float | None, key: str | None) -> Awaiting:
+    """Return the suspension that `suspend_flow_run` asks for; see there, and `pausing`."""
+    run = _flow_run(name)
+    question = question_of(wanted)
+    return Awaiting(run, _suspend_steps(run, question, _pause(run, question, timeout, key, "suspend"), key))
 
 
 def _in_loop() -> bool:
@@ -156,10 +100,7 @@ def _in_loop() -> bool:
     return True
 
 
-async def _driven(run: Run, steps: Steps[Any]) -> Any:
-    from entrepot.engine.drive_async import drive_async  # noqa: PLC0415  asyncio is loaded by who uses it
-
-    return await drive_async(steps, run.world.clock)
+# --- what happens -----------------------------------------------------------------------------------------------------
 
 
 def _done(action: Callable[[], T]) -> Steps[T]:
@@ -167,26 +108,6 @@ def _done(action: Callable[[], T]) -> Steps[T]:
     if error is not None:
         raise error
     return value  # type: ignore[no-any-return]
-
-
-# --- what happens -----------------------------------------------------------------------------------------------------
-
-
-def _pausing(
-    name: str, wanted: Any, timeout: float | None, poll_interval: float, key: str | None
-) -> tuple[Run, Steps[Any]]:
-    run = _flow_run(name)
-    question = question_of(wanted)
-    if not _is_number(poll_interval) or not 0 < poll_interval <= _DAY:
-        raise ParameterError(f"poll_interval is a number of seconds, not {poll_interval!r}", parameter="poll_interval")
-    pause = _pause(run, question, timeout, key, "pause")
-    return run, _pause_steps(run, question, pause, key, poll_interval)
-
-
-def _suspending(name: str, wanted: Any, timeout: float | None, key: str | None) -> tuple[Run, Steps[Any]]:
-    run = _flow_run(name)
-    question = question_of(wanted)
-    return run, _suspend_steps(run, question, _pause(run, question, timeout, key, "suspend"), key)
 
 
 def _pause_steps(run: Run, question: Question, pause: Pause, key: str | None, poll_interval: float) -> Steps[Any]:
