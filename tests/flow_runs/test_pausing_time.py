@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from entrepot import settings
 from entrepot.coordination import pauses
 from entrepot.engine.world import World, use_world
 from entrepot.errors import (
+    CancelledRunError,
     NotResumableError,
     PausedRunError,
     PauseTimeoutError,
@@ -137,6 +139,21 @@ class TestTime:
 
         with answering(after_a_loss):
             assert asks() == 1
+
+
+def test_a_run_in_whose_place_another_asks_does_not_go_on(entrepot_home: Path) -> None:
+    """Its machine slept so long that it was taken for dead, and resumed."""
+
+    @flow
+    def asks() -> int:
+        return pause_flow_run(int, poll_interval=SOON)
+
+    def takes_over(one: Waiting) -> None:
+        pauses.ask(replace(one.pause, run_id="the-next"), lambda _, /, *, new=False: True)
+
+    with answering(takes_over), pytest.raises(CancelledRunError, match="resumed as the-next"):
+        asks()
+    assert [one.run_id for one in pauses.list_open()] == ["the-next"]
 
 
 class TestInterrupts:

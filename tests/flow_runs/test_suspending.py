@@ -3,8 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as settings_of
+from hypothesis import strategies as st
 
 from entrepot import settings
 from entrepot.context import CURRENT
@@ -21,9 +25,14 @@ from entrepot.flow_runs import (
 )
 from entrepot.flow_runs.answering import give, waiting
 from entrepot.flows import flow
+from entrepot.input import RunInput
 from entrepot.runs import default_recorder
 from entrepot.testing.fakes import FrozenClock
 from entrepot_test_people import SOON, Approval, answering, run_of, says, states
+
+
+class Answer(RunInput):
+    said: str
 
 
 class TestAgain:
@@ -122,6 +131,7 @@ class TestSuspending:
         with pytest.raises(PausedRunError):
             asyncio.run(outer())
         assert states("inner")[-1] == states("outer")[-1] == "Suspended"
+        assert "waits for an answer: int; answer with" in run_of("inner").message
         resume_flow_run(run_of("outer").run_id, 1)
         assert waiting() == []
 
@@ -145,6 +155,7 @@ class TestSuspending:
         with pytest.raises(PausedRunError):
             resumed(body, "root")
         assert resumed(body, "root") == "went on"
+        assert resumed(body, "root") == "went on"  # its process died after that, say
 
     def test_a_run_that_resumes_too_late_fails(self) -> None:
         def body() -> None:
@@ -200,3 +211,28 @@ class TestSuspending:
         (one,) = waiting()
         give(one.pause, "x")
         assert resumed(body, "root") == ["x", 1]
+
+
+@settings_of(max_examples=25, deadline=None)
+@given(st.lists(st.lists(st.sampled_from("abc"), max_size=4), min_size=1, max_size=4))
+def test_each_question_gets_its_own_answer_and_none_is_asked_twice(versions: list[list[str]]) -> None:
+    """A flow is changed and resumed, again and again: it never takes an answer to one question for one to another."""
+    root, given_so_far = str(uuid4()), 0
+    for words in versions:
+
+        def body(words: list[str] = words) -> list[str]:
+            return [suspend_flow_run(Answer.with_initial_data(description=word)).said for word in words]
+
+        answered = 0
+        while True:
+            try:
+                found = resumed(body, root)
+                break
+            except PausedRunError:
+                (one,) = [one for one in pauses.list_open() if one.root_run_id == root and one.message in words]
+                answered += 1
+                give(one, {"said": f"{one.message}-{given_so_far + answered}"})
+        given_so_far += answered
+        assert [answer[0] for answer in found] == words
+        assert len(set(found)) == len(found)
+        assert resumed(body, root) == found

@@ -102,6 +102,18 @@ class TestReading:
             question_of(Login).read(json.dumps(answer))
         assert HUNTER not in str(caught.value)
 
+    def test_a_validator_that_breaks_refuses(self) -> None:
+        class Odd(RunInput):
+            n: int
+
+            @field_validator("n")
+            @classmethod
+            def _check(cls, value: int) -> int:
+                return {}[value]
+
+        with pytest.raises(InputError, match="its validation raised KeyError"):
+            question_of(Odd).read('{"n": 1}')
+
     @pytest.mark.parametrize("wanted", [3, object(), Approval(ok=True), lambda: 3, open, type(iter([]))])
     def test_what_nobody_could_be_asked_for_is_refused(self, wanted: Any) -> None:
         with pytest.raises(ParameterError, match="nothing that can be asked for"):

@@ -43,7 +43,7 @@ class Waiting:
     @property
     def name(self) -> str:
         """What the run is called."""
-        return self.run.name if self.run is not None else self.pause.run_id
+        return (self.run and self.run.name) or self.pause.run_id
 
 
 def waiting() -> Sequence[Waiting]:

@@ -19,6 +19,7 @@ from entrepot.engine.drive import drive
 from entrepot.engine.effects import Do, Sleep, Steps
 from entrepot.engine.run import Run
 from entrepot.errors import (
+    CancelledRunError,
     InputError,
     IntegrityError,
     KeyringError,
@@ -30,7 +31,7 @@ from entrepot.errors import (
     UnknownKeyError,
 )
 from entrepot.flow_runs.place import claimer, identity, root_run_id
-from entrepot.flow_runs.sealing import open_answer
+from entrepot.flow_runs.sealing import open_answer, seal_answer
 from entrepot.input.question import Question, question_of
 from entrepot.states import StateType
 
@@ -173,15 +174,17 @@ def _suspend_steps(run: Run, question: Question, pause: Pause, key: str | None) 
         if answer is not MISSING:
             return answer
     elif before is not None and before.run_id != run.id and question.schema is None:
-        yield from _done(lambda: pauses.withdraw(asked))
-        run.log(logging.INFO, "Resumed")
+        # Kept like any answer: a run that is resumed once more goes on, too.
+        yield from _done(lambda: pauses.answer(asked, seal_answer(asked, "null"), run.world.clock.now()))
+        run.log(logging.INFO, "Goes on: it was resumed")
         return None
     if asked.deadline is not None and asked.deadline <= run.world.clock.now():
         yield from _done(lambda: pauses.withdraw(asked))
         raise _too_late(run, asked)
     answering = "" if question.schema is None else f"answer with `entrepot runs answer {run.id}`, and "
     raise PausedRunError(
-        f"Suspended, waiting for an answer: {asked.message}; {answering}continue with `entrepot runs resume {run.id}`",
+        f"flow run {run.name!r} waits for an answer: {asked.message}; {answering}continue with `entrepot runs resume"
+        f" {run.id}`",
         run_id=run.id,
     )
 
@@ -191,7 +194,10 @@ def _look(run: Run, question: Question, asked: Pause) -> Any:
     found = pauses.find(asked.root_run_id, asked.key)
     if found is None:  # somebody moved the file away
         pauses.ask_again(asked)
-    return MISSING if found is None or found.answer is None else _received(run, question, asked, found.answer)
+        return MISSING
+    if found.run_id != run.id:
+        raise CancelledRunError(f"flow run {run.name!r} was resumed as {found.run_id}, which asks in its place now")
+    return MISSING if found.answer is None else _received(run, question, asked, found.answer)
 
 
 def _received(run: Run, question: Question, asked: Pause, sealed: str) -> Any:

@@ -27,8 +27,7 @@ _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 
 def root_run_id(run: Run) -> str:
     """Return the id of the first run of the line of runs that the outermost flow run around this one belongs to."""
-    top = _flows(run)[-1]
-    return str(getattr(top, "root_id", None) or top.id)
+    return _flows(run)[-1].root_id
 
 
 def identity(run: Run, question: Question, key: str | None, kind: str) -> str:

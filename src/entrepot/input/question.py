@@ -51,6 +51,8 @@ class Question:
             value = self._adapter.validate_json(answer)
         except ValidationError as error:
             details = scrub(self._model, error, _parsed(answer)).errors(include_url=False, include_input=False)
+        except Exception as error:  # noqa: BLE001  of a validator: who answers badly must not end the flow by it
+            raise InputError(f"its validation raised {type(error).__name__}", field="") from None
         else:
             return value.value if self._plain else value
         told = [": ".join(filter(None, (".".join(map(str, one["loc"])), one["msg"]))) for one in details]
