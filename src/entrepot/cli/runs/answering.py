@@ -11,6 +11,7 @@ from entrepot.cli.output import cut, ok, print_json, show, table, warn, when
 from entrepot.cli.runs.listing import _is_orphan
 from entrepot.cli.runs.topic import app
 from entrepot.coordination import pauses
+from entrepot.coordination.pauses import Pause
 from entrepot.errors import InputError
 from entrepot.runs import RunSummary
 
@@ -132,5 +133,12 @@ def _facts(one: "Waiting") -> dict[str, Any]:
         "deadline": pause.deadline,
         "refused": pause.refused,
         "process_is_gone": _is_gone(one.run),
-        "form": None if pause.schema is None else json.loads(pause.schema),
+        "form": _form(pause),
     }
+
+
+def _form(pause: Pause) -> Any:
+    try:
+        return None if pause.schema is None else json.loads(pause.schema)
+    except ValueError:  # somebody altered it; `answer` says so
+        return None
