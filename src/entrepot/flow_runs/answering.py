@@ -180,7 +180,7 @@ def _of_run(everything: Sequence[Waiting], wanted: str) -> list[Waiting]:
 
 def _refuse_key(found: Sequence[Waiting], key: str | None) -> list[Waiting]:
     known = "; ".join(f"{one.pause.key} ({one.pause.message})" for one in found)
-    asks = "waits for several answers; say which with key=" if key is None else f"asks no {key!r}; it asks"
+    asks = "waits for several answers; say which by its key:" if key is None else f"asks no {key!r}; it asks"
     raise InputError(f"flow run {found[0].name!r} {asks} {known}", field="key")
 
 

@@ -73,7 +73,7 @@ def _read_json(form: Mapping[str, Any], source: str) -> Any:
         text = source
     try:
         return json.loads(text)
-    except ValueError:  # whose message and attributes hold the text
+    except (ValueError, RecursionError):  # whose message and attributes hold the text
         raise InputError("--json-input is no JSON", field="") from None
 
 
