@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from entrepot.errors import RunNotFoundError
-from entrepot.protocols.recorder import ArtifactKept, LogLine, RunEvent
+from entrepot.protocols.recorder import LogLine, RunEvent
 from entrepot.runs import LocalRecorder, RunHistory
 from entrepot.runs.outline import Outline, RunGroup, RunNode, read_outline
 
@@ -114,19 +114,16 @@ def test_whose_results_a_run_took_is_named(database: Path, teller: Teller) -> No
     assert set(node.sources) <= {f"extract-{number}" for number in range(5)} | {"unknown"}
 
 
-def test_logs_and_artifacts_are_known(database: Path, teller: Teller) -> None:
+def test_the_past_of_the_run_and_its_log_are_known(database: Path, teller: Teller) -> None:
     events = [
         *teller.whole("f"),
         *mapped(teller, "load", "COMPLETED"),
         LogLine("load-0", teller.now(), 20, "x", "hello", "f"),
         LogLine("f", teller.now(), 20, "x", "hello", "f"),
         LogLine("elsewhere", teller.now(), 20, "x", "hello", "g"),
-        ArtifactKept("a1", "table", "[]", teller.now(), "prices", "", "load-0", "f"),
-        ArtifactKept("a2", "markdown", "{}", teller.now(), None, "", "f", "f"),
     ]
     outline = outline_of(database, events)
     assert outline.log_lines == 2
-    assert list(outline.artifacts) == [("table", "prices"), ("markdown", None)]
     assert [one.state_type for one in outline.past] == ["RUNNING", "COMPLETED"]
 
 

@@ -11,6 +11,7 @@ from itertools import count
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from entrepot.protocols.recorder import RunKind
+from entrepot.runs.database import reading
 from entrepot.runs.decide import TERMINAL
 from entrepot.runs.history import RunHistory, RunSummary
 
@@ -160,7 +161,7 @@ def read_graph(history: RunHistory, wanted: str, *, fold: int = FOLD, now: datet
         EntrepotError: If the file cannot be read.
     """
     run = history.find(wanted)
-    with history.reading() as connection:
+    with reading(history.path) as connection:
         rows = {} if connection is None else _read_runs(connection, run.run_id)
         until = _last_moment(connection, run, rows.values(), now)
         builder = _Builder(rows, fold, until)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 from entrepot.protocols.recorder import RunKind, RunTransition
+from entrepot.runs.database import reading
 from entrepot.runs.decide import TERMINAL
 from entrepot.runs.history import RunHistory, RunSummary
 
@@ -125,14 +126,12 @@ class Outline:
         top: The same as the root of the outline.
         past: The states that it went through, oldest first.
         log_lines: How many lines it and what ran inside it logged, as far as that is kept with it.
-        artifacts: What it and what ran inside it made, oldest first: type and key of each.
     """
 
     run: RunSummary
     top: RunNode
     past: Sequence[RunTransition] = ()
     log_lines: int = 0
-    artifacts: Sequence[tuple[str, str | None]] = ()
 
 
 def read_outline(history: RunHistory, wanted: str, *, fold: int | None = FOLD, depth: int | None = None) -> Outline:
@@ -149,7 +148,7 @@ def read_outline(history: RunHistory, wanted: str, *, fold: int | None = FOLD, d
         EntrepotError: If the file cannot be read.
     """
     run = history.find(wanted)
-    with history.reading() as connection:
+    with reading(history.path) as connection:
         if connection is None:  # it was moved away a moment ago
             return Outline(run=run, top=_plain(run))
         return Outline(
@@ -159,9 +158,6 @@ def read_outline(history: RunHistory, wanted: str, *, fold: int | None = FOLD, d
             log_lines=connection.execute(
                 "SELECT count(*) FROM logs WHERE flow_run_id = ?1 OR run_id = ?1", (run.run_id,)
             ).fetchone()[0],
-            artifacts=connection.execute(
-                "SELECT type, key FROM artifacts WHERE flow_run_id = ?1 OR run_id = ?1 ORDER BY number", (run.run_id,)
-            ).fetchall(),
         )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from entrepot.cli.artifacts import artifacts_of
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import print_json, show, span, state_text, table, told, when
 from entrepot.cli.runs.topic import app
@@ -15,8 +16,6 @@ from entrepot.errors import OptionError
 from entrepot.protocols.recorder import RunKind
 from entrepot.runs import RunDetails, RunHistory, RunSummary, default_path
 from entrepot.runs.outline import FOLD, Outline, RunNode, read_outline
-
-_ARTIFACTS = 5  # named in one line
 
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
 OfFlow = Annotated[str | None, typer.Option("--flow", help="Only runs of the flow (or task) of this name.")]
@@ -130,21 +129,19 @@ def show_(
             keep=("Time", "State"),
         )
     )
+    artifacts = artifacts_of(found.run_id)
+    if artifacts:
+        show("", artifacts)
     if outline.top.branches or outline.top.inside:
         show("", tree(outline.top, _state))
 
 
 def _hints(outline: Outline) -> list[tuple[str, object]]:
     """Return what else there is to see of a run, and how."""
-    hints: list[tuple[str, object]] = []
-    if outline.log_lines:
-        lines = f"{outline.log_lines:,} line{'' if outline.log_lines == 1 else 's'}"
-        hints.append(("Log", f"{lines} (entrepot runs logs {outline.run.run_id[:8]})"))
-    if outline.artifacts:
-        first = ", ".join(f"{type_} {key}" if key else type_ for type_, key in outline.artifacts[:_ARTIFACTS])
-        more = len(outline.artifacts) - _ARTIFACTS
-        hints.append(("Artifacts", f"{first} and {more:,} more" if more > 0 else first))
-    return hints
+    if not outline.log_lines:
+        return []
+    lines = f"{outline.log_lines:,} line{'' if outline.log_lines == 1 else 's'}"
+    return [("Log", f"{lines} (entrepot runs logs {outline.run.run_id[:8]})")]
 
 
 def _state(run: RunSummary | RunNode) -> Text:
