@@ -192,7 +192,7 @@ class TestWhenNothingIsShown:
         logging.getLogger("entrepot").setLevel("CRITICAL")
         @flow
         def slow():
-            time.sleep(0.8)
+            time.sleep(1)
         slow()
         print("rich" in sys.modules)
     """
@@ -247,10 +247,11 @@ class TestWhenNothingIsShown:
 
     @flow
     def waits():
-        time.sleep(1)
+        stays()
         run = CURRENT.get().engine
         run.enter(StateType.PAUSED, "Paused")
         print("answer, please")
+        go_on.clear()
         stays()
         run.enter(StateType.RUNNING, "Running")
 
@@ -259,10 +260,11 @@ class TestWhenNothingIsShown:
         )
         shell = run_at_terminal(script)
         shell.wait_for_picture("waits ·")
+        shell.type("\n")
         shell.wait_for_picture("answer, please")
         for _ in range(20):
             shell._read(0.05)
-        assert shell.picture().text == "answer, please"
+        assert shell.picture().text.strip() == "answer, please"
         shell.type("\n")
         assert shell.end() == 0
 

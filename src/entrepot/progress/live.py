@@ -138,14 +138,14 @@ class Display:
         # A paused flow waits for a person, perhaps at this terminal, or has left the process.
         due = [flow for flow in flows if now - flow.created >= _DELAY and flow.phase is not Phase.PAUSED]
         over = [flow for flow in ended if flow.run_id in self._shown]
-        if over or due or self._shown:
+        before, self._shown = self._shown, {flow.run_id for flow in due}  # at once: `settle` looks at it
+        if over or due or before:
             from entrepot.progress import frame  # noqa: PLC0415  it loads rich, which short flows need not wait for
 
             width, height = self._screen.size()
             plain = not _can_show("━✓⠋·", self.stream)
             for flow in over:
                 self._screen.write(self._painted(frame.summary(flow, width=width, plain=plain), width))
-            self._shown = {flow.run_id for flow in due}
             if due:
                 lines = frame.frame(due, width=width, height=int(height * _SHARE), now=now, plain=plain)
                 self._screen.show(self._painted(lines, width))
