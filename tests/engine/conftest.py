@@ -6,7 +6,7 @@ import pytest
 
 from entrepot import settings
 from entrepot.engine.world import World, use_world
-from entrepot.protocols.recorder import RunCreated, RunEvent, RunTransition
+from entrepot.protocols.recorder import LogLine, RunCreated, RunEvent, RunTransition
 from entrepot.runs.decide import Intent, Rejection, RunView, decide
 from entrepot.testing import FrozenClock
 
@@ -17,11 +17,15 @@ class Journal:
     def __init__(self) -> None:
         self.created: dict[str, RunCreated] = {}
         self.transitions: dict[str, list[RunTransition]] = {}
+        self.lines: list[LogLine] = []
         self.flushes: list[int] = []
         self.rejections: list[str] = []
         self._events = 0
 
     def record(self, event: RunEvent) -> None:
+        if isinstance(event, LogLine):
+            self.lines.append(event)
+            return
         self._events += 1
         if isinstance(event, RunCreated):
             if event.run_id in self.created:

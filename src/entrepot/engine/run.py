@@ -13,7 +13,7 @@ from entrepot.engine.keeping import NOTHING_SAID, Inherited
 from entrepot.engine.names import Counter, flow_run_name
 from entrepot.engine.rendering import render_all
 from entrepot.engine.world import World, current_world
-from entrepot.logging import FLOW_RUNS, TASK_RUNS, run_facts, show_logs
+from entrepot.logging import FLOW_RUNS, TASK_RUNS, mask, run_facts, set_up_logging, speak_for
 from entrepot.protocols.recorder import RunCreated, RunTransition
 from entrepot.states import State, StateType, new_id
 
@@ -109,7 +109,7 @@ class Run:
             self.names = _outside_flows if flow is None else flow.engine.names
             self.name = self.names.name(definition.name)
         if enclosing is None:
-            show_logs(self.world.settings.logging_level)
+            set_up_logging(self.world.settings)
         self.created = self.world.clock.now()
         self.state: State[Any] | None = State(StateType.PENDING, "Pending", "", self.created)
         self._told = False
@@ -195,6 +195,7 @@ class Run:
         A state that a user made is never taken over as it is: its id names one transition of one run.
         """
         world = self.world
+        message = mask(message)  # it may repeat what an exception says
         self.state = state = State(kind, name, message, world.clock.now(), data=data)
         recorder = world.recorder
         if recorder is not None:
@@ -219,6 +220,7 @@ class Run:
         if logger.isEnabledFor(level):
             flow_run_id = self.id if self.definition.kind == "flow" else self.flow_run_id
             facts = run_facts(self.definition.kind, self.name, self.id, flow_run_id)
+            speak_for(self.id, self.world.recorder)
             logger.log(level, message, *values, extra=facts, exc_info=exc_info)
 
     def log_end(self, state: State[Any]) -> None:
@@ -252,7 +254,10 @@ class Run:
                 self.created,
                 self.flow_run_id,
                 self.parent_run_id,
-                render_all(self.parameters, definition.binder.secrets.union(untrusted)),
+                {
+                    name: mask(text)
+                    for name, text in render_all(self.parameters, definition.binder.secrets.union(untrusted)).items()
+                },
                 definition.tags,
                 _process_id,
             )
