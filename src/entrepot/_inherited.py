@@ -9,6 +9,8 @@ keeps that alive nor takes itself for a part of it.
 """
 
 import functools
+import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -126,6 +128,15 @@ _lock = threading.Lock()
 _wrapped: list[tuple[type, str, Any, Any]] = []  # class, name, what was there, what is there now
 
 
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603  another thread may have held it, and is not here to give it back
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 def inherit_in_threads() -> None:
     """Let threads inherit from now on; a second call does nothing."""
     if _wrapped:
@@ -165,12 +176,18 @@ def _starting(start: Callable[[threading.Thread], None]) -> Callable[[threading.
     return wrapper
 
 
+def _is_of_interpreters(pool: object) -> bool:
+    """Return whether a pool gives its work to other interpreters (new in Python 3.14): nothing of ours can go there."""
+    module: Any = sys.modules.get("concurrent.futures.interpreter")
+    return module is not None and isinstance(pool, module.InterpreterPoolExecutor)
+
+
 def _submitting(submit: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         notes = _notes() if _wrapped else None
         before, _hiring.now = _hiring.now, True
         try:
-            if notes is None:
+            if notes is None or _is_of_interpreters(self):
                 return submit(self, fn, *args, **kwargs)
             return submit(self, _with, notes, fn, *args, **kwargs)
         finally:

@@ -14,7 +14,7 @@ from typing import Final, NoReturn, SupportsIndex, TypeAlias
 
 from entrepot._spellings import Needle, spellings
 
-__all__ = ["LIMIT", "MASK", "SHORTEST", "SHORTEST_PART", "forget_secrets", "mask", "remember_secret"]
+__all__ = ["LIMIT", "MASK", "SHORTEST", "SHORTEST_PART", "forget_secrets", "knows_secrets", "mask", "remember_secret"]
 
 MASK: Final = "**********"
 """What stands for a secret wherever it could be seen."""
@@ -133,6 +133,11 @@ def remember_secret(value: object) -> None:
 def forget_secrets() -> None:
     """Forget every secret: nothing is masked until others are told."""
     _known.clear()
+
+
+def knows_secrets() -> bool:
+    """Return whether there is anything to mask."""
+    return bool(_known.secrets)
 
 
 def mask(text: str) -> str:

@@ -84,8 +84,9 @@ def _as_bytes(secret: str | bytes, data: bytes) -> list[bytes]:
 def _needle(units: list[str]) -> Needle:
     merged: list[str] = []
     for unit, some in groupby(units):
+        row = list(some)
         # A row of backslashes is one unit: each alone would match the others' copies, and there is no end to trying.
-        merged += [_backslashes(len(list(some)))] if unit == "\\" else some
+        merged += [_backslashes(len(row))] if unit == "\\" else row
     window = _window(merged)
     return Needle(merged, [] if window is None else [window])
 

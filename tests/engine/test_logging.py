@@ -183,6 +183,7 @@ class TestTerminal:
             return terminal.text
 
         monkeypatch.delenv("NO_COLOR", raising=False)
+        monkeypatch.setenv("TERM", "xterm")
         assert shown(person=True).startswith("\x1b[31m")
         assert shown(person=True).endswith("\x1b[0m\n")
         assert "\x1b" not in shown(person=False)

@@ -1,6 +1,7 @@
 """Loggers of other libraries, whose lines belong to the runs that cause them."""
 
 import logging
+import os
 import threading
 from collections.abc import Sequence
 from types import TracebackType
@@ -49,6 +50,15 @@ class _AttachedHandler(logging.Handler):
 ATTACHED: Final = _AttachedHandler()
 _lock = threading.Lock()
 _users: dict[str, int] = {}
+
+
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603  another thread may have held it, and is not here to give it back
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class Attachment:

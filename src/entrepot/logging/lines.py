@@ -3,7 +3,7 @@
 import logging
 from typing import Final
 
-from entrepot._secrets import mask
+from entrepot._secrets import knows_secrets, mask
 from entrepot.context import RunContext
 from entrepot.logging.loggers import FLOW_RUNS, TASK_RUNS, context_facts
 
@@ -55,6 +55,8 @@ def mask_record(record: logging.LogRecord) -> bool:
     Returns:
         True: the record goes on.
     """
+    if not knows_secrets():
+        return True
     try:
         message = record.getMessage()
         masked = mask(message)

@@ -1,6 +1,7 @@
 """What the first run of a program, and each whose settings differ, does to logging."""
 
 import logging
+import os
 import threading
 from typing import Final
 
@@ -20,6 +21,15 @@ _lock = threading.RLock()
 _last: Settings | None = None
 _shown_level: str | None = None
 _extra: Attachment | None = None
+
+
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603  another thread may have held it, and is not here to give it back
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def set_up_logging(settings: Settings) -> None:

@@ -9,7 +9,7 @@ from typing import Final, TextIO
 from entrepot._secrets import mask
 from entrepot.logging.lines import source_of, text_of
 
-__all__ = ["COLOURS", "TerminalFormatter", "TerminalHandler"]
+__all__ = ["COLOURS", "RESET", "TerminalFormatter", "TerminalHandler", "in_colour"]
 
 COLOURS: Final = {
     logging.DEBUG: "\x1b[2m",
@@ -17,7 +17,7 @@ COLOURS: Final = {
     logging.ERROR: "\x1b[31m",
     logging.CRITICAL: "\x1b[1;31m",
 }
-_RESET: Final = "\x1b[0m"
+RESET: Final = "\x1b[0m"
 
 
 class TerminalFormatter(logging.Formatter):
@@ -51,8 +51,8 @@ class TerminalHandler(logging.Handler):
         try:
             line = self.format(record)
             colour = COLOURS.get(record.levelno)
-            if colour is not None and _in_colour(stream):
-                line = f"{colour}{line}{_RESET}"
+            if colour is not None and in_colour(stream):
+                line = f"{colour}{line}{RESET}"
             stream.write(line + "\n")
             stream.flush()
         except RecursionError:
@@ -61,6 +61,6 @@ class TerminalHandler(logging.Handler):
             self.handleError(record)
 
 
-def _in_colour(stream: TextIO) -> bool:
-    # https://no-color.org: set and not empty means no colour.
-    return not os.environ.get("NO_COLOR") and stream.isatty()
+def in_colour(stream: TextIO) -> bool:
+    """Return whether a person reads a stream who wants colours; https://no-color.org: set and not empty means none."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

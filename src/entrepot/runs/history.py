@@ -175,7 +175,7 @@ class RunHistory:
             f"SELECT {_SUMMARY} FROM runs WHERE {' AND '.join(conditions)}"  # noqa: S608  our own texts
             " ORDER BY created DESC, number DESC LIMIT ?"
         )
-        with self._reading() as connection:
+        with self.reading() as connection:
             if connection is None:
                 return []
             rows = connection.execute(query, (*values, -1 if limit is None else limit))
@@ -191,16 +191,27 @@ class RunHistory:
             RunNotFoundError: If there is no such run, or more than one; the message says which are near.
             EntrepotError: If the file cannot be read.
         """
+        with self.reading() as connection:
+            return _tree(*self._found(connection, wanted))
+
+    def find(self, wanted: str) -> RunSummary:
+        """Return one run without its past and what ran inside it; as `get`, and quick however large the run."""
+        with self.reading() as connection:
+            return RunSummary(**_summary(self._found(connection, wanted)[1]))
+
+    def _found(self, connection: sqlite3.Connection | None, wanted: str) -> tuple[sqlite3.Connection, _Row]:
         wanted = wanted.encode(errors="replace").decode()  # a command line may hold what is no text
-        with self._reading() as connection:
-            if connection is None:
-                raise RunNotFoundError(f"no run {wanted!r}: no run was recorded in {self._path} yet", run_id=wanted)
-            top = _find(connection, wanted)
-            return _tree(connection, top)
+        if connection is None:
+            raise RunNotFoundError(f"no run {wanted!r}: no run was recorded in {self._path} yet", run_id=wanted)
+        return connection, _find(connection, wanted)
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        """Give one consistent view of the file, or None where there is nothing to read."""
+    def reading(self) -> Iterator[sqlite3.Connection | None]:
+        """Give one consistent view of the file, or None where there is nothing to read.
+
+        Raises:
+            EntrepotError: If the file cannot be read; also of what the body raises about it.
+        """
         try:
             with DATABASE_GUARD:
                 connection = open_for_reading(self._path)
