@@ -8,6 +8,7 @@ import pytest
 from entrepot import settings
 from entrepot._secrets import forget_secrets
 from entrepot.engine.world import World, use_world
+from entrepot.logging import setup
 from entrepot.protocols.recorder import LogLine, RunCreated, RunEvent, RunTransition
 
 
@@ -56,11 +57,14 @@ def kept(entrepot_home: object) -> Iterator[Kept]:
 
 
 @pytest.fixture(autouse=True)
-def logging_as_it_was() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in ("entrepot", "entrepot.flow_runs", "entrepot.task_runs")]
-    before = [(logger.level, logger.disabled) for logger in loggers]
-    loggers[0].setLevel(logging.INFO)
+def logging_anew() -> Iterator[None]:
+    """Let the first run of the test set up logging, and that of the next test."""
+    logger = logging.getLogger("entrepot")
+
+    def forget() -> None:
+        setup._last = setup._shown_level = None
+        logger.setLevel(logging.NOTSET)
+
+    forget()
     yield
-    for logger, (level, disabled) in zip(loggers, before, strict=True):
-        logger.level, logger.disabled = level, disabled
-    loggers[0].manager._clear_cache()
+    forget()

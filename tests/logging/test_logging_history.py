@@ -190,6 +190,15 @@ class TestLines:
                 seen[thread] = number
         assert seen == dict.fromkeys(range(threads), 10_000 // threads - 1)
 
+    def test_are_of_their_run_whatever_the_caller_adds(self, kept: Kept) -> None:
+        @flow
+        def f() -> None:
+            get_run_logger(run_id="mine").info("one", extra={"run_id": "mine", "run_kind": "other", "shape": "round"})
+            get_logger("mine").info("two", extra={"run_id": "another library's"})
+
+        f()
+        assert [kept.by("one"), kept.by("two")] == [kept.created[0].name] * 2
+
 
 class TestWhereTheyGo:
     def test_is_the_recorder_of_the_runs_world(self, kept: Kept) -> None:
@@ -242,6 +251,27 @@ class TestWhereTheyGo:
         default_recorder().flush()
         with sqlite3.connect(default_path()) as connection:
             assert connection.execute("SELECT run_id, message FROM logs").fetchall() == [(run.run_id, "from afar")]
+
+    def test_is_the_history_from_a_process_that_was_given_a_logger(self, entrepot_home: Path, tmp_path: Path) -> None:
+        script = tmp_path / "spawns.py"
+        script.write_text(
+            "import multiprocessing\n"
+            "from entrepot import flow, get_run_logger\n"
+            "def work(logger):\n"
+            "    logger.info('from a process')\n"
+            "@flow\n"
+            "def f():\n"
+            "    process = multiprocessing.get_context('spawn').Process(target=work, args=(get_run_logger(),))\n"
+            "    process.start()\n"
+            "    process.join()\n"
+            "if __name__ == '__main__':\n"
+            "    f()\n"
+        )
+        ran = subprocess.run([sys.executable, script], check=True, timeout=60, capture_output=True, text=True)
+        (run,) = RunHistory(default_path()).list()
+        said = [line.message for line in RunLogs(RunHistory(default_path()), run.run_id).read()]
+        assert said.count("from a process") == 1
+        assert ran.stderr.count(f"Flow run {run.name!r} ({run.run_id[:8]}) - from a process") == 1
 
     def test_lines_of_the_recorder_go_in_no_circle(self) -> None:
         class Chatty(Kept):

@@ -39,8 +39,7 @@ class _AttachedHandler(logging.Handler):
         if context is None or _SEEN in record.__dict__ or record.name.partition(".")[0] == ROOT:
             return
         record.__dict__[_SEEN] = True
-        if record.__dict__.get("run_id") is None:
-            stamp(record, context)
+        stamp(record, context)
         mask_record(record)  # the program's own handlers come later: they get it masked, too
         self._terminal.handle(record)
         if self.to_history:

@@ -55,10 +55,10 @@ class HistoryHandler(logging.Handler):
     def _keep(self, record: logging.LogRecord) -> None:
         facts = record.__dict__
         context = CURRENT.get()
-        if facts.get("run_id") is None:
-            if context is None:
-                return
+        if context is not None:
             stamp(record, context)
+        elif "run_kind" not in facts:
+            return
         run_id = str(facts["run_id"])
         recorder = recorder_of(run_id, context)
         if recorder is MISSING:

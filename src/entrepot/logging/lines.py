@@ -33,16 +33,16 @@ def text_of(record: logging.LogRecord) -> str:
 def source_of(record: logging.LogRecord) -> str:
     """Return who speaks: `Task run 'extract-1' (3f2a1b9c)`, with the logger behind it if that is not the run's own."""
     facts = record.__dict__
-    name = facts.get("run_name")
-    if name is None:
+    if "run_kind" not in facts:
         return record.name
-    source = f"{str(facts.get('run_kind', '')).title()} run {name!r} ({str(facts.get('run_id', ''))[:_ID]})"
+    source = f"{str(facts['run_kind']).title()} run {facts.get('run_name')!r} ({str(facts.get('run_id'))[:_ID]})"
     return source if record.name in _OF_RUNS else f"{source} [{record.name}]"
 
 
 def stamp(record: logging.LogRecord, context: RunContext) -> None:
-    """Let a record say of which run it is."""
-    record.__dict__.update(context_facts(context))
+    """Let a record that does not say of which run it is be of this one."""
+    if "run_kind" not in record.__dict__:  # not "run_id": other libraries have runs, too
+        record.__dict__.update(context_facts(context))
 
 
 def mask_record(record: logging.LogRecord) -> bool:

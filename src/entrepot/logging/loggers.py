@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any, Final
 
+from entrepot import settings
 from entrepot._sentinels import MISSING, Missing
 from entrepot.context import CURRENT, FlowRun, RunContext, TaskRun, TaskRunContext
 from entrepot.errors import MissingContextError
@@ -65,13 +66,20 @@ class RunLogger(logging.LoggerAdapter[logging.Logger]):
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_recorder": MISSING}  # another process has its own
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Be the same logger in another process, where there may be no run whose start has set up logging."""
+        from entrepot.logging.setup import set_up_logging  # noqa: PLC0415  that is built on this
+
+        self.__dict__.update(state)
+        set_up_logging(settings.current())
+
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Add the run to what the caller gave as `extra`."""
+        """Add the run to what the caller gave as `extra`; what the run says of itself wins."""
         facts = self.extra or {}
         if self._recorder is not MISSING:
             speak_for(str(facts.get("run_id")), self._recorder)
         extra = kwargs.get("extra")
-        kwargs["extra"] = {**facts, **extra} if extra else facts
+        kwargs["extra"] = {**extra, **facts} if extra else facts
         return msg, kwargs
 
 
@@ -149,7 +157,7 @@ def get_run_logger(context: RunContext | None = None, **extra: object) -> RunLog
             " task, or use entrepot.logging.get_logger() elsewhere"
         )
     logger = TASK_RUNS if isinstance(context, TaskRunContext) else FLOW_RUNS
-    return RunLogger(logger, context_facts(context) | extra, _recorder_in(context))
+    return RunLogger(logger, extra | context_facts(context), _recorder_in(context))
 
 
 def flow_run_logger(flow_run: FlowRun, **extra: object) -> RunLogger:
@@ -159,7 +167,7 @@ def flow_run_logger(flow_run: FlowRun, **extra: object) -> RunLogger:
         flow_run: As the flow's code sees it.
         **extra: Further attributes of each record.
     """
-    return RunLogger(FLOW_RUNS, run_facts("flow", flow_run.name, flow_run.id, flow_run.id) | extra)
+    return RunLogger(FLOW_RUNS, extra | run_facts("flow", flow_run.name, flow_run.id, flow_run.id))
 
 
 def task_run_logger(task_run: TaskRun, **extra: object) -> RunLogger:
@@ -169,7 +177,7 @@ def task_run_logger(task_run: TaskRun, **extra: object) -> RunLogger:
         task_run: As the task's code sees it.
         **extra: Further attributes of each record.
     """
-    return RunLogger(TASK_RUNS, run_facts("task", task_run.name, task_run.id, task_run.flow_run_id) | extra)
+    return RunLogger(TASK_RUNS, extra | run_facts("task", task_run.name, task_run.id, task_run.flow_run_id))
 
 
 @contextmanager
