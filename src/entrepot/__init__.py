@@ -5,21 +5,36 @@ from typing import TYPE_CHECKING, Any
 from entrepot._version import __version__
 
 if TYPE_CHECKING:
+    from entrepot.annotations import allow_failure, unmapped
+    from entrepot.context import tags
     from entrepot.flows import Flow, flow
     from entrepot.logging import get_run_logger
     from entrepot.states import State
-    from entrepot.tasks import Task, task, unmapped
+    from entrepot.tasks import Task, task
 
-__all__ = ["Flow", "State", "Task", "__version__", "flow", "get_run_logger", "task", "unmapped"]
+__all__ = [
+    "Flow",
+    "State",
+    "Task",
+    "__version__",
+    "allow_failure",
+    "flow",
+    "get_run_logger",
+    "tags",
+    "task",
+    "unmapped",
+]
 
 _HOMES = {
     "Flow": "flows",
     "State": "states",
     "Task": "tasks",
+    "allow_failure": "annotations",
     "flow": "flows",
     "get_run_logger": "logging",
+    "tags": "context",
     "task": "tasks",
-    "unmapped": "tasks",
+    "unmapped": "annotations",
 }
 
 

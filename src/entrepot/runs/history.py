@@ -237,13 +237,15 @@ def _find(connection: sqlite3.Connection, wanted: str) -> _Row:
     if row is not None:
         return row  # type: ignore[no-any-return]
     if len(wanted) >= _SHORTEST_PREFIX:
-        # A range, not LIKE: it uses the index, and "%" and "_" mean themselves.
-        found = connection.execute(
-            f"{select} run_id >= ? AND run_id < ? ORDER BY number DESC LIMIT ?",
-            (wanted, wanted + "\U0010ffff", _SHOWN + 1),
-        ).fetchall()
-        if found:
-            return _only(found, wanted, "the beginning of the ids of several runs")
+        # A range, not LIKE: it uses the index, and "%" and "_" mean themselves. Flows come first: there are few of
+        # them, and it is they that are asked for by four digits.
+        for kind in ("kind = 'flow' AND", ""):
+            found = connection.execute(
+                f"{select} {kind} run_id >= ? AND run_id < ? ORDER BY number DESC LIMIT ?",
+                (wanted, wanted + "\U0010ffff", _SHOWN + 1),
+            ).fetchall()
+            if found:
+                return _only(found, wanted, "the beginning of the ids of several runs")
     found = connection.execute(
         f"{select} name = ? AND kind IS NOT NULL ORDER BY number DESC LIMIT ?", (wanted, _SHOWN + 1)
     ).fetchall()
