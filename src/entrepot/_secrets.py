@@ -14,7 +14,17 @@ from typing import Final, NoReturn, SupportsIndex, TypeAlias
 
 from entrepot._spellings import Needle, spellings
 
-__all__ = ["LIMIT", "MASK", "SHORTEST", "SHORTEST_PART", "forget_secrets", "knows_secrets", "mask", "remember_secret"]
+__all__ = [
+    "LIMIT",
+    "MASK",
+    "SHORTEST",
+    "SHORTEST_PART",
+    "forget_secrets",
+    "knows_secrets",
+    "mask",
+    "mask_all",
+    "remember_secret",
+]
 
 MASK: Final = "**********"
 """What stands for a secret wherever it could be seen."""
@@ -151,6 +161,11 @@ def mask(text: str) -> str:
     if not index.always and index.grams.keys().isdisjoint(zip(text, text[1:], text[2:], text[3:], strict=False)):
         return text
     return _masked(text, index)
+
+
+def mask_all(texts: Mapping[str, str]) -> Mapping[str, str]:
+    """Return texts by name with every known secret in them masked; the names are not looked at."""
+    return {name: mask(text) for name, text in texts.items()} if _known.secrets else texts
 
 
 def _masked(text: str, index: _Index) -> str:

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from entrepot import flow, get_run_logger, task
 from entrepot.blocks.system import Secret
 from entrepot.engine.world import World, use_world
+from entrepot.errors import MissingContextError
 from entrepot.logging import (
     FLOW_RUNS,
     TASK_RUNS,
@@ -431,6 +432,18 @@ class TestOtherLoggers:
         assert kept.lines == []
         step()
         assert "not heard" in [line.message for line in kept.lines]
+
+    def test_is_silent_until_the_last_who_wanted_it(self, kept: Kept) -> None:
+        first, second = disable_run_logger(), disable_run_logger()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert FLOW_RUNS.disabled
+        get_run_logger().info("outside of runs, and silent")
+        second.__exit__(None, None, None)
+        assert not FLOW_RUNS.disabled
+        with pytest.raises(MissingContextError):
+            get_run_logger()
 
     def test_the_log_of_a_run_costs_no_lock(self) -> None:
         handler = HistoryHandler()

@@ -15,7 +15,7 @@ from entrepot.engine.origins import Origins
 from entrepot.engine.rendering import MASK, render_all
 from entrepot.engine.templates import run_name_of
 from entrepot.engine.world import World, current_world
-from entrepot.logging import FLOW_RUNS, TASK_RUNS, mask, run_facts, set_up_logging, speak_for
+from entrepot.logging import FLOW_RUNS, TASK_RUNS, mask, mask_all, run_facts, set_up_logging, speak_for
 from entrepot.protocols.recorder import RunCreated, RunTransition
 from entrepot.protocols.task_runner import Place
 from entrepot.states import State, StateType, new_id, next_id
@@ -231,7 +231,7 @@ class Run:
         finally:
             CURRENT.reset(token)
             self.context = None
-        self.name = " ".join(name.split())[:_LONGEST_NAME]
+        self.name = " ".join(mask(name).split())[:_LONGEST_NAME]
 
     def new_attempt(self) -> None:
         """Begin the next attempt."""
@@ -315,10 +315,7 @@ class Run:
                 self.created,
                 self.flow_run_id,
                 self.parent_run_id,
-                {
-                    name: mask(text)
-                    for name, text in render_all(self.parameters, definition.binder.secrets.union(untrusted)).items()
-                },
+                mask_all(render_all(self.parameters, definition.binder.secrets.union(untrusted))),
                 self.tags,
                 _process_id,
                 version=definition.version,

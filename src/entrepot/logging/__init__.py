@@ -4,7 +4,7 @@ Lines of `get_run_logger()` and of the engine, of loggers below `entrepot`, of l
 `print` where it is asked for go to the terminal and to the run history, where `entrepot runs logs` finds them.
 """
 
-from entrepot._secrets import mask, remember_secret
+from entrepot._secrets import mask, mask_all, remember_secret
 from entrepot.logging.attached import Attachment, attach_loggers
 from entrepot.logging.history import HistoryHandler
 from entrepot.logging.lines import mask_record
@@ -39,6 +39,7 @@ __all__ = [
     "get_logger",
     "get_run_logger",
     "mask",
+    "mask_all",
     "mask_record",
     "remember_secret",
     "run_facts",

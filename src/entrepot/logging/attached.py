@@ -10,7 +10,7 @@ from typing import Final, Self
 from entrepot import settings
 from entrepot.context import CURRENT
 from entrepot.errors import OptionError
-from entrepot.logging.history import HistoryHandler
+from entrepot.logging.history import HistoryHandler, UnlockedHandler
 from entrepot.logging.lines import mask_record, stamp
 from entrepot.logging.loggers import ROOT
 from entrepot.logging.terminal import TerminalHandler
@@ -20,7 +20,7 @@ __all__ = ["Attachment", "attach_loggers"]
 _SEEN: Final = "_entrepot_attached"  # on a record that comes by twice: through a logger and through one above it
 
 
-class _AttachedHandler(logging.Handler):
+class _AttachedHandler(UnlockedHandler):
     """Gives what is logged inside a run to the terminal and to the history, as that run's; the rest it leaves alone."""
 
     def __init__(self) -> None:
@@ -28,10 +28,6 @@ class _AttachedHandler(logging.Handler):
         self._terminal = TerminalHandler()
         self._history = HistoryHandler()
         self.to_history = True
-
-    def createLock(self) -> None:  # noqa: N802  logging's name
-        """Make none: the handlers behind this one have theirs."""
-        self.lock = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Pass one record on."""

@@ -3,7 +3,7 @@
 import logging
 import threading
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from entrepot._secrets import mask
 from entrepot._sentinels import MISSING
@@ -13,7 +13,7 @@ from entrepot.logging.loggers import recorder_of
 from entrepot.protocols.recorder import LogLine
 from entrepot.runs import NULL_RECORDER, default_recorder
 
-__all__ = ["LONGEST_LINE", "HistoryHandler"]
+__all__ = ["LONGEST_LINE", "HistoryHandler", "UnlockedHandler"]
 
 LONGEST_LINE: Final = 16_384
 """Characters that are kept of a line; as of every text in the history."""
@@ -29,16 +29,27 @@ class _Busy(threading.local):
 _busy = _Busy()
 
 
-class HistoryHandler(logging.Handler):
+class UnlockedHandler(logging.Handler):
+    """A handler without a lock, for one that has nothing to guard: threads do not wait for each other."""
+
+    def createLock(self) -> None:  # noqa: N802  logging's name
+        """Make none."""
+        self.lock = None
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Do as the base class does, which since Python 3.13 insists on a lock."""
+        passed: Any = self.filter(record)
+        if passed:
+            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+        return passed
+
+
+class HistoryHandler(UnlockedHandler):
     """Gives the lines of runs to the recorder of their history.
 
     A line is of the run that its record names, else of the run that is current where it was logged; lines outside runs
     are not kept. It waits for nothing and raises nothing. What the recorder itself logs is not kept: it could not be.
     """
-
-    def createLock(self) -> None:  # noqa: N802  logging's name
-        """Make none: there is nothing to guard, and threads do not wait for each other."""
-        self.lock = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Record one line."""

@@ -135,6 +135,17 @@ def _recorder_in(context: RunContext) -> Recorder | Missing | None:
 
 # --- for users --------------------------------------------------------------------------------------------------------
 
+
+class _Silence:
+    """Who wants the logs of runs to be silent; the last of them lets them be as they were."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
+        self.before = (False, False)
+
+
+_silence = _Silence()
 _SILENT: Final = logging.Logger("entrepot.silent", logging.CRITICAL + 1)  # noqa: LOG001  in no tree, so that it stays so
 
 
@@ -150,7 +161,7 @@ def get_run_logger(context: RunContext | None = None, **extra: object) -> RunLog
     """
     context = CURRENT.get() if context is None else context
     if context is None:
-        if FLOW_RUNS.disabled and TASK_RUNS.disabled:
+        if _silence.users:
             return RunLogger(_SILENT, extra)
         raise MissingContextError(
             "get_run_logger() was called outside runs, or in a thread whose run is over; call it inside a flow or"
@@ -186,9 +197,15 @@ def disable_run_logger() -> Iterator[None]:
 
     There, `get_run_logger()` works outside runs, too: for tests that call the function of a task, `my_task.fn()`.
     """
-    before = (FLOW_RUNS.disabled, TASK_RUNS.disabled)
-    FLOW_RUNS.disabled = TASK_RUNS.disabled = True
+    with _silence.lock:
+        if not _silence.users:
+            _silence.before = (FLOW_RUNS.disabled, TASK_RUNS.disabled)
+            FLOW_RUNS.disabled = TASK_RUNS.disabled = True
+        _silence.users += 1
     try:
         yield
     finally:
-        FLOW_RUNS.disabled, TASK_RUNS.disabled = before
+        with _silence.lock:
+            _silence.users -= 1
+            if not _silence.users:
+                FLOW_RUNS.disabled, TASK_RUNS.disabled = _silence.before
