@@ -1,4 +1,4 @@
-"""A world whose history is a list, no secrets from other tests, and logging as it was before."""
+"""A world whose history is a list, and logging that is set up anew."""
 
 import logging
 from collections.abc import Iterator
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import pytest
 
 from entrepot import settings
-from entrepot._secrets import forget_secrets
 from entrepot.engine.world import World, use_world
 from entrepot.logging import setup
 from entrepot.protocols.recorder import LogLine, RunCreated, RunEvent, RunTransition
@@ -40,13 +39,6 @@ class Kept:
         """Return the name of the run that wrote this line."""
         (name,) = [name for name, said in self.said() if said == message]
         return name
-
-
-@pytest.fixture(autouse=True)
-def no_secrets() -> Iterator[None]:
-    forget_secrets()
-    yield
-    forget_secrets()
 
 
 @pytest.fixture
