@@ -10,7 +10,7 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Final, NoReturn, SupportsIndex, TypeAlias
+from typing import Any, Final, NoReturn, SupportsIndex, TypeAlias
 
 from entrepot._spellings import Needle, spellings
 
@@ -23,6 +23,7 @@ __all__ = [
     "knows_secrets",
     "mask",
     "mask_all",
+    "mask_within",
     "remember_secret",
 ]
 
@@ -166,6 +167,17 @@ def mask(text: str) -> str:
 def mask_all(texts: Mapping[str, str]) -> Mapping[str, str]:
     """Return texts by name with every known secret in them masked; the names are not looked at."""
     return {name: mask(text) for name, text in texts.items()} if _known.secrets else texts
+
+
+def mask_within(value: Any) -> Any:
+    """Return a JSON value with every known secret in its texts masked; in JSON as text, a mask could tear its marks."""
+    if not _known.secrets:
+        return value
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {mask(key) if isinstance(key, str) else key: mask_within(member) for key, member in value.items()}
+    return [mask_within(member) for member in value] if isinstance(value, list | tuple) else value
 
 
 def _masked(text: str, index: _Index) -> str:

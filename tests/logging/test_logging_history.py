@@ -3,6 +3,7 @@
 # ruff: noqa: TRY301  errors are raised to be caught and logged
 
 import asyncio
+import json
 import logging
 import os
 import pickle
@@ -21,7 +22,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from entrepot import flow, get_run_logger, task
-from entrepot._secrets import MASK, forget_secrets
+from entrepot._secrets import MASK, forget_secrets, remember_secret
+from entrepot.artifacts import create_markdown_artifact, create_table_artifact
 from entrepot.blocks.system import Secret
 from entrepot.engine.world import World, use_world
 from entrepot.errors import MissingContextError
@@ -400,6 +402,22 @@ class TestSecrets:
         )
         assert [said.message for said in kept.transitions][-1] == state.message
         assert "hunter2" in str(state.data)  # the program's own exception is its own
+
+    def test_are_masked_in_artifacts(self, entrepot_home: Path) -> None:
+        secret = Secret(value='12345"quoted').get()
+        remember_secret("98765")
+
+        @flow
+        def f() -> None:
+            create_table_artifact([{"name": secret, "number": 98765}], description=f"of {secret}")
+            create_markdown_artifact(f"# {secret}\n{secret.encode().hex()}")
+
+        f()
+        with sqlite3.connect(default_path()) as connection:
+            rows = connection.execute("SELECT type, data, description FROM artifacts ORDER BY number").fetchall()
+        (_, table, description), (_, markdown, _) = rows
+        assert json.loads(table)[0] == {"name": MASK, "number": 98765}
+        assert (description, json.loads(markdown)) == (f"of {MASK}", f"# {MASK}\n{MASK}")
 
 
 class TestOtherLoggers:

@@ -23,6 +23,7 @@ from entrepot.states import State, StateType, new_id, next_id
 __all__ = ["Run"]
 
 _LONGEST_NAME = 250  # characters
+_WELL = frozenset({StateType.COMPLETED, StateType.PAUSED})  # what a run may end an attempt or its process in
 _outside_flows = Counter()
 _process_id = os.getpid()
 
@@ -286,7 +287,7 @@ class Run:
 
     def log_end(self, state: State[Any]) -> None:
         """Write a line about the last state; with the traceback where no caller gets the exception."""
-        level = logging.INFO if state.type is StateType.COMPLETED else logging.ERROR
+        level = logging.INFO if state.type in _WELL else logging.ERROR
         error = state.data if self.submitted and state.type is StateType.FAILED else None
         # Its text, not itself: handlers may keep records, and with them results and tracebacks.
         self.log(

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Final
 
 from entrepot.protocols.recorder import RunKind
+from entrepot.runs.database import reading
 from entrepot.runs.history import RunHistory
 
 __all__ = ["RunLine", "RunLogs"]
@@ -85,7 +86,7 @@ class RunLogs:
         Raises:
             EntrepotError: If the file cannot be read.
         """
-        with self._history.reading() as connection:
+        with reading(self._history.path) as connection:
             if connection is None:
                 return ()
             numbers = []
@@ -107,7 +108,7 @@ class RunLogs:
 
     def _numbers(self, limit: int | None, *, tail: bool) -> list[int]:
         """Return the numbers of the lines that there are; the lines are fetched at the speed of who reads them."""
-        with self._history.reading() as connection:
+        with reading(self._history.path) as connection:
             if connection is None:
                 return []
             (self._seen,) = connection.execute("SELECT coalesce(max(number), 0) FROM logs").fetchone()
@@ -150,7 +151,7 @@ class RunLogs:
     def _lines(self, numbers: Sequence[int]) -> Iterator[RunLine]:
         left = iter(numbers)
         while some := list(islice(left, _AT_ONCE)):
-            with self._history.reading() as connection:
+            with reading(self._history.path) as connection:
                 if connection is None:
                     return
                 query = (

@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 from rich.tree import Tree
 
+from entrepot.cli.artifacts import artifacts_of
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import cut, print_json, show, span, state_text, table, told, when
 from entrepot.cli.runs.topic import app
@@ -122,6 +123,9 @@ def show_(
             keep=("Time", "State"),
         )
     )
+    artifacts = artifacts_of(found.run_id)
+    if artifacts:
+        show("", artifacts)
     if found.children:
         show("", _tree(found))
 
