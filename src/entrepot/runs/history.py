@@ -189,12 +189,19 @@ class RunHistory:
             RunNotFoundError: If there is no such run, or more than one; the message says which are near.
             EntrepotError: If the file cannot be read.
         """
-        wanted = wanted.encode(errors="replace").decode()  # a command line may hold what is no text
         with reading(self._path) as connection:
-            if connection is None:
-                raise RunNotFoundError(f"no run {wanted!r}: no run was recorded in {self._path} yet", run_id=wanted)
-            top = _find(connection, wanted)
-            return _tree(connection, top)
+            return _tree(*self._found(connection, wanted))
+
+    def find(self, wanted: str) -> RunSummary:
+        """Return one run without its past and what ran inside it; as `get`, and quick however large the run."""
+        with reading(self._path) as connection:
+            return RunSummary(**_summary(self._found(connection, wanted)[1]))
+
+    def _found(self, connection: sqlite3.Connection | None, wanted: str) -> tuple[sqlite3.Connection, _Row]:
+        wanted = wanted.encode(errors="replace").decode()  # a command line may hold what is no text
+        if connection is None:
+            raise RunNotFoundError(f"no run {wanted!r}: no run was recorded in {self._path} yet", run_id=wanted)
+        return connection, _find(connection, wanted)
 
 
 def _find(connection: sqlite3.Connection, wanted: str) -> _Row:

@@ -8,7 +8,7 @@ import typer
 
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import cut, ok, print_json, show, table, warn, when
-from entrepot.cli.runs.listing import _is_orphan
+from entrepot.cli.runs.listing import is_orphan
 from entrepot.cli.runs.topic import app
 from entrepot.coordination import pauses
 from entrepot.coordination.pauses import Pause
@@ -111,7 +111,7 @@ def _tell(found: "Waiting", wait: float) -> None:
 
 def _is_gone(run: RunSummary | None) -> bool:
     """Return whether a run waits in no process: it was suspended, or its process died."""
-    return run is not None and (run.is_terminal or run.state_name == "Suspended" or _is_orphan(run))
+    return run is not None and (run.is_terminal or run.state_name == "Suspended" or is_orphan(run))
 
 
 def _where(run: RunSummary | None) -> str:
