@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
+from entrepot._secrets import remember_secret
 from entrepot.progress.frame import frame, summary
 from entrepot.progress.model import Board, FlowView
 from entrepot.protocols.recorder import RunEvent
@@ -160,6 +161,15 @@ class TestLetters:
         )
         assert all(line.isprintable() for line in lines)
         assert "[red]" in lines[0]
+
+    def test_secrets_are_masked(self, teller: Teller) -> None:
+        remember_secret("hunter2-hunter2")
+        lines = shown(
+            teller.flow("f", name="with-hunter2-hunter2"),
+            *mapped(teller, "hunter2-hunter2", ["Failed", "Running"], message="x" * 195 + "hunter2-hunter2"),
+        )
+        assert len(lines) == 3
+        assert not any("hunter2" in line for line in lines)
 
 
 class TestSummary:

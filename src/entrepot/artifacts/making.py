@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from entrepot._clock import SYSTEM_CLOCK, Clock
+from entrepot._secrets import mask, mask_within
 from entrepot.artifacts.plain import plain_table, text_of
 from entrepot.context import CURRENT, FlowRunContext, TaskRunContext
 from entrepot.errors import InvalidNameError, ParameterError
@@ -204,7 +205,7 @@ def _keep(kind: str, value: Any, key: str | None, description: str | None, known
     """Tell the recorder of an artifact, and return its id."""
     if key is not None:
         check_key(key)
-    data = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    data = json.dumps(mask_within(value), separators=(",", ":"), allow_nan=False)
     if len(data) > MAX_DATA:  # ASCII, so that these are bytes
         raise ParameterError(
             f"this {kind} artifact has {len(data):,} bytes of JSON, and {MAX_DATA:,} is the most; show a part or a"
@@ -221,7 +222,7 @@ def _keep(kind: str, value: Any, key: str | None, description: str | None, known
                 data,
                 clock.now(),
                 key,
-                _text(description or "", "description")[:_DESCRIPTION],
+                mask(_text(description or "", "description"))[:_DESCRIPTION],
                 run_id,
                 flow_run_id,
             )

@@ -15,7 +15,7 @@ from entrepot.engine.origins import Origins
 from entrepot.engine.rendering import MASK, render_all
 from entrepot.engine.templates import run_name_of
 from entrepot.engine.world import World, current_world
-from entrepot.logging import FLOW_RUNS, TASK_RUNS, run_facts, show_logs
+from entrepot.logging import FLOW_RUNS, TASK_RUNS, mask, mask_all, run_facts, set_up_logging, speak_for
 from entrepot.protocols.recorder import RunCreated, RunTransition
 from entrepot.protocols.task_runner import Place
 from entrepot.states import State, StateType, new_id, next_id
@@ -133,7 +133,7 @@ class Run:
             self.root_id = self.id if flow is None else flow.engine.root_id
             self.name = self.names.name(definition.name)
         if enclosing is None:
-            show_logs(self.world.settings.logging_level)
+            set_up_logging(self.world.settings)
         self.created = self.world.clock.now()
         self.state: State[Any] | None = State(StateType.PENDING, "Pending", "", self.created)
         self._told = self._named = False
@@ -232,7 +232,7 @@ class Run:
         finally:
             CURRENT.reset(token)
             self.context = None
-        self.name = " ".join(name.split())[:_LONGEST_NAME]
+        self.name = " ".join(mask(name).split())[:_LONGEST_NAME]
 
     def new_attempt(self) -> None:
         """Begin the next attempt."""
@@ -257,6 +257,7 @@ class Run:
         A state that a user made is never taken over as it is: its id names one transition of one run.
         """
         world = self.world
+        message = mask(str(message))  # it may repeat what an exception says
         self.state = state = State(kind, name, message, world.clock.now(), data=data)
         recorder = world.recorder
         if recorder is not None:
@@ -281,6 +282,7 @@ class Run:
         if logger.isEnabledFor(level):
             flow_run_id = self.id if self.definition.kind == "flow" else self.flow_run_id
             facts = run_facts(self.definition.kind, self.name, self.id, flow_run_id)
+            speak_for(self.id, self.world.recorder)
             logger.log(level, message, *values, extra=facts, exc_info=exc_info)
 
     def log_end(self, state: State[Any]) -> None:
@@ -314,7 +316,7 @@ class Run:
                 self.created,
                 self.flow_run_id,
                 self.parent_run_id,
-                render_all(self.parameters, definition.binder.secrets.union(untrusted)),
+                mask_all(render_all(self.parameters, definition.binder.secrets.union(untrusted))),
                 self.tags,
                 _process_id,
                 version=definition.version,

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
+from entrepot._secrets import mask
 from entrepot._text import clean, cut, span
 from entrepot.progress.model import ENDED, FlowView, GroupView, Phase
 
@@ -213,4 +214,4 @@ def _word(phase: Phase) -> str:
 
 
 def _named(name: str) -> str:
-    return cut(clean(name), _NAME)
+    return cut(clean(mask(name)), _NAME)

@@ -10,12 +10,14 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Final
 
+from entrepot._secrets import mask
 from entrepot.protocols.recorder import RunCreated, RunEvent, RunTransition
 
 __all__ = ["ENDED", "FAILURES", "Board", "Failure", "FlowView", "GroupView", "Phase", "phase_of"]
 
 _FAILURES_OF_A_GROUP: Final = 3
 _FAILURES_OF_A_FLOW: Final = 30
+_MESSAGE: Final = 1_000  # characters of a failure's message
 _GROUPS: Final = 300  # of one flow run, before those that are over are let go
 _SUBFLOWS: Final = 50  # of one flow run, in a view
 
@@ -74,7 +76,7 @@ class Failure:
     Attributes:
         name: The run's own.
         state_name: `Failed`, `TimedOut`, `Crashed`, ...
-        message: What it said; not cleaned.
+        message: What it said, secrets masked; not cleaned of control characters.
     """
 
     name: str
@@ -312,7 +314,8 @@ def _keep_failure(group: _Group, name: str, event: RunTransition) -> None:
     failures = group.flow.top.failures
     if group.told < _FAILURES_OF_A_GROUP and len(failures) < _FAILURES_OF_A_FLOW:
         group.told += 1
-        failures.append(Failure(name, event.state_name, event.message))
+        # Whoever tells of it may know of no secrets; and a message may be as long as it likes.
+        failures.append(Failure(mask(name), event.state_name, mask(event.message)[:_MESSAGE]))
 
 
 def _let_go_of_groups(flow: _Flow) -> None:
