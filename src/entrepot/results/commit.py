@@ -237,23 +237,19 @@ class Commit:
 
     def _stage_beside(self, record: Record, data: bytes) -> bool:
         """Put a record beside what is in its place; return False if that is to be looked at again."""
-        versions, path = self._store.versions, record.path
+        versions, path, ours = self._store.versions, record.path, record.transaction or ""
         found = self._opened(path, data)
+        if isinstance(found, Record) and found.transaction == ours:
+            return True  # a request that was sent twice: the second time, it was there
         chain = found.chain if isinstance(found, Versioned) else chain_of(path, data)
         numbers = versions.numbers(chain)
-        if self._store.storage.creates_exclusively:  # else nobody can say who decides, and so nobody waits
-            others = [found.transaction or ""] if isinstance(found, Record) and found.transaction else []
-            others += versions.pending(path, chain, numbers)
-            pending = [one for one in others if self._is_pending(one) and one != record.transaction]
-            for one in pending:
-                if (record.transaction or "") > one:
-                    raise _InTheWayError(one)
-                self._wait_for(one)
-            if pending:
-                return False
-        if not versions.add(record, chain, numbers[0] + 1 if numbers else 0):
+        pending = self._pending(path, found, chain, numbers)
+        if self._give_way(pending - {ours}, ours):
             return False
-        self._outgrown.append((chain, numbers))
+        if ours not in pending:
+            if not versions.add(record, chain, numbers[0] + 1 if numbers else 0):
+                return False
+            self._outgrown.append((chain, numbers))
         if found is None or isinstance(found, Record):
             # Looked at again: what somebody else has put there meanwhile is not to be taken for what we found.
             with suppress(ObjectNotFoundError):
@@ -262,6 +258,23 @@ class Commit:
                     return True
             return False
         return True
+
+    def _pending(self, path: str, found: Record | Versioned | None, chain: str, numbers: list[int]) -> set[str]:
+        """Return the transactions that are not over and have a record for this place."""
+        if not self._store.storage.creates_exclusively:
+            return set()  # nobody can say there who decides, and so nobody waits
+        pending = set(self._store.versions.pending(path, chain, numbers))
+        if isinstance(found, Record) and found.transaction and self._is_pending(found.transaction):
+            pending.add(found.transaction)
+        return pending
+
+    def _give_way(self, others: set[str], ours: str) -> bool:
+        """Wait until other transactions are over; return whether there were any."""
+        for other in sorted(others):
+            if ours > other:
+                raise _InTheWayError(other)
+            self._wait_for(other)
+        return bool(others)
 
     def _opened(self, path: str, data: bytes) -> Record | Versioned | None:
         """Return what bytes say that are in the place of a record; None if they do not verify."""
