@@ -251,10 +251,11 @@ class Commit:
                 return False
             self._outgrown.append((chain, numbers))
         if found is None or isinstance(found, Record):
+            versions.keep_base(chain, data)
             # Looked at again: what somebody else has put there meanwhile is not to be taken for what we found.
             with suppress(ObjectNotFoundError):
                 if bytes(self._store.storage.get(path, length=MAX_RECORD_SIZE + 1)) == data:
-                    versions.begin(path, chain, data)
+                    versions.begin(path, chain)
                     return True
             return False
         return True

@@ -14,6 +14,7 @@ harm twice, late, or in vain. What counts is the latest committed version, or el
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -34,6 +35,7 @@ __all__ = ["VERSIONS", "Versions", "chain_of"]
 
 VERSIONS: Final = "versions"
 
+_NUMBER: Final = re.compile(r"/(0|[1-9][0-9]{0,15})\.json\Z", re.ASCII)
 _LOOKS: Final = 10  # while others remove versions that no longer count
 
 
@@ -79,8 +81,8 @@ class Versions:
         Raises:
             StorageError: If the store cannot be listed.
         """
-        stems = (info.path.rpartition("/")[2].removesuffix(".json") for info in self._storage.list(_folder(chain)))
-        return sorted((int(stem) for stem in stems if stem.isascii() and stem.isdigit()), reverse=True)
+        found = (_NUMBER.search(info.path) for info in self._storage.list(_folder(chain)))
+        return sorted((int(match[1]) for match in found if match is not None), reverse=True)
 
     def pending(self, path: str, chain: str, numbers: Iterable[int]) -> list[str]:
         """Return the transactions that may still commit a version which would count.
@@ -124,13 +126,8 @@ class Versions:
             return False
         return True
 
-    def begin(self, path: str, chain: str, base: bytes) -> None:
-        """Put a chain in the place of what is there.
-
-        Args:
-            path: The place of the record.
-            chain: The chain; it has a version.
-            base: What is there now.
+    def keep_base(self, chain: str, base: bytes) -> None:
+        """Keep a copy of what is in the place of a record that a chain is for.
 
         Raises:
             StorageError: If the store cannot be written.
@@ -141,6 +138,13 @@ class Versions:
                 self._storage.create(place, base)
         else:
             self._storage.put(place, base)
+
+    def begin(self, path: str, chain: str) -> None:
+        """Put a chain in the place of a record; it has its base, and a version.
+
+        Raises:
+            StorageError: If the store cannot be written.
+        """
         self._storage.put(path, seal_versioned(Versioned(chain), self._keys(), path=path))
 
     def forget(self, chain: str, numbers: Iterable[int]) -> None:
