@@ -12,6 +12,7 @@ from entrepot.errors import MissingContextError, OptionError
 __all__ = [
     "CURRENT",
     "TAGS",
+    "TRANSACTION",
     "FlowRun",
     "FlowRunContext",
     "RunContext",
@@ -148,6 +149,10 @@ def get_run_context() -> RunContext:
 
 TAGS: ContextVar[frozenset[str]] = ContextVar("entrepot_tags", default=frozenset())
 """The tags that runs created here get, beside their definition's own."""
+
+
+TRANSACTION: ContextVar[Any] = ContextVar("entrepot_transaction", default=None)
+"""The innermost `Transaction` that the current code is part of, or None."""
 
 
 @contextmanager

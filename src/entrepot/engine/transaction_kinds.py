@@ -1,0 +1,74 @@
+"""What kinds of transactions there are, and how far one can be."""
+
+from enum import Enum
+from typing import Any
+
+from entrepot.errors import OptionError
+
+__all__ = ["CommitMode", "IsolationLevel", "TransactionState", "check_kind"]
+
+
+class IsolationLevel(Enum):
+    """What transactions with the same key have to do with each other.
+
+    Attributes:
+        READ_COMMITTED: Each sees what is committed when it begins. Two at the same time both do their work.
+        SERIALIZABLE: One waits until the other is over, and then finds what that has committed.
+    """
+
+    READ_COMMITTED = "READ_COMMITTED"
+    SERIALIZABLE = "SERIALIZABLE"
+
+
+class CommitMode(Enum):
+    """When a transaction is committed.
+
+    Attributes:
+        EAGER: At its own end, also inside another one.
+        LAZY: At its own end, or with the one around it.
+        OFF: Where `commit()` is called, else never.
+    """
+
+    EAGER = "EAGER"
+    LAZY = "LAZY"
+    OFF = "OFF"
+
+
+class TransactionState(Enum):
+    """How far a transaction is.
+
+    Attributes:
+        PENDING: Not begun.
+        ACTIVE: Under way.
+        STAGED: It has its value, or waits for the transaction around it.
+        COMMITTED: What it kept is visible and durable; or was so when it began.
+        ROLLED_BACK: Nothing of it is, and never will be.
+    """
+
+    PENDING = "PENDING"
+    ACTIVE = "ACTIVE"
+    STAGED = "STAGED"
+    COMMITTED = "COMMITTED"
+    ROLLED_BACK = "ROLLED_BACK"
+
+
+def check_kind(key: Any, commit_mode: Any, isolation_level: Any) -> None:
+    """Refuse a transaction that makes no sense.
+
+    Raises:
+        OptionError: If an argument is of the wrong type, or SERIALIZABLE without a key.
+    """
+    if key is not None and (not isinstance(key, str) or not key):
+        raise OptionError(f"the key of a transaction is a text, not {key!r}", option="key")
+    if commit_mode is not None and not isinstance(commit_mode, CommitMode):
+        raise OptionError(f"commit_mode is one of CommitMode, not {commit_mode!r}", option="commit_mode")
+    if isolation_level is not None and not isinstance(isolation_level, IsolationLevel):
+        raise OptionError(
+            f"isolation_level is one of IsolationLevel, not {isolation_level!r}", option="isolation_level"
+        )
+    if isolation_level is IsolationLevel.SERIALIZABLE and key is None:
+        raise OptionError(
+            "IsolationLevel.SERIALIZABLE is for transactions with a key: those with the same one wait for each other;"
+            " give it a key",
+            option="isolation_level",
+        )
