@@ -1,8 +1,10 @@
 """A commit that fails or dies at any storage operation, or that others write into: all of it or nothing."""
 
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import count
+from types import FrameType
 from typing import TypeAlias
 
 import pytest
@@ -294,7 +296,7 @@ def test_the_refresh_of_another_is_lost_only_if_it_comes_right_before_one_write_
 
 def test_a_commit_waits_for_another_that_is_alive() -> None:
     kept = Kept(MemoryStorage())
-    dead = Kept(Dying(kept.storage, after=5))
+    dead = Kept(Dying(kept.storage, after=3))
     with pytest.raises(Died):
         commit(dead, MINE)
     start = kept.clock.monotonic()
@@ -321,3 +323,45 @@ def test_errors_of_a_commit_are_of_our_tree() -> None:
     faulty = Faulty(kept.storage, at=2, error=StorageUnreachableError("no answer", location="x"), late=False)
     with pytest.raises(EntrepotError):
         commit(Kept(faulty), MINE)
+
+
+class AtLine:
+    """Raises KeyboardInterrupt before the n-th line that is run of our modules about commits: what Ctrl-C can do."""
+
+    def __init__(self, number: int) -> None:
+        self.left = number
+
+    def __call__(self, frame: FrameType, event: str, arg: object) -> "AtLine | None":
+        if not frame.f_code.co_filename.endswith(("/results/commit.py", "/results/markers.py")):
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return self
+
+
+@pytest.mark.parametrize("values", [NEW, {"a": "new a"}], ids=["several", "one"])
+def test_an_interrupt_at_any_line_leaves_all_or_nothing_and_the_commit_says_which(values: dict[str, object]) -> None:
+    ends = set()
+    before = sys.gettrace()
+    for number in count(1):
+        kept = kept_in(MemoryStorage())
+        one = Commit(kept.store, prepared(kept, values), patience=0, workers=1)
+        tracer = AtLine(number)
+        interrupted = False
+        try:
+            sys.settrace(tracer)
+            one.run()
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            sys.settrace(before)
+        found = seen(kept.storage, values)
+        assert found in (values, dict.fromkeys(values, ABSENT))
+        if not one.in_doubt:
+            assert (found == values) == (one.fate is Fate.COMMITTED), number
+        ends.add((interrupted, found == values))
+        if tracer.left > 0:
+            break
+    assert ends == {(True, False), (True, True), (False, True)}

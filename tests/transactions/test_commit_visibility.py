@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -15,7 +16,7 @@ from entrepot.storage.encrypted import EncryptedStorage
 from entrepot.storage.local import LocalStorage
 from entrepot.storage.memory import MemoryStorage
 from entrepot_test_commits import ABSENT, Between, commit, prepared, seen
-from entrepot_test_results import RING, Kept, NotExclusive, Wrapped
+from entrepot_test_results import GOLDEN, RING, Kept, NotExclusive, Wrapped
 
 NEW = {"a": "new a", "b": ["new"] * 9000, "c": "new c"}
 OLD = {"a": "old a", "b": ["old"] * 9000}
@@ -251,3 +252,29 @@ def test_many_are_written_at_a_time_and_still_seen_at_once() -> None:
     values = {str(number): number for number in range(300)}
     Commit(kept.store, prepared(kept, values)).run()
     assert seen(kept.storage, values) == values
+
+
+GOLDEN_VALUES = {"small": [1, "한"], "large": {"rows": list(range(20))}}
+
+
+def golden_store(monkeypatch: pytest.MonkeyPatch) -> Kept:
+    """Return a store where a transaction has replaced one result and made another."""
+    ids = (UUID(int=number) for number in range(10))
+    monkeypatch.setattr("entrepot.results.commit.uuid.uuid4", lambda: next(ids))
+    kept = Kept(MemoryStorage(), inline_limit=16)
+    kept.write("small", "old")
+    commit(kept, GOLDEN_VALUES, replace=True)
+    return kept
+
+
+def test_what_a_transaction_keeps_is_the_golden_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = golden_store(monkeypatch)
+    found = {path: kept.bytes_at(path).decode() for path in kept.paths()}
+    assert found == json.loads((GOLDEN / "transaction.json").read_text("utf-8"))
+
+
+def test_a_golden_store_of_a_transaction_is_read() -> None:
+    kept = Kept(MemoryStorage())
+    for path, text in json.loads((GOLDEN / "transaction.json").read_text("utf-8")).items():
+        kept.storage.put(path, text.encode())
+    assert {key: kept.store.fetch(key).value for key in GOLDEN_VALUES} == GOLDEN_VALUES

@@ -271,7 +271,7 @@ class Transaction:
         Args:
             setting: Where hooks are called.
             failed: Whether something was raised inside.
-            is_run: Whether this is a run; users never see those of runs with nothing to commit.
+            is_run: Whether this is a run; users see those only in hooks.
 
         Returns:
             What kept it from that, or came through a hook.
@@ -280,7 +280,8 @@ class Transaction:
         if not failed and not self.is_rolled_back():
             problem = yield from self._staging_its_value()
             if problem is None and self.unit.joins:
-                problem = self._become_a_part(unseen=is_run and self.unit.is_empty)
+                unseen = is_run and not (self.children or self.unit.has_hooks)
+                problem = self._become_a_part(unseen=unseen)
                 if problem is None:
                     return None
             elif problem is None and (self.commit_mode is not CommitMode.OFF or self._is_done):

@@ -83,6 +83,11 @@ class UnitOfWork:
         return not (self._staging or self._on_commit or self._on_rollback)
 
     @property
+    def has_hooks(self) -> bool:
+        """Whether users' functions will be called with its transactions."""
+        return bool(self._on_commit or self._on_rollback)
+
+    @property
     def joins(self) -> bool:
         """Whether it goes up to another one."""
         return self._outer is not None
@@ -160,6 +165,8 @@ class UnitOfWork:
     def adopt(self, future: EntrepotFuture[Any]) -> None:
         """Wait for a run at the end, and fail if it fails and nobody asks."""
         with self._guard:
+            if self.over:
+                return
             self._submitted[id(future)] = future
         future.add_done_callback(self._let_go)
 
@@ -241,7 +248,10 @@ class UnitOfWork:
         _, error = yield Do(commit.run)
         if error is None:
             return True, None
-        commit.revoke()  # an async driver was interrupted, and the thread may go on
+        # An async driver was interrupted, and the thread may go on.
+        _, again = yield Do(commit.revoke)
+        if again is not None:
+            commit.revoke()
         if commit.fate is Fate.COMMITTED:
             return True, error
         if commit.in_doubt:
@@ -266,8 +276,11 @@ class UnitOfWork:
         with self._guard:
             self.over = True
             hooks, self._on_rollback, self._on_commit = self._on_rollback, [], []
-        if self._staging:
-            self._staging.take()
+        dropped = self._staging.take() if self._staging else []
+        if hooks or dropped:
+            setting.logger.info(
+                "Transaction rolled back: %d results are not kept, and %d hooks are called", len(dropped), len(hooks)
+            )
         interrupt: BaseException | None = None
         for transaction, hook in reversed(hooks):
             error = yield from _called(hook, transaction, setting)

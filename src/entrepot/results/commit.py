@@ -57,7 +57,7 @@ class Commit:
         workers: How many records are written at a time.
 
     Attributes:
-        fate: What is known to have become of it. `PENDING`: it was not decided, and never will be.
+        fate: What is known to have become of it; unless it is `COMMITTED` or `in_doubt`, it never will be.
         in_doubt: Whether that is not known, since the store did not say.
     """
 
@@ -78,6 +78,7 @@ class Commit:
         self._outgrown: list[tuple[str, list[int]]] = []
         self._revoked = False
         self._running = threading.Lock()
+        self._deciding: str | None = None  # whose marker may have been made
         self.fate = Fate.PENDING
         self.in_doubt = False
 
@@ -92,12 +93,20 @@ class Commit:
         with self._running:
             if self._revoked:
                 return
-            if len(self._items) == 1:
-                self._commit_one(self._items[0])
+            try:
+                self._run()
+            except BaseException:
+                if self._deciding is not None and self.fate is Fate.PENDING and not self.in_doubt:
+                    self._find_out(self._deciding)  # interrupted between the decision and the note of it
+                raise
+
+    def _run(self) -> None:
+        if len(self._items) == 1:
+            self._commit_one(self._items[0])
+            return
+        for _ in range(_ATTEMPTS):
+            if self._commit_all():
                 return
-            for _ in range(_ATTEMPTS):
-                if self._commit_all():
-                    return
         raise TransactionError(
             f"{len(self._items)} results were not kept in {self._store.location}: other transactions were writing some"
             " of the same keys all the time; nothing of this one is visible",
@@ -118,6 +127,9 @@ class Commit:
             self._check()
         try:
             kept = self._store.put(item)
+            if not item.first or self._is(kept, item):
+                self.fate = Fate.COMMITTED
+                return
         except BaseException as error:
             found = self._store.describe(item.record.key)
             self.in_doubt = found.outcome is Outcome.UNREACHABLE
@@ -126,9 +138,7 @@ class Commit:
                 if isinstance(error, Exception):
                     return  # only the answer was lost
             raise
-        if item.first and not self._is(kept, item):
-            raise self._not_first(item)
-        self.fate = Fate.COMMITTED
+        raise self._not_first(item)
 
     def _is(self, record: Record | None, item: Prepared) -> bool:
         # Not by equality: a record that was read has long texts as hashes.
@@ -151,9 +161,10 @@ class Commit:
         except BaseException:
             self._abandon(transaction)
             raise
-        if any_staged and not self._decide(transaction):
+        if not any_staged:
+            self.fate = Fate.COMMITTED
+        elif not self._decide(transaction):
             return False
-        self.fate = Fate.COMMITTED
         if self._store.storage.creates_exclusively:
             for chain, numbers in self._outgrown:
                 self._store.versions.forget(chain, numbers)
@@ -161,33 +172,33 @@ class Commit:
 
     def _decide(self, transaction: str) -> bool:
         """Make the marker; return False if another has aborted the transaction."""
+        self._deciding = transaction
         try:
             self._store.markers.decide(transaction, Fate.COMMITTED)
+            self.fate = Fate.COMMITTED
         except BaseException as error:
-            # It may have been made, or not, or be made yet. The store also says so where it was sent twice.
-            fate = self._settled(transaction)
-            if fate is Fate.COMMITTED:
-                self.fate = fate
-                if isinstance(error, Exception):
-                    return True
-            elif isinstance(error, ObjectExistsError) and not self.in_doubt:
+            # It may have been made, or not, or be made yet. A store also says that there is one if it was asked twice.
+            self._find_out(transaction)
+            if self.fate is Fate.COMMITTED and isinstance(error, Exception):
+                return True
+            if self.fate is Fate.ABORTED and isinstance(error, ObjectExistsError):
+                self.fate, self._deciding = Fate.PENDING, None
                 return False
             raise
         return True
 
-    def _settled(self, transaction: str) -> Fate:
-        """See that a transaction is over, and return what became of it."""
+    def _find_out(self, transaction: str) -> None:
+        """See that a transaction is over, and what became of it."""
         markers = self._store.markers
         self.in_doubt = True
         try:
             if self._store.storage.creates_exclusively:
-                fate = markers.try_abort(transaction)
+                self.fate = markers.try_abort(transaction)
             else:
-                fate = markers.fate(transaction)
+                self.fate = markers.fate(transaction)
         except EntrepotError:
-            fate = Fate.PENDING
-        self.in_doubt = fate is Fate.PENDING
-        return fate
+            return
+        self.in_doubt = self.fate is Fate.PENDING
 
     def _abandon(self, transaction: str) -> None:
         with suppress(EntrepotError):  # so that nobody waits for it; it never counts anyway
@@ -210,18 +221,22 @@ class Commit:
         Returns:
             False if there is one that counts and is as good: it stays.
         """
-        storage, ring = self._store.storage, self._store.keys()
-        if not storage.creates_exclusively:
+        storage, exclusive = self._store.storage, self._store.storage.creates_exclusively
+        if not exclusive:
             self._store.warn_not_exclusive()
         record = replace(item.record, transaction=transaction)
+        sealed = seal_record(record, self._store.keys())
+        is_absent = exclusive and not item.replace  # so it is most often
         for _ in range(_LOOKS):
+            if is_absent:
+                with suppress(ObjectExistsError):
+                    (storage.create if exclusive else storage.put)(record.path, sealed)
+                    return True
+            is_absent = False
             try:
                 data = bytes(storage.get(record.path, length=MAX_RECORD_SIZE + 1))
             except ObjectNotFoundError:
-                sealed = seal_record(record, ring)
-                with suppress(ObjectExistsError):
-                    (storage.create if storage.creates_exclusively else storage.put)(record.path, sealed)
-                    return True
+                is_absent = True
                 continue
             if not item.replace and self._store.usable(item.record) is not None:
                 if item.first:
