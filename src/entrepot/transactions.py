@@ -4,8 +4,8 @@ import logging
 from typing import Any
 
 from entrepot.context import TRANSACTION
-from entrepot.engine.transaction_kinds import CommitMode, IsolationLevel, TransactionState
-from entrepot.engine.transactions import Transaction, TransactionResult
+from entrepot.engine.transaction_kinds import CommitMode, IsolationLevel, TransactionResult, TransactionState
+from entrepot.engine.transactions import Transaction
 from entrepot.protocols.locking import LockManager
 
 __all__ = [

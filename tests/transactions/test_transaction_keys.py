@@ -71,6 +71,14 @@ class TestValue:
             raise RuntimeError
         assert visible(storage) == {"load": 2}
 
+    def test_one_that_is_committed_by_hand_takes_no_other(self, storage: MemoryStorage) -> None:
+        with transaction("load", storage) as txn:
+            txn.stage(1)
+            txn.commit()
+            with pytest.raises(TransactionError, match="committed already"):
+                txn.stage(2)
+        assert visible(storage) == {"load": 1}
+
     def test_write_on_commit_false_keeps_none(self, storage: MemoryStorage) -> None:
         with transaction("load", storage, write_on_commit=False) as txn:
             txn.stage(1)

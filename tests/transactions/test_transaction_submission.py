@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from entrepot import allow_failure, flow, task
-from entrepot.errors import NotReadyError, TransactionError
+from entrepot.errors import CancelledRunError, NotReadyError, TransactionError
 from entrepot.futures import wait
 from entrepot.storage import MemoryStorage
 from entrepot.task_runners import SequentialTaskRunner, ThreadPoolTaskRunner
@@ -364,6 +364,20 @@ def test_code_that_begins_after_its_block_is_in_none(diary: Diary) -> None:
         context = contextvars.copy_context()
     context.run(step, 1)
     assert diary.visible == [1]
+
+
+def test_code_that_begins_after_its_block_was_rolled_back_does_not_run(diary: Diary) -> None:
+    """A task that was stopped, and whose thread goes on, say."""
+    step = diary.task()
+    with transaction():
+        with pytest.raises(RuntimeError), transaction():
+            context = contextvars.copy_context()
+            raise RuntimeError
+        with pytest.raises(CancelledRunError):
+            context.run(step, 1)
+        step(2)
+    assert diary.visible == [2]
+    assert "step 1" not in diary.lines
 
 
 class Large:

@@ -35,12 +35,12 @@ def as_transaction(attempt: Attempt) -> Attempt:
 
 def _try(attempt: Attempt, run: Run, keeper: "Keeper | None", kept: Any) -> Steps[tuple[Ending, Any]]:
     what = run.definition.kind.title()
-    parent = active()
-    if parent is not None and parent.unit.declines:
+    around: Transaction | None = TRANSACTION.get()
+    if around is not None and around.declines:
         message = f"{what} run did not start, since the transaction around it is rolled back"
         return Ending(StateType.CANCELLED, "Cancelled", message), MISSING
     transaction = Transaction()
-    transaction.begin(parent)
+    transaction.begin(active())
     if keeper is not None:
         keeper.unit = transaction.unit
     token = TRANSACTION.set(transaction)

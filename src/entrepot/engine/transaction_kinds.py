@@ -1,11 +1,12 @@
 """What kinds of transactions there are, and how far one can be."""
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from entrepot.errors import OptionError
 
-__all__ = ["CommitMode", "IsolationLevel", "TransactionState", "check_kind"]
+__all__ = ["CommitMode", "IsolationLevel", "TransactionResult", "TransactionState", "check_kind"]
 
 
 class IsolationLevel(Enum):
@@ -50,6 +51,17 @@ class TransactionState(Enum):
     STAGED = "STAGED"
     COMMITTED = "COMMITTED"
     ROLLED_BACK = "ROLLED_BACK"
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionResult:
+    """What is kept under the key of a transaction.
+
+    Attributes:
+        result: The value.
+    """
+
+    result: Any
 
 
 def check_kind(key: Any, commit_mode: Any, isolation_level: Any) -> None:

@@ -8,7 +8,6 @@ become visible at once. If such a hook raises, or the store fails, none does, an
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -17,7 +16,13 @@ from entrepot._sentinels import MISSING
 from entrepot.context import CURRENT, TRANSACTION
 from entrepot.engine.drive import drive
 from entrepot.engine.effects import Do, Steps
-from entrepot.engine.transaction_kinds import CommitMode, IsolationLevel, TransactionState, check_kind
+from entrepot.engine.transaction_kinds import (
+    CommitMode,
+    IsolationLevel,
+    TransactionResult,
+    TransactionState,
+    check_kind,
+)
 from entrepot.engine.unit_of_work import Setting, UnitOfWork, reset
 from entrepot.errors import TransactionError
 from entrepot.logging import get_logger, get_run_logger
@@ -25,20 +30,9 @@ from entrepot.logging import get_logger, get_run_logger
 if TYPE_CHECKING:
     from entrepot.engine.keyed import Keyed
 
-__all__ = ["CommitMode", "IsolationLevel", "Transaction", "TransactionResult", "TransactionState", "active"]
+__all__ = ["Transaction", "active"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class TransactionResult:
-    """What is kept under the key of a transaction.
-
-    Attributes:
-        result: The value.
-    """
-
-    result: Any
 
 
 class Transaction:
@@ -159,10 +153,14 @@ class Transaction:
             on_rollback_hooks: Called with the transaction when it is rolled back.
 
         Raises:
-            TransactionError: If it is over.
+            TransactionError: If it is over, or its value was committed by hand.
         """
         if self._known:
             return
+        if self.key is not None and self.is_committed():
+            raise TransactionError(
+                "its value is committed already; another one needs another transaction", key=self.key
+            )
         self.unit.add_hooks(self, on_commit_hooks, on_rollback_hooks)
         self._value = value
         if self.is_active():
@@ -291,6 +289,13 @@ class Transaction:
         interrupt = yield from self.unit.rolling_back(setting)
         self._mark(TransactionState.ROLLED_BACK)
         return problem if interrupt is None else interrupt
+
+    @property
+    def declines(self) -> bool:
+        """Whether what has not started is not to start any more: this, or one around it, is being or was undone."""
+        unit = self.unit
+        here = unit.refuses or (unit.undone and unit.over)
+        return here or (self.parent is not None and self.parent.declines)
 
     @property
     def _is_done(self) -> bool:

@@ -51,6 +51,7 @@ class UnitOfWork:
     Attributes:
         refuses: Whether what has not started inside is not to start any more.
         over: Whether it was committed, undone, or went up.
+        undone: Whether it was undone.
         locks: What is held until then.
     """
 
@@ -64,6 +65,7 @@ class UnitOfWork:
         "locks",
         "over",
         "refuses",
+        "undone",
     )
 
     def __init__(self, outer: "UnitOfWork | None") -> None:
@@ -76,6 +78,7 @@ class UnitOfWork:
         self.locks: list[KeyLock] = []
         self.refuses = False
         self.over = False
+        self.undone = False
 
     @property
     def is_empty(self) -> bool:
@@ -91,11 +94,6 @@ class UnitOfWork:
     def joins(self) -> bool:
         """Whether it goes up to another one."""
         return self._outer is not None
-
-    @property
-    def declines(self) -> bool:
-        """Whether what has not started is not to start any more, here or in what this goes up to."""
-        return self.refuses or (self._outer is not None and self._outer.declines)
 
     def holds(self, lock: str) -> bool:
         """Return whether a lock of this name is held, here or in what this goes up to."""
@@ -158,7 +156,9 @@ class UnitOfWork:
             self.over = True
             if self._staging:
                 self._staging.hand_up()
-            return self._on_commit, self._on_rollback, self.locks
+            given = self._on_commit, self._on_rollback, self.locks
+            self._on_commit, self._on_rollback, self.locks = [], [], []
+            return given
 
     # --- what was submitted inside ------------------------------------------------------------------------------------
 
@@ -274,7 +274,7 @@ class UnitOfWork:
         What they raise is logged, and the others are called all the same.
         """
         with self._guard:
-            self.over = True
+            self.over = self.undone = True
             hooks, self._on_rollback, self._on_commit = self._on_rollback, [], []
         dropped = self._staging.take() if self._staging else []
         if hooks or dropped:
