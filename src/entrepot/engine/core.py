@@ -55,6 +55,7 @@ def run_steps(run: Run) -> Steps[State[Any]]:
                 break
             run.new_attempt()
     state = run.enter(*ending)
+    run.leave_trace(state)
     run.log_end(state)
     interrupt = yield from call_hooks(run, state)
     if not run.submitted:  # else its future looks at it until it has the state itself
@@ -81,8 +82,8 @@ def _prepare(run: Run) -> Steps[Ending | None]:
     validator = run.definition.validator
     leaves = inputs.leaves_of((run.parameters, run.wait_for) if run.wait_for else run.parameters)
     upstream = inputs.upstream_of(leaves) if leaves else []
-    if upstream:
-        run.upstream = [found.task_run_id for found in upstream if isinstance(found, EntrepotFuture)]
+    if not run.submitted:
+        run.trace(found.task_run_id for found in upstream if isinstance(found, EntrepotFuture))
     late = validator is not None or run.definition.run_name is not None  # to be told: not all is known of it yet
     if not late:
         run.tell_created()

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from entrepot._sentinels import MISSING
@@ -11,17 +11,19 @@ from entrepot.engine.children import Children
 from entrepot.engine.definition import Definition
 from entrepot.engine.keeping import NOTHING_SAID, Inherited
 from entrepot.engine.names import Counter, flow_run_name
+from entrepot.engine.origins import Origins
 from entrepot.engine.rendering import MASK, render_all
 from entrepot.engine.templates import run_name_of
 from entrepot.engine.world import World, current_world
-from entrepot.logging import FLOW_RUNS, TASK_RUNS, run_facts, show_logs
+from entrepot.logging import FLOW_RUNS, TASK_RUNS, mask, mask_all, run_facts, set_up_logging, speak_for
 from entrepot.protocols.recorder import RunCreated, RunTransition
 from entrepot.protocols.task_runner import Place
-from entrepot.states import State, StateType, new_id
+from entrepot.states import State, StateType, new_id, next_id
 
 __all__ = ["Run"]
 
 _LONGEST_NAME = 250  # characters
+_WELL = frozenset({StateType.COMPLETED, StateType.PAUSED})  # what a run may end an attempt or its process in
 _outside_flows = Counter()
 _process_id = os.getpid()
 
@@ -67,6 +69,7 @@ class Run:
         "name",
         "names",
         "ordinals",
+        "origins",
         "owner",
         "parameters",
         "place",
@@ -105,7 +108,7 @@ class Run:
         self.enclosing: RunContext | None = enclosing
         self.flow_context: FlowRunContext | None = flow
         self.world: World = current_world() if enclosing is None else enclosing.engine.world
-        self.id = new_id()
+        self.id = new_id() if definition.kind == "flow" else next_id()
         self.attempt = 1
         self.context: RunContext | None = None  # of the attempt under way
         self.children: Children | None = None  # of the attempt under way; made by its first submit
@@ -119,16 +122,18 @@ class Run:
             self.name = flow_run_name()
             self.names = Counter()
             self.ordinals = Counter()  # of what this attempt runs; those of another attempt are the same again
+            self.origins: Origins | None = Origins()
             outer = None if flow is None else flow.engine
             # The same for every run that resumes this one, so that what it kept is found again.
             self.root_id = self.id if outer is None else f"{outer.root_id}/{outer.ordinals.name(definition.name)}"
         else:
             self.names = _outside_flows if flow is None else flow.engine.names
             self.ordinals = _outside_flows if flow is None else flow.engine.ordinals
+            self.origins = None
             self.root_id = self.id if flow is None else flow.engine.root_id
             self.name = self.names.name(definition.name)
         if enclosing is None:
-            show_logs(self.world.settings.logging_level)
+            set_up_logging(self.world.settings)
         self.created = self.world.clock.now()
         self.state: State[Any] | None = State(StateType.PENDING, "Pending", "", self.created)
         self._told = self._named = False
@@ -193,6 +198,23 @@ class Run:
         self.parameters = parameters
         self.args, self.kwargs = self.definition.binder.call(parameters)
 
+    def trace(self, futures: Iterable[str]) -> None:
+        """Note whose results it takes, before these stand in the places of futures.
+
+        Args:
+            futures: The ids of the runs behind the futures among its arguments.
+        """
+        origins = None if self.flow_context is None else self.flow_context.engine.origins
+        plain = [] if origins is None else origins.of(self.parameters.values())
+        upstream = dict.fromkeys((*futures, *plain))
+        if upstream:
+            self.upstream = tuple(upstream)
+
+    def leave_trace(self, state: State[Any]) -> None:
+        """Let the flow run around it know what it returned."""
+        if self.flow_context is not None and state.type is StateType.COMPLETED:
+            self.flow_context.engine.origins.note(state.data, self.id)
+
     def take_name(self) -> None:
         """Give it the name that its option says, now that its parameters are known; the usual one if that fails."""
         given = self.definition.run_name
@@ -210,7 +232,7 @@ class Run:
         finally:
             CURRENT.reset(token)
             self.context = None
-        self.name = " ".join(name.split())[:_LONGEST_NAME]
+        self.name = " ".join(mask(name).split())[:_LONGEST_NAME]
 
     def new_attempt(self) -> None:
         """Begin the next attempt."""
@@ -235,6 +257,7 @@ class Run:
         A state that a user made is never taken over as it is: its id names one transition of one run.
         """
         world = self.world
+        message = mask(str(message))  # it may repeat what an exception says
         self.state = state = State(kind, name, message, world.clock.now(), data=data)
         recorder = world.recorder
         if recorder is not None:
@@ -259,11 +282,12 @@ class Run:
         if logger.isEnabledFor(level):
             flow_run_id = self.id if self.definition.kind == "flow" else self.flow_run_id
             facts = run_facts(self.definition.kind, self.name, self.id, flow_run_id)
+            speak_for(self.id, self.world.recorder)
             logger.log(level, message, *values, extra=facts, exc_info=exc_info)
 
     def log_end(self, state: State[Any]) -> None:
         """Write a line about the last state; with the traceback where no caller gets the exception."""
-        level = logging.INFO if state.type is StateType.COMPLETED else logging.ERROR
+        level = logging.INFO if state.type in _WELL else logging.ERROR
         error = state.data if self.submitted and state.type is StateType.FAILED else None
         # Its text, not itself: handlers may keep records, and with them results and tracebacks.
         self.log(
@@ -292,7 +316,7 @@ class Run:
                 self.created,
                 self.flow_run_id,
                 self.parent_run_id,
-                render_all(self.parameters, definition.binder.secrets.union(untrusted)),
+                mask_all(render_all(self.parameters, definition.binder.secrets.union(untrusted))),
                 self.tags,
                 _process_id,
                 version=definition.version,

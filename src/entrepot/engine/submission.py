@@ -44,8 +44,7 @@ def submit(run: Run) -> EntrepotFuture[Any]:
     waits_for = [found for found in inputs.upstream_of(leaves) if isinstance(found, EntrepotFuture)] if leaves else []
     children = _children()
     run.submitted = True
-    if leaves:
-        run.upstream = [found.task_run_id for found in waits_for]
+    run.trace(future.task_run_id for future in waits_for)
     if run.definition.validator is None and not (
         leaves and run.definition.run_name
     ):  # else: not all is known of it yet

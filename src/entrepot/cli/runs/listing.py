@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 from rich.tree import Tree
 
+from entrepot.cli.artifacts import artifacts_of
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import cut, print_json, show, span, state_text, table, told, when
 from entrepot.cli.runs.topic import app
@@ -122,6 +123,9 @@ def show_(
             keep=("Time", "State"),
         )
     )
+    artifacts = artifacts_of(found.run_id)
+    if artifacts:
+        show("", artifacts)
     if found.children:
         show("", _tree(found))
 
@@ -147,10 +151,10 @@ def _line(run: RunDetails) -> Text:
 
 def _state(run: RunSummary) -> Text:
     text = state_text(run.state_type, run.state_name)
-    return text.append(" (its process is gone)", style="red") if _is_orphan(run) else text
+    return text.append(" (its process is gone)", style="red") if is_orphan(run) else text
 
 
-def _is_orphan(run: RunSummary) -> bool:
+def is_orphan(run: RunSummary) -> bool:
     """Return whether a run that has not ended never will: its process ended without a word."""
     if run.is_terminal or run.process_id <= 0 or os.name != "posix":  # elsewhere signal 0 is no question
         return False
