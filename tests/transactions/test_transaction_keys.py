@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from entrepot import flow, home, task
+from entrepot.context import TRANSACTION
 from entrepot.errors import LeaseLostError, SerializationError, StorageUnreachableError, TransactionError
 from entrepot.locking import FileSystemLockManager, MemoryLockManager
 from entrepot.results.store import ResultStore
@@ -318,7 +319,13 @@ class TestSerializable:
 
 
 def with_other_context(call: Any) -> None:
-    thread = threading.Thread(target=call)
+    """Call something as another process would: as no part of the transaction here."""
+
+    def outside() -> None:
+        TRANSACTION.set(None)
+        call()
+
+    thread = threading.Thread(target=outside)
     thread.start()
     thread.join(60)
 

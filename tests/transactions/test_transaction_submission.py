@@ -8,6 +8,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -326,6 +327,28 @@ def test_cancelled_while_it_commits_it_is_committed_or_rolled_back_and_knows_whi
     assert txns[0].is_committed()
     assert diary.visible == [1, 2]
     assert "rollback step" not in slow.lines
+
+
+def test_threads_that_are_started_in_it_are_a_part_of_it(diary: Diary) -> None:
+    step = diary.task()
+
+    @flow
+    def main() -> None:
+        with transaction():
+            thread = threading.Thread(target=step, args=(1,))
+            thread.start()
+            thread.join()
+            with ThreadPoolExecutor(2) as pool:
+                assert list(pool.map(step, [2, 3])) == [2, 3]
+            assert diary.visible == []
+        with pytest.raises(RuntimeError), transaction():
+            with ThreadPoolExecutor(2) as pool:
+                list(pool.map(step, [4, 5]))
+            raise RuntimeError
+
+    main()
+    assert diary.visible == [1, 2, 3]
+    assert diary.lines.count("rollback step") == 2
 
 
 def test_what_outlives_its_block_fails_and_keeps_nothing(diary: Diary) -> None:
