@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from entrepot import flow, task
+from entrepot.blocks.system import Secret
 from entrepot.cli.app import app
 from entrepot.context import FlowRunContext, get_run_context
 from entrepot.errors import CacheKeyError, OptionError
@@ -217,6 +218,34 @@ def test_a_parameter_that_is_annotated_as_a_secret_is_one(storage: MemoryStorage
 
     with pytest.raises(CacheKeyError, match="is a secret"):
         outer("hunter2")  # type: ignore[arg-type]
+
+
+def test_of_a_flow_in_a_flow_its_own_secrets_count(storage: MemoryStorage) -> None:
+    @flow(result_storage_key="{flow_run.parameters[who]}", result_storage=storage)
+    def inner(who: str) -> str:
+        return who
+
+    @flow
+    def outer(who: SecretStr) -> str:
+        return inner("me")
+
+    assert outer("hunter2") == "me"  # type: ignore[arg-type]
+    assert keys(storage) == ["me"]
+
+    @flow(result_storage_key="{flow_run.parameters[who]}", result_storage=storage)
+    def secretive(who: SecretStr) -> None:
+        pytest.fail("it ran")
+
+    with pytest.raises(CacheKeyError, match="is a secret"):
+        flow(lambda: secretive("hunter2"))()  # type: ignore[arg-type]
+
+
+def test_the_value_of_a_secret_block_that_was_loaded_is_one_whatever_it_is_called(storage: MemoryStorage) -> None:
+    Secret(value="hunter2-hunter2").save("password")
+    loaded = Secret.load("password").get()
+    with pytest.raises(CacheKeyError, match="is a secret") as caught:
+        kept("report-{parameters[x]}", storage)(f"of {loaded}")
+    assert "hunter2" not in str(caught.value)
 
 
 def test_an_object_with_a_text_of_its_own_can_stand_in_it(storage: MemoryStorage) -> None:

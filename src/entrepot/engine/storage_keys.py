@@ -3,13 +3,13 @@
 import re
 from collections.abc import Mapping, Sequence
 from string import Formatter
-from types import SimpleNamespace
 from typing import Any, Final
 
-from entrepot.context import FlowRunContext
-from entrepot.engine.rendering import MASK, render, render_all
+from entrepot._secrets import MASK, mask
+from entrepot.engine.rendering import render, render_all
 from entrepot.engine.run import Run
 from entrepot.errors import CacheKeyError
+from entrepot.runtime import flow_run, task_run
 
 __all__ = ["storage_key_text"]
 
@@ -20,10 +20,11 @@ _NAMES: Final = re.compile(r"[^.\[\]]+")  # of which a field is made: parameters
 def storage_key_text(run: Run, template: str) -> str:
     """Return the key that a template gives the result of a run.
 
-    Its fields are `parameters`, `flow_run` and `task_run`: `{parameters[day]}`, `{flow_run.name}`.
+    Its fields are `parameters`, and what `entrepot.runtime` knows of `flow_run` and `task_run`: `{parameters[day]}`,
+    `{flow_run.name}`.
 
     Args:
-        run: The run; its parameters are known.
+        run: The run whose context is current; its parameters are known.
         template: As the option was given.
 
     Raises:
@@ -35,30 +36,9 @@ def storage_key_text(run: Run, template: str) -> str:
 def _values(run: Run) -> dict[str, Any]:
     values: dict[str, Any] = {"parameters": run.parameters}
     if run.definition.kind == "task":
-        values["task_run"] = SimpleNamespace(
-            id=run.id,
-            name=run.name,
-            task_name=run.definition.name,
-            task_key=run.definition.key,
-            run_count=run.attempt,
-            tags=list(run.tags),
-            parameters=run.parameters,
-        )
-    flow = run.enter_context() if run.definition.kind == "flow" else run.flow_context
-    if isinstance(flow, FlowRunContext):
-        around = flow.engine
-        values["flow_run"] = SimpleNamespace(
-            id=around.id,
-            name=around.name,
-            flow_name=around.definition.name,
-            flow_version=around.definition.version,
-            run_count=around.attempt,
-            tags=list(around.tags),
-            parameters=flow.parameters,
-            parent_flow_run_id=around.flow_run_id,
-            root_flow_run_id=around.root_id.partition("/")[0],
-            scheduled_start_time=around.created,
-        )
+        values["task_run"] = task_run
+    if run.definition.kind == "flow" or run.flow_context is not None:
+        values["flow_run"] = flow_run
     return values
 
 
@@ -73,9 +53,9 @@ class _Filler(Formatter):
     def __init__(self, run: Run, template: str) -> None:
         self._run = run
         self._template = template
-        flow = run.flow_context
-        self._secrets = run.definition.binder.secrets
-        self._flow_secrets = self._secrets if flow is None else flow.engine.definition.binder.secrets
+        self._secrets = self._flow_secrets = run.definition.binder.secrets
+        if run.definition.kind == "task" and run.flow_context is not None:
+            self._flow_secrets = run.flow_context.engine.definition.binder.secrets
 
     def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Return the value of a field."""
@@ -110,7 +90,7 @@ class _Filler(Formatter):
             text = format(value.value, format_spec)
         except Exception as error:  # noqa: BLE001  of a user's class, or of a wrong specification
             raise self._error(value.name, f"{type(error).__name__}: {error}") from None
-        if MASK in text:
+        if MASK in text or mask(text) != text:
             raise self._secret(value.name)
         if not isinstance(value.value, str) and _ADDRESS.search(text):
             raise self._error(
