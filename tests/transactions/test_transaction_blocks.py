@@ -587,6 +587,9 @@ class TestRefused:
         [
             ({"key": ""}, "key of a transaction"),
             ({"key": 7}, "key of a transaction"),
+            ({"key": "k", "store": 7}, "store of a transaction"),
+            ({"key": "k", "store": MemoryStorage}, "store of a transaction"),
+            ({"key": "k", "lock_manager": 7}, "lock_manager"),
             ({"commit_mode": "LAZY"}, "CommitMode"),
             ({"isolation_level": "SERIALIZABLE"}, "IsolationLevel"),
             ({"isolation_level": IsolationLevel.SERIALIZABLE}, "give it a key"),

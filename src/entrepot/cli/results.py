@@ -237,6 +237,8 @@ def _lines(found: Lookup, record: Record, store: ResultStore) -> Iterator[tuple[
         yield "Detail", found.detail
     yield "Of", " ".join(filter(None, [record.task.get("kind"), record.task.get("name")]))
     yield "Run", " ".join(filter(None, [record.run.get("name"), record.run.get("id")]))
+    if record.transaction is not None:
+        yield "Transaction", record.transaction
     yield "Created", when(record.created)
     yield "Expires", when(record.expires) or "never"
     yield "Size", _size(record.size)

@@ -36,7 +36,7 @@ class Keyed:
         kept: Whether the transaction keeps a value.
     """
 
-    __slots__ = ("_kept", "_kept_key", "_overwrite", "_run", "_serial", "_serializer", "_store", "key")
+    __slots__ = ("_kept", "_kept_key", "_overwrite", "_place", "_run", "_serial", "key")
 
     def __init__(self, key: str, *, overwrite: bool, serial: bool, kept: bool) -> None:
         self.key = key
@@ -45,15 +45,18 @@ class Keyed:
         self._serial = serial
         self._kept = kept
         self._run: dict[str, str] = {}
-        self._store: ResultStore | None = None
-        self._serializer: Serializer | None = None
+        self._place: tuple[ResultStore, Serializer] | None = None
 
     @property
-    def store(self) -> ResultStore:
-        """Where the value is kept; it is open."""
-        if self._store is None:
+    def place(self) -> tuple[ResultStore, Serializer]:
+        """Where the value is kept, and how; open once the transaction was entered.
+
+        Raises:
+            TransactionError: If it was not.
+        """
+        if self._place is None:
             raise TransactionError(f"the transaction {self.key!r} was not entered", key=self.key)
-        return self._store
+        return self._place
 
     def opening(
         self, store: Any, unit: UnitOfWork, lock_manager: LockManager | None, setting: Setting
@@ -72,7 +75,7 @@ class Keyed:
         staged, problem = yield Do(partial(self._open, store, unit))
         if problem is not None or staged:
             return bool(staged), problem
-        name = f"transaction {self.store.location} {self.key}"
+        name = f"transaction {self.place[0].location} {self.key}"
         if self._serial and not unit.holds(name):
             lock = KeyLock(_default_lock_manager() if lock_manager is None else lock_manager, name)
             taken, problem = yield Call(lock.aacquire if setting.is_async else lock.acquire, (), {}, setting.context)
@@ -94,15 +97,12 @@ class Keyed:
         else:
             run = context.engine
             world, around, self._run = run.world, run.inherited, {"id": run.id, "name": run.name}
-        if isinstance(store, ResultStore):
-            self._store = store
-        else:
-            self._store = result_store(around.storage if store is None else store, world)
-        self._serializer = get_serializer(
-            world.settings.results_serializer if around.serializer is None else around.serializer
-        )
+        if not isinstance(store, ResultStore):
+            store = result_store(around.storage if store is None else store, world)
+        named = world.settings.results_serializer if around.serializer is None else around.serializer
+        self._place = store, get_serializer(named)
         if self._kept:
-            unit.staging().bind(self._store)  # before any work: its results are to be there too
+            unit.staging().bind(store)  # before any work: its results are to be there too
         return not self._overwrite and self.staged(unit) is not MISSING
 
     def committed(self) -> Any | Missing:
@@ -111,13 +111,15 @@ class Keyed:
         Raises:
             EntrepotError: What the store raises: an outage is not a miss.
         """
-        found = self.store.fetch(self._kept_key, serializer=self._serializer)
+        store, serializer = self.place
+        found = store.fetch(self._kept_key, serializer=serializer)
         return found.value if found.outcome is Outcome.HIT else MISSING
 
     def staged(self, unit: UnitOfWork) -> Any | Missing:
         """Return the value that is staged under the key in a transaction, else `MISSING`."""
+        store, serializer = self.place
         record = unit.staging().find(self._kept_key)
-        return MISSING if record is None else self.store.load_record(record, serializer=self._serializer)
+        return MISSING if record is None else store.load_record(record, serializer=serializer)
 
     def stage(self, value: Any, unit: UnitOfWork) -> None:
         """Make a value ready to be committed.
@@ -126,9 +128,9 @@ class Keyed:
             SerializationError: If it cannot be written.
             StorageError: If the store cannot be written.
         """
-        serializer = get_serializer("json") if self._serializer is None else self._serializer
+        store, serializer = self.place
         unit.staging().add(
-            self.store.prepare(
+            store.prepare(
                 self._kept_key,
                 value,
                 serializer=serializer,

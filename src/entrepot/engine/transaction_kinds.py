@@ -1,10 +1,13 @@
 """What kinds of transactions there are, and how far one can be."""
 
+import os
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from entrepot.errors import OptionError
+from entrepot.protocols.locking import LockManager
+from entrepot.protocols.storage import SupportsStorage
 
 __all__ = ["CommitMode", "IsolationLevel", "TransactionResult", "TransactionState", "check_kind"]
 
@@ -64,7 +67,7 @@ class TransactionResult:
     result: Any
 
 
-def check_kind(key: Any, commit_mode: Any, isolation_level: Any) -> None:
+def check_kind(key: Any, store: Any, commit_mode: Any, isolation_level: Any, lock_manager: Any) -> None:
     """Refuse a transaction that makes no sense.
 
     Raises:
@@ -72,6 +75,17 @@ def check_kind(key: Any, commit_mode: Any, isolation_level: Any) -> None:
     """
     if key is not None and (not isinstance(key, str) or not key):
         raise OptionError(f"the key of a transaction is a text, not {key!r}", option="key")
+    if store is not None and not _may_be_a_store(store):
+        raise OptionError(
+            "the store of a transaction is a folder, a URL, the name of a saved block such as 's3/prod', a storage"
+            f" block, a Storage or a ResultStore, not {store!r}",
+            option="store",
+        )
+    if lock_manager is not None and not isinstance(lock_manager, LockManager):
+        raise OptionError(
+            f"lock_manager is a lock manager such as FileSystemLockManager(folder), not {lock_manager!r}",
+            option="lock_manager",
+        )
     if commit_mode is not None and not isinstance(commit_mode, CommitMode):
         raise OptionError(f"commit_mode is one of CommitMode, not {commit_mode!r}", option="commit_mode")
     if isolation_level is not None and not isinstance(isolation_level, IsolationLevel):
@@ -84,3 +98,12 @@ def check_kind(key: Any, commit_mode: Any, isolation_level: Any) -> None:
             " give it a key",
             option="isolation_level",
         )
+
+
+def _may_be_a_store(store: Any) -> bool:
+    if isinstance(store, type):
+        return False
+    methods = [("get", "put", "create", "list"), ("fetch", "prepare", "put")]  # of a Storage, of a ResultStore
+    return isinstance(store, str | os.PathLike | SupportsStorage) or any(
+        all(hasattr(store, method) for method in names) for names in methods
+    )

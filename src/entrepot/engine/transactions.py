@@ -26,6 +26,7 @@ from entrepot.engine.transaction_kinds import (
 from entrepot.engine.unit_of_work import Setting, UnitOfWork, reset
 from entrepot.errors import TransactionError
 from entrepot.logging import get_logger, get_run_logger
+from entrepot.protocols.locking import LockManager
 
 if TYPE_CHECKING:
     from entrepot.engine.keyed import Keyed
@@ -64,9 +65,9 @@ class Transaction:
         overwrite: bool = False,
         write_on_commit: bool = True,
         logger: "logging.Logger | logging.LoggerAdapter[Any] | None" = None,
-        lock_manager: Any = None,
+        lock_manager: LockManager | None = None,
     ) -> None:
-        check_kind(key, commit_mode, isolation_level)
+        check_kind(key, store, commit_mode, isolation_level, lock_manager)
         self.key = key
         self.store = store
         self.commit_mode = commit_mode
