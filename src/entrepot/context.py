@@ -16,6 +16,7 @@ from entrepot.errors import MissingContextError, OptionError
 __all__ = [
     "CURRENT",
     "TAGS",
+    "TRANSACTION",
     "FlowRun",
     "FlowRunContext",
     "RunContext",
@@ -169,6 +170,10 @@ def inherit(call: Callable[P, R]) -> Callable[P, R]:
 
 TAGS: InheritedVar[frozenset[str]] = InheritedVar("entrepot_tags", default=frozenset())
 """The tags that runs created here get, beside their definition's own."""
+
+
+TRANSACTION: InheritedVar[Any] = InheritedVar("entrepot_transaction", default=None, weak=True)
+"""The innermost `Transaction` that the current code is part of, or None."""
 
 
 @contextmanager

@@ -18,12 +18,11 @@ from typing import Final
 
 from entrepot import settings
 from entrepot._database import DATABASE_GUARD, NewerSchemaError, is_busy, open_for_reading, open_for_writing
+from entrepot.coordination.names import DATABASE_NAME
 from entrepot.coordination.schema import LADDER
 from entrepot.errors import StorageAccessError, StorageError, StorageFullError, StorageUnreachableError
 
-__all__ = ["DATABASE_NAME", "default_path", "reading", "writing"]
-
-DATABASE_NAME: Final = "state.db"
+__all__ = ["default_path", "reading", "writing"]
 
 _PATIENCE: Final = 10.0  # seconds
 _TURN: Final = 0.05  # seconds that SQLite waits for a lock in one go; between turns others of this process get theirs

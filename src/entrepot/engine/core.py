@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from entrepot._sentinels import MISSING
+from entrepot.context import TRANSACTION
 from entrepot.engine import inputs
 from entrepot.engine.definition import function_name
 from entrepot.engine.effects import Call, Do, Sleep, Steps
@@ -23,6 +24,7 @@ from entrepot.states import State, StateType
 
 if TYPE_CHECKING:
     from entrepot.engine.persistence import Keeper
+    from entrepot.engine.run_transactions import Attempt
 
 __all__ = ["call_hooks", "run_steps"]
 
@@ -37,9 +39,14 @@ def run_steps(run: Run) -> Steps[State[Any]]:
     ending = yield from _prepare(run)
     if ending is None:
         keeper = _keeper(run)
+        attempt: Attempt = _attempt
+        if TRANSACTION.get() is not None or run.definition.hooks.are_of_transactions:
+            from entrepot.engine.run_transactions import as_transaction  # noqa: PLC0415  most runs are in none
+
+            attempt = as_transaction(_attempt)
         kept: Any = MISSING  # what an attempt returned whose result could not be kept yet
         while True:
-            ending, kept = yield from _attempt(run, keeper, kept)
+            ending, kept = yield from attempt(run, keeper, kept)
             if ending.type is not StateType.FAILED:
                 break
             last = yield from _give_up(run, ending, kept)

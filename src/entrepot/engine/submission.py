@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from entrepot.context import CURRENT, TaskRunContext
+from entrepot.context import CURRENT, TRANSACTION, TaskRunContext
 from entrepot.engine import inputs
 from entrepot.engine.children import Children, stray_children
 from entrepot.engine.core import call_hooks, run_steps
@@ -53,6 +53,9 @@ def submit(run: Run) -> EntrepotFuture[Any]:
     future: EntrepotFuture[Any] = EntrepotFuture(run.id, run.name, partial(_state_of, run))
     launch = partial(_launch, run, future, children, leaves)
     children.adopt(future)
+    transaction = TRANSACTION.get()
+    if transaction is not None:
+        transaction.unit.adopt(future)
     try:
         _when_done(waits_for, partial(contextvars.copy_context().run, launch))
     except BaseException:
