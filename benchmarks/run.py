@@ -24,6 +24,7 @@ from rich.table import Table
 
 CASES = Path(__file__).parent / "cases"
 Figures = dict[str, float]
+PREFECT_TASKS = 1000  # it takes minutes for more
 
 
 def environment() -> dict[str, str]:
@@ -112,6 +113,23 @@ def small(prefect: str | None) -> list[list[str]]:
     ]
 
 
+def mapped(prefect: str | None, counts: list[int]) -> list[list[str]]:
+    """Return the rows about many trivial tasks."""
+    rows = []
+    for count in counts:
+        ours = case(sys.executable, "mapped.py", "entrepot", str(count))
+        theirs = case(prefect, "mapped.py", "prefect", str(count)) if prefect and count <= PREFECT_TASKS else {}
+        for kind in ("called", "submitted", "mapped"):
+            target = {"called": "; target 200", "mapped": "; target 250"}.get(kind, "")
+            peers = f"concurrent.futures {ours['pool']:.0f}" + (f", Prefect {theirs[kind]:.0f}" if theirs else "")
+            verdict = f"{theirs[kind] / ours[kind]:.0f}x faster than Prefect" if theirs else ""
+            rows.append([f"{count:,} trivial tasks {kind} (µs a task{target})", f"{ours[kind]:.0f}", peers, verdict])
+        peer = f"Prefect {theirs['held_bytes'] / 1024:.1f}" if theirs else ""
+        title = f"{count:,} finished mapped tasks, futures kept (KB a task; target 3)"
+        rows.append([title, f"{ours['held_bytes'] / 1024:.1f}", peer, ""])
+    return rows
+
+
 def large(megabytes: int) -> list[list[str]]:
     """Return the rows about large values."""
     figures = case(sys.executable, "large.py", str(megabytes))
@@ -139,6 +157,8 @@ def main() -> None:
         rows = startup(options.prefect)
     with console.status("small values"):
         rows += small(options.prefect)
+    with console.status("many tasks"):
+        rows += mapped(options.prefect, [100, 1000, 10_000, 100_000])
     with console.status("a large array"):
         rows += large(options.megabytes)
     where = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"

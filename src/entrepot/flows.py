@@ -5,6 +5,8 @@ from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, 
 
 from entrepot.engine.options import FlowOptions
 from entrepot.engine.runnable import Runnable
+from entrepot.engine.submission import submit
+from entrepot.futures import EntrepotFuture
 from entrepot.states import State
 
 __all__ = ["Flow", "FlowOptions", "flow"]
@@ -59,6 +61,46 @@ class Flow(Runnable[P, R]):
         """
         return self._call(args, kwargs)
 
+    @overload
+    def submit(
+        self: "Flow[..., Coroutine[Any, Any, T]]",
+        *args: Any,
+        return_state: Literal[False] = False,
+        wait_for: Iterable[Any] | None = None,
+        **kwargs: Any,
+    ) -> EntrepotFuture[T]: ...
+    @overload
+    def submit(
+        self,
+        *args: Any,
+        return_state: Literal[False] = False,
+        wait_for: Iterable[Any] | None = None,
+        **kwargs: Any,
+    ) -> EntrepotFuture[R]: ...
+    @overload
+    def submit(
+        self, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> State[Any]: ...
+    def submit(
+        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """Let the subflow run in the task runner of the flow around it (outside flows: in threads); as `Task.submit`.
+
+        Args:
+            *args: As of the function, or futures and states of what they are to be.
+            return_state: Whether to wait, and return the run's last state.
+            wait_for: Futures of runs that must complete first.
+            **kwargs: As `args`, by name.
+
+        Raises:
+            ParameterError: If the arguments do not fit the function.
+        """
+        future = submit(self._run(args, kwargs, wait_for))
+        if not return_state:
+            return future
+        future.wait()
+        return future.state
+
     def with_options(self, **options: Unpack[FlowOptions]) -> Self:
         """Return the same flow with some options given anew; `None` takes an option back.
 
@@ -98,10 +140,16 @@ def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
             * `version`: Your own.
             * `retries`: How many times a failed run is tried again, as a whole; 0 if not given.
             * `retry_delay_seconds`: As of `@task`.
-            * `task_runner`: Where submitted tasks run; `ThreadPoolTaskRunner()` if not given.
+            * `timeout_seconds`: After which an attempt is stopped, with all that it runs; as of `@task`.
+            * `flow_run_name`: The name of each run, as `task_run_name` of `@task`.
+            * `on_running`, `on_completion`, `on_failure`, `on_crashed`, `on_cancellation`: Functions of
+              (flow, flow_run, state), called when a run enters such a state. Also decorators: `@my_flow.on_failure`.
+            * `task_runner`: Where submitted tasks run: a task runner, its class, or the name of one ("threads",
+              "processes", "sequential"); `ThreadPoolTaskRunner()` if not given.
             * `validate_parameters`: Whether parameters are validated; True if not given.
             * `persist_result`, `result_storage`, `result_serializer`: As of `@task`, for the flow's own result, and for
               tasks and flows inside it that do not say otherwise.
+            * `result_storage_key`: As of `@task`.
             * `cache_policy`, `cache_key_fn`, `cache_expiration`, `refresh_cache`: As of `@task`, for the flow as a
               whole. Without them a kept result is kept under the run's own id, and each call runs.
             * `log_prints`: Whether `print` goes to the run's log, here and in what it runs and does not say otherwise.

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
-from entrepot.annotations import Unmapped, unmapped
+from entrepot.annotations import Unmapped, allow_failure, quote, unmapped
 from entrepot.engine.mapping import mapped_calls
 from entrepot.engine.options import TaskOptions
 from entrepot.engine.retries import exponential_backoff
-from entrepot.engine.runnable import Runnable
+from entrepot.engine.runnable import H, Runnable
 from entrepot.engine.submission import submit
 from entrepot.futures import EntrepotFuture, FutureList
 from entrepot.states import State
 
-__all__ = ["Task", "TaskOptions", "Unmapped", "exponential_backoff", "task", "unmapped"]
+__all__ = ["Task", "TaskOptions", "Unmapped", "allow_failure", "exponential_backoff", "quote", "task", "unmapped"]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -143,6 +143,18 @@ class Task(Runnable[P, R]):
         futures.wait()
         return [future.state for future in futures]
 
+    def on_commit(self, hook: H) -> H:
+        """Call a function with the transaction when one is committed that this task ran in; use it as a decorator.
+
+        Raises:
+            OptionError: If it cannot be called.
+        """
+        return self._hook("on_commit", hook)
+
+    def on_rollback(self, hook: H) -> H:
+        """Call a function with the transaction when one is rolled back that this task ran in; as `on_commit`."""
+        return self._hook("on_rollback", hook)
+
     def with_options(self, **options: Unpack[TaskOptions]) -> Self:
         """Return the same task with some options given anew; `None` takes an option back.
 
@@ -185,10 +197,20 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
               a function of the number of retries that returns one of these: `exponential_backoff(backoff_factor=10)`.
             * `retry_jitter_factor`: How far a delay is moved at random, as a part of it.
             * `retry_condition_fn`: Called with (task, task_run, state); whether a failed run is tried again.
+            * `timeout_seconds`: After which an attempt is stopped; a timeout is a failure and may be tried again.
+            * `isolation`: "process" to run each attempt in a process of its own, which a timeout can end whatever it
+              does.
+            * `task_run_name`: The name of each run: a template of parameters (`"load-{day}"`), or a function of nothing
+              or of `parameters`.
+            * `on_running`, `on_completion`, `on_failure`, `on_crashed`, `on_cancellation`: Functions of
+              (task, task_run, state), called when a run enters such a state. Also decorators: `@my_task.on_failure`.
+            * `on_commit`, `on_rollback`: Functions of the transaction that the task ran in.
             * `persist_result`: Whether results are kept. Any of the options below means that they are.
             * `result_storage`: Where: a folder, a URL, the name of a saved block ("s3/prod"), a storage block, or a
               `Storage`. It is opened when the task runs.
             * `result_serializer`: How they become bytes: "json", "pickle", "compressed/json", ..., or a serializer.
+            * `result_storage_key`: The key that results are found by: a text, perhaps with fields of `parameters`,
+              `task_run` and `flow_run` (`"report-{parameters[day]}"`).
             * `cache_policy`: What the cache key is made of: `INPUTS + TASK_SOURCE`, say, of `entrepot.cache_policies`.
             * `cache_key_fn`: A function of (context, parameters), or of nothing, that returns the key; None for a call
               that is not cached. The key is this task's own.

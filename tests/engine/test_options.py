@@ -30,8 +30,26 @@ def key(context: object, parameters: object) -> str:
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("retry", {"retry": 3}, "did you mean 'retries'"),
     ("taks_runner", {"taks_runner": 1}, "has no option 'taks_runner'"),
-    ("timeout_seconds", {"timeout_seconds": 3}, "does not support the option 'timeout_seconds' yet"),
-    ("on_failure", {"on_failure": []}, "yet"),
+    ("timeout_seconds", {"timeout_seconds": 0}, "above zero"),
+    ("timeout_seconds", {"timeout_seconds": math.inf}, "above zero"),
+    ("timeout_seconds", {"timeout_seconds": True}, "seconds"),
+    ("timeout_seconds", {"timeout_seconds": timedelta(0)}, "above zero"),
+    ("isolation", {"isolation": "thread"}, "'process'"),
+    ("on_failure", {"on_failure": "notify"}, "list of functions"),
+    ("on_failure", {"on_failure": [print, 3]}, "list of functions"),
+    ("on_commit", {"on_commit": 3}, "list of functions"),
+    ("on_fail", {"on_fail": print}, "did you mean 'on_failure'"),
+    ("flow_run_name", {"flow_run_name": "x"}, "did you mean 'task_run_name'"),
+    ("task_run_name", {"task_run_name": "load-{day}"}, "field 'day' that there is not; fields: none"),
+    ("task_run_name", {"task_run_name": "load-{"}, "is no template"),
+    ("task_run_name", {"task_run_name": " "}, "template such as"),
+    ("task_run_name", {"task_run_name": lambda day: day}, "of nothing or of `parameters`"),
+    ("result_storage_key", {"result_storage_key": "x-{y}"}, "fields: flow_run, parameters, task_run"),
+    ("result_storage_key", {"result_storage_key": "x", "cache_policy": INPUTS}, "one of them"),
+    ("result_storage_key", {"result_storage_key": "x", "cache_policy": NO_CACHE}, "NO_CACHE"),
+    ("persist_result", {"result_storage_key": "x", "persist_result": False}, "leave one of them out"),
+    ("result_storage_key", {"result_storage_key": 3}, "is a text"),
+    ("cache_result_in_memory", {"cache_result_in_memory": False}, "as long as somebody can still read it"),
     ("timeout_second", {"timeout_second": 3}, "did you mean 'timeout_seconds'"),
     ("retries", {"retries": -1}, "-1"),
     ("retries", {"retries": 1.5}, "whole number"),
@@ -82,7 +100,11 @@ def test_a_wrong_option_is_refused_when_the_decorator_runs(option: str, given: d
         ({"retry_condition_fn": key}, "has no option 'retry_condition_fn'"),
         ({"task_runner": "threads"}, "ThreadPoolTaskRunner"),
         ({"validate_parameters": "no"}, "True or False"),
-        ({"timeout_seconds": 1}, "yet"),
+        ({"timeout_seconds": -1}, "above zero"),
+        ({"isolation": "process"}, "has no option 'isolation'"),
+        ({"on_commit": print}, "has no option 'on_commit'"),
+        ({"flow_run_name": "{x}"}, "fields: none"),
+        ({"result_storage_key": "{task_run.name}"}, "fields: flow_run, parameters"),
     ],
 )
 def test_so_is_one_of_a_flow(given: dict[str, Any], words: str) -> None:
@@ -130,6 +152,22 @@ class TestWithOptions:
         again = by_policy.with_options(persist_result=False).with_options(cache_policy=INPUTS)
         assert again.options == {"cache_policy": INPUTS}
         assert "cache_expiration" not in by_policy.with_options(cache_policy=NO_CACHE).options
+
+    def test_drops_what_results_were_found_by(self) -> None:
+        by_key = task(nothing, result_storage_key="report")
+        assert by_key.with_options(cache_policy=INPUTS).options == {"cache_policy": INPUTS}
+        assert by_key.with_options(cache_key_fn=key).with_options(result_storage_key="x").options == {
+            "result_storage_key": "x"
+        }
+
+    def test_keeps_hooks_that_were_added_by_decorators(self) -> None:
+        one = task(nothing, on_failure=[print])
+        one.on_failure(key)
+        one.on_commit(key)
+        two = one.with_options(name="two")
+        assert two.options["on_failure"] == [print, key]
+        assert two.options["on_commit"] == [key]
+        assert one.with_options(on_failure=None).options["on_failure"] is None
 
     def test_refuses_what_the_decorator_refuses(self) -> None:
         with pytest.raises(OptionError, match="retries"):

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from entrepot import flow, task
-from entrepot.errors import OptionError
 from entrepot.logging import get_run_logger
 from entrepot.task_runners import ConcurrentTaskRunner, SequentialTaskRunner
 from entrepot.tasks import exponential_backoff
@@ -120,13 +119,6 @@ def test_3_2_a_flaky_task_waits_longer_and_longer(clock: FrozenClock) -> None:
     outcomes[:] = [0.1] * 6
     with pytest.raises(Exception, match="Random failure"):
         flaky_task()
-
-
-def test_3_2_a_timeout_is_refused_until_it_is_there() -> None:
-    with pytest.raises(OptionError, match="does not support the option 'timeout_seconds' yet"):
-        task(timeout_seconds=3600)(lambda: None)
-    with pytest.raises(OptionError, match="yet"):
-        flow(on_failure=[print])(lambda: None)
 
 
 # --- 3.3: options of flows --------------------------------------------------------------------------------------------

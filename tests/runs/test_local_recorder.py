@@ -80,13 +80,28 @@ class TestRecording:
         monkeypatch.setattr(
             LocalRecorder, "_commit", lambda self, events, **kw: (commits.append(len(events)), real(self, events, **kw))
         )
-        for number in range(2000):
+        for number in range(6000):
             recorder.record(teller.created(f"r{number}"))
         assert recorder.flush()
-        assert sum(commits) == 2000
-        assert max(commits) <= 500
+        assert sum(commits) == 6000
+        assert max(commits) <= 4000
         assert len(commits) <= 10
-        assert rows(database, "SELECT count(*) FROM runs") == [(2000,)]
+        assert rows(database, "SELECT count(*) FROM runs") == [(6000,)]
+
+    def test_a_program_that_is_faster_than_the_writer_waits_for_it_and_loses_nothing(
+        self,
+        open_recorder: Callable[..., LocalRecorder],
+        database: Path,
+        teller: Teller,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        recorder = open_recorder(limit=100)
+        for number in range(5000):
+            recorder.record(teller.created(f"r{number}"))
+            assert recorder.unwritten <= 100 + 4000  # the batch that is being written is one more
+        assert recorder.flush()
+        assert rows(database, "SELECT count(*) FROM runs") == [(5000,)]
+        assert "dropped" not in caplog.text
 
     def test_events_of_many_threads_are_all_kept(self, recorder: LocalRecorder, database: Path) -> None:
         def work(name: str) -> None:
@@ -244,6 +259,14 @@ class TestRules:
 
 
 class TestOddEvents:
+    def test_a_name_of_a_state_that_is_no_utf8_is_spelled_out(
+        self, recorder: LocalRecorder, database: Path, teller: Teller
+    ) -> None:
+        recorder.record(teller.created("r1"))
+        recorder.record(teller.entered("r1", "COMPLETED", state_name="Done \udcff"))
+        assert recorder.flush()
+        assert rows(database, "SELECT state_name FROM transitions") == [("Done \\udcff",)]
+
     def test_an_odd_event_is_dropped_alone_and_said(
         self, recorder: LocalRecorder, database: Path, teller: Teller, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -91,4 +91,11 @@ LADDER: Final[tuple[tuple[str, ...], ...]] = (
         )
         """,
     ),
+    (
+        # `question` tells one question of a flow's code from another, whatever run asks it. `refused`: why an answer
+        # was; `taken`: when the flow went on with it.
+        "ALTER TABLE pauses ADD COLUMN question TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE pauses ADD COLUMN refused TEXT",
+        "ALTER TABLE pauses ADD COLUMN taken TEXT",
+    ),
 )

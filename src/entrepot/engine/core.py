@@ -10,9 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from entrepot._sentinels import MISSING
+from entrepot.context import TRANSACTION
 from entrepot.engine import inputs
+from entrepot.engine.definition import function_name
 from entrepot.engine.effects import Call, Do, Sleep, Steps
-from entrepot.engine.outcomes import Ending, of_error, of_value
+from entrepot.engine.hooks import in_step
+from entrepot.engine.outcomes import Ending, is_interrupt, of_error, of_value
 from entrepot.engine.run import Run
 from entrepot.errors import NotReadyError, ParameterError, StorageError
 from entrepot.futures import EntrepotFuture
@@ -21,8 +24,9 @@ from entrepot.states import State, StateType
 
 if TYPE_CHECKING:
     from entrepot.engine.persistence import Keeper
+    from entrepot.engine.run_transactions import Attempt
 
-__all__ = ["run_steps"]
+__all__ = ["call_hooks", "run_steps"]
 
 
 def run_steps(run: Run) -> Steps[State[Any]]:
@@ -35,9 +39,14 @@ def run_steps(run: Run) -> Steps[State[Any]]:
     ending = yield from _prepare(run)
     if ending is None:
         keeper = _keeper(run)
+        attempt: Attempt = _attempt
+        if TRANSACTION.get() is not None or run.definition.hooks.are_of_transactions:
+            from entrepot.engine.run_transactions import as_transaction  # noqa: PLC0415  most runs are in none
+
+            attempt = as_transaction(_attempt)
         kept: Any = MISSING  # what an attempt returned whose result could not be kept yet
         while True:
-            ending, kept = yield from _attempt(run, keeper, kept)
+            ending, kept = yield from attempt(run, keeper, kept)
             if ending.type is not StateType.FAILED:
                 break
             last = yield from _give_up(run, ending, kept)
@@ -46,7 +55,9 @@ def run_steps(run: Run) -> Steps[State[Any]]:
                 break
             run.new_attempt()
     state = run.enter(*ending)
+    run.leave_trace(state)
     run.log_end(state)
+    interrupt = yield from call_hooks(run, state)
     if not run.submitted:  # else its future looks at it until it has the state itself
         run.let_go()
     if run.definition.kind == "flow" and run.flow_context is None and run.world.recorder is not None:
@@ -54,6 +65,8 @@ def run_steps(run: Run) -> Steps[State[Any]]:
         safe, _ = yield Do(run.world.recorder.flush)
         if not safe:
             run.log(logging.WARNING, "The run history is not safely written yet")
+    if interrupt is not None and not is_interrupt(state.data):
+        raise interrupt
     return state
 
 
@@ -67,13 +80,15 @@ def _what(run: Run) -> str:
 def _prepare(run: Run) -> Steps[Ending | None]:
     """Put results in the places of futures, and validate parameters; return how the run ends if it cannot start."""
     validator = run.definition.validator
-    if validator is None:
+    leaves = inputs.leaves_of((run.parameters, run.wait_for) if run.wait_for else run.parameters)
+    upstream = inputs.upstream_of(leaves) if leaves else []
+    if not run.submitted:
+        run.trace(found.task_run_id for found in upstream if isinstance(found, EntrepotFuture))
+    late = validator is not None or run.definition.run_name is not None  # to be told: not all is known of it yet
+    if not late:
         run.tell_created()
-    upstream = inputs.find(run.parameters)
-    if run.wait_for:
-        upstream += inputs.find(run.wait_for)
-    if upstream:
-        ending = yield from _resolve(run, upstream)
+    if leaves:
+        ending = yield from _resolve(run, leaves, upstream)
         if ending is not None:
             run.tell_created(run.parameters)
             return ending
@@ -83,13 +98,15 @@ def _prepare(run: Run) -> Steps[Ending | None]:
         except ParameterError as error:
             run.tell_created(validator.doubtful(run.parameters))
             return of_error(error, _what(run))
+    if late:
+        run.take_name()
         run.tell_created()  # only now: what was given may be a secret that validation has wrapped up
     if run.definition.kind == "flow":
         run.log(logging.INFO, "Beginning flow run %r for flow %r", run.name, run.definition.name)
     return None
 
 
-def _resolve(run: Run, upstream: list[EntrepotFuture[Any] | State[Any]]) -> Steps[Ending | None]:
+def _resolve(run: Run, leaves: list[Any], upstream: list[EntrepotFuture[Any] | State[Any]]) -> Steps[Ending | None]:
     """Wait for what a run needs, and put results in the places of futures and states."""
     pending = [future for future in upstream if isinstance(future, EntrepotFuture) and not future.done()]
     if pending:
@@ -97,8 +114,7 @@ def _resolve(run: Run, upstream: list[EntrepotFuture[Any] | State[Any]]) -> Step
         if error is not None:
             return of_error(error, _what(run))
     try:
-        for found in upstream:
-            inputs.upstream_result(found)
+        inputs.check(leaves)
     except NotReadyError as error:
         return Ending(StateType.PENDING, "NotReady", str(error), error)
     run.set_parameters(inputs.replaced(run.parameters, inputs.upstream_result))
@@ -136,7 +152,10 @@ def _attempt(run: Run, keeper: "Keeper | None", kept: Any) -> Steps[tuple[Ending
             return of_error(error, what), MISSING  # before any work was done
         if found is not MISSING:
             return Ending(StateType.COMPLETED, "Cached", "", found), MISSING
-    run.enter(StateType.RUNNING, "Running" if run.attempt == 1 else "Retrying")
+    running = run.enter(StateType.RUNNING, "Running" if run.attempt == 1 else "Retrying")
+    interrupt = yield from call_hooks(run, running)
+    if interrupt is not None:
+        return of_error(interrupt, what), MISSING
     if kept is MISSING:
         ending = yield from _work(run)
         if ending.type is not StateType.COMPLETED:
@@ -155,7 +174,7 @@ def _work(run: Run) -> Steps[Ending]:
     definition = run.definition
     context = run.enter_context()
     with captured_prints() if context.log_prints else nullcontext():
-        value, error = yield Call(definition.fn, run.args, run.kwargs, context)
+        value, error = yield Call(definition.fn, run.args, run.kwargs, context, definition.timeout, run.place)
         submitted = run.children is not None
         if run.children is not None:
             _, trouble = yield Do(partial(run.children.close, error))
@@ -166,6 +185,22 @@ def _work(run: Run) -> Steps[Ending]:
     if error is not None:
         return of_error(error, _what(run))
     return of_value(value, submitted=submitted)
+
+
+def call_hooks(run: Run, state: State[Any]) -> Steps[BaseException | None]:
+    """Call the hooks of a state that the run has entered; return an interrupt that came through one of them.
+
+    What hooks raise is logged and changes nothing; after an interrupt the rest is not called.
+    """
+    for hook in run.definition.hooks.at(state.type):
+        call = hook if run.definition.is_async else in_step(hook)
+        _, error = yield Call(call, (run.owner, run.view(), state), {}, run.enter_context())
+        if isinstance(error, Exception):
+            name = function_name(hook)
+            run.log(logging.ERROR, "Its hook %s at %s raised %r", name, state.name, error, exc_info=error)
+        elif error is not None:
+            return error
+    return None
 
 
 # --- between attempts -------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
 
+from entrepot.engine.hooks import NO_HOOKS, Hooks
 from entrepot.engine.keeping import KeepingOptions
 from entrepot.engine.parameters import Binder
 from entrepot.engine.retries import RetryPolicy
@@ -43,6 +44,10 @@ class Definition:
         is_async: Whether calling it gives something to await.
         validator: Validates parameters against annotations; None for not at all.
         task_runner: For flows: where submitted tasks run; None for the default.
+        hooks: What is called when its runs enter states.
+        run_name: A template or a function for the names of its runs; None for the usual ones.
+        timeout: Seconds after which an attempt is stopped; None for never.
+        isolated: Whether each attempt runs in a process of its own.
     """
 
     kind: RunKind
@@ -59,6 +64,10 @@ class Definition:
     is_async: bool = False
     validator: Validator | None = None
     task_runner: TaskRunner | None = None
+    hooks: Hooks = NO_HOOKS
+    run_name: str | Callable[..., Any] | None = None
+    timeout: float | None = None
+    isolated: bool = False
 
     @property
     def label(self) -> str:

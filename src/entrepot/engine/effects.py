@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
 from entrepot.context import RunContext
+from entrepot.protocols.task_runner import Place
 
 __all__ = ["NOTHING", "Call", "Do", "Effect", "Outcome", "Sleep", "Steps", "raised"]
 
@@ -13,12 +14,23 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Call:
-    """Call user code, in a run's context; an async driver awaits what it returns if that can be awaited."""
+    """Call user code, in a run's context; an async driver awaits what it returns if that can be awaited.
+
+    Attributes:
+        fn: What to call.
+        args: With what.
+        kwargs: The same, by name.
+        context: The run whose code this is.
+        timeout: Seconds after which it is stopped, with a `TimedOutError` that names the run; None for never.
+        place: Runs it elsewhere, in another process; None for here.
+    """
 
     fn: Callable[..., Any]
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
     context: RunContext
+    timeout: float | None = None
+    place: Place | None = None
 
 
 @dataclass(slots=True)

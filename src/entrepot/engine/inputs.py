@@ -1,28 +1,58 @@
 """Futures and states among arguments: found, and replaced by what they stand for."""
 
 import dataclasses
-from collections.abc import Callable, Collection
+import sys
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+from entrepot.annotations import AllowFailure, Quote
 from entrepot.errors import NotReadyError
 from entrepot.futures import EntrepotFuture, FutureList
 from entrepot.states import State
 
-__all__ = ["find", "replaced", "upstream_result"]
+__all__ = ["check", "find", "leaves_of", "replaced", "upstream_of", "upstream_result"]
 
 _COLLECTIONS = frozenset({list, tuple, set, frozenset, dict, FutureList})
-_LEAVES = frozenset({EntrepotFuture, State})
+_LEAVES = frozenset({EntrepotFuture, State, AllowFailure, Quote})
 _DEPTH = 50  # levels that are searched; it also ends the search of structures that hold themselves
 
 
 def find(value: Any) -> list[EntrepotFuture[Any] | State[Any]]:
-    """Return the futures and states in a value: itself, or in lists, tuples, sets, dicts and dataclasses in it.
+    """Return the futures and states that are in a value, those that may fail included."""
+    return upstream_of(leaves_of(value))
 
+
+def leaves_of(value: Any) -> list[Any]:
+    """Return the futures, states, `allow_failure(...)` and `quote(...)` in a value.
+
+    They are looked for in the value itself, and in lists, tuples, sets, dicts, dataclasses and pydantic models in it.
     What holds none is passed over at the speed of C, whatever its length. Nothing is found below 50 levels.
     """
-    found: list[EntrepotFuture[Any] | State[Any]] = []
+    found: list[Any] = []
     _walk(value, found, _DEPTH, set())
     return found
+
+
+def upstream_of(leaves: Iterable[Any]) -> list[EntrepotFuture[Any] | State[Any]]:
+    """Return the futures and states that leaves are or hold; what is quoted holds none."""
+    upstream: list[EntrepotFuture[Any] | State[Any]] = []
+    for leaf in leaves:
+        if type(leaf) is AllowFailure:
+            upstream += find(leaf.value)
+        elif type(leaf) is not Quote:
+            upstream.append(leaf)
+    return upstream
+
+
+def check(leaves: Iterable[Any]) -> None:
+    """See that every run completed whose result is needed; those that may fail are passed over.
+
+    Raises:
+        NotReadyError: If one did not complete; chained to its exception.
+    """
+    for leaf in leaves:
+        if type(leaf) is not AllowFailure and type(leaf) is not Quote:
+            upstream_result(leaf)
 
 
 def replaced(value: Any, substitute: Callable[[Any], Any]) -> Any:
@@ -30,9 +60,21 @@ def replaced(value: Any, substitute: Callable[[Any], Any]) -> Any:
 
     Args:
         value: Any value.
-        substitute: Called with a future or a state.
+        substitute: Called with a future or a state; but in what is wrapped in `allow_failure` an exception takes the
+            place of a result that there is not, and what is quoted is unwrapped and not looked into.
     """
-    return _replaced(value, substitute, _DEPTH, {})
+
+    def in_place_of(leaf: Any) -> Any:
+        if type(leaf) is Quote:
+            return leaf.value
+        return replaced(leaf.value, _result_or_error) if type(leaf) is AllowFailure else substitute(leaf)
+
+    return _replaced(value, in_place_of, _DEPTH, {})
+
+
+def _result_or_error(upstream: EntrepotFuture[Any] | State[Any]) -> Any:
+    state = upstream.state if isinstance(upstream, EntrepotFuture) else upstream
+    return state.result(raise_on_failure=False)
 
 
 def upstream_result(upstream: EntrepotFuture[Any] | State[Any]) -> Any:
@@ -56,7 +98,13 @@ def _holds(kind: type) -> bool:
         kind in _COLLECTIONS
         or (dataclasses.is_dataclass(kind) and kind not in _LEAVES)
         or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
+        or _is_model(kind)
     )
+
+
+def _is_model(kind: type) -> bool:
+    pydantic = sys.modules.get("pydantic")  # where it was never loaded, nothing is a model of it
+    return pydantic is not None and issubclass(kind, pydantic.BaseModel)
 
 
 _known: dict[type, bool] = {}  # class -> whether to look at its values: all that are no leaves to us
@@ -79,14 +127,16 @@ def _members(kind: type, value: Any) -> Collection[Any]:
         return members
     if kind in _COLLECTIONS or issubclass(kind, tuple):
         return value  # type: ignore[no-any-return]  # a list, a tuple or a set
-    return [getattr(value, field.name, None) for field in dataclasses.fields(value)]
+    if dataclasses.is_dataclass(kind):
+        return [getattr(value, field.name, None) for field in dataclasses.fields(value)]
+    return [*value.__dict__.values(), *(value.__pydantic_extra__ or {}).values()]
 
 
 def _worth_a_look(members: Collection[Any]) -> bool:
     return any(map(_interesting, set(map(type, members))))
 
 
-def _walk(value: Any, found: list[EntrepotFuture[Any] | State[Any]], depth: int, seen: set[int]) -> None:
+def _walk(value: Any, found: list[Any], depth: int, seen: set[int]) -> None:
     kind = type(value)
     if kind in _LEAVES:
         found.append(value)
@@ -121,7 +171,9 @@ def _made(kind: type, value: Any, new: list[Any]) -> Any:
         return new
     if kind in _COLLECTIONS:
         return kind(new)
-    return kind(*new) if issubclass(kind, tuple) else _rebuilt(value, new)
+    if issubclass(kind, tuple):
+        return kind(*new)
+    return _rebuilt(value, new) if dataclasses.is_dataclass(kind) else _remodelled(value, new)
 
 
 def _rebuilt(value: Any, new: list[Any]) -> Any:
@@ -131,4 +183,14 @@ def _rebuilt(value: Any, new: list[Any]) -> Any:
         copy.__dict__.update(value.__dict__)
     for field, member in zip(dataclasses.fields(value), new, strict=True):
         object.__setattr__(copy, field.name, member)
+    return copy
+
+
+def _remodelled(value: Any, new: list[Any]) -> Any:
+    """Return a copy of a pydantic model with other members, which are not validated again."""
+    copy = value.model_copy()
+    members = iter(new)
+    copy.__dict__.update({name: next(members) for name in value.__dict__})
+    if value.__pydantic_extra__:
+        copy.__pydantic_extra__.update({name: next(members) for name in value.__pydantic_extra__})
     return copy

@@ -22,6 +22,7 @@ class KeepingOptions:
         refresh: Whether to compute again whatever is kept.
         key_fn_asks: Whether `key_fn` takes (context, parameters), or nothing.
         no_cache: Whether the policy was `NO_CACHE`; `policy` is None then.
+        result_key: The template of the key that the user gives results (`result_storage_key`).
     """
 
     persist: bool | None = None
@@ -33,11 +34,13 @@ class KeepingOptions:
     refresh: bool | None = None
     key_fn_asks: bool = True
     no_cache: bool = False
+    result_key: str | None = None
 
     @property
     def caches(self) -> bool:
         """Whether an option was given that only makes sense for results that are used again."""
-        return self.policy is not None or self.key_fn is not None or self.expiration is not None or bool(self.refresh)
+        keyed = self.policy is not None or self.key_fn is not None or self.result_key is not None
+        return keyed or self.expiration is not None or bool(self.refresh)
 
     @property
     def places(self) -> bool:

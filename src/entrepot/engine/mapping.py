@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from io import IOBase
 from typing import Any
 
-from entrepot.annotations import Unmapped
+from entrepot.annotations import AllowFailure, Unmapped, allow_failure
 from entrepot.engine import inputs
 from entrepot.errors import ParameterError
 from entrepot.futures import EntrepotFuture
@@ -53,6 +53,9 @@ def _column(value: Any) -> Sequence[Any] | Unmapped[Any]:
         value = inputs.upstream_result(value)
     if isinstance(value, Unmapped):
         return value
+    if isinstance(value, AllowFailure):
+        inner = _column(value.value)
+        return Unmapped(value) if isinstance(inner, Unmapped) else [allow_failure(member) for member in inner]
     if isinstance(value, _WHOLE) or not isinstance(value, Iterable):
         return Unmapped(value)
     try:

@@ -1,15 +1,18 @@
 """The options of `@flow` and `@task`: their names, their types, and what is wrong where they make no sense."""
 
 import inspect
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from entrepot.engine.definition import Definition, function_name, is_async_function, stable_key
+from entrepot.engine.hooks import Hook, hooks_of
 from entrepot.engine.keeping import KeepingOptions
 from entrepot.engine.parameters import Binder
 from entrepot.engine.retries import RetryDelay, RetryPolicy, retry_policy
+from entrepot.engine.templates import check_run_name, check_template
 from entrepot.engine.validation import Validator
 from entrepot.errors import OptionError
 from entrepot.protocols.recorder import RunKind
@@ -18,6 +21,9 @@ from entrepot.protocols.storage import Storage, SupportsStorage
 from entrepot.protocols.task_runner import TaskRunner
 
 __all__ = ["CommonOptions", "FlowOptions", "TaskOptions", "check_names", "define", "merged"]
+
+
+HookOption: TypeAlias = Iterable[Hook] | Hook | None
 
 
 class CommonOptions(TypedDict, total=False):
@@ -29,9 +35,16 @@ class CommonOptions(TypedDict, total=False):
     version: str | None
     retries: int | None
     retry_delay_seconds: RetryDelay | None
+    timeout_seconds: float | timedelta | None
+    on_running: HookOption
+    on_completion: HookOption
+    on_failure: HookOption
+    on_crashed: HookOption
+    on_cancellation: HookOption
     persist_result: bool | None
     result_storage: Storage | SupportsStorage | str | os.PathLike[str] | None
     result_serializer: Serializer | str | None
+    result_storage_key: str | None
     cache_policy: Any
     cache_key_fn: Callable[..., str | None] | None
     cache_expiration: timedelta | None
@@ -44,12 +57,17 @@ class TaskOptions(CommonOptions, total=False):
 
     retry_jitter_factor: float | None
     retry_condition_fn: Callable[..., Any] | None
+    task_run_name: str | Callable[..., str] | None
+    isolation: Literal["process"] | None
+    on_commit: HookOption
+    on_rollback: HookOption
 
 
 class FlowOptions(CommonOptions, total=False):
     """The options of `@flow`."""
 
-    task_runner: TaskRunner | type[TaskRunner] | None
+    flow_run_name: str | Callable[..., str] | None
+    task_runner: TaskRunner | type[TaskRunner] | str | None
     validate_parameters: bool | None
 
 
@@ -59,26 +77,13 @@ _KNOWN: Mapping[RunKind, frozenset[str]] = {
 }
 
 # Named by the engines that our users come from. To ignore one would be worse than to refuse it.
-_LATER = frozenset(
-    {
-        "asset_deps",
-        "cache_result_in_memory",
-        "flow_run_name",
-        "isolation",
-        "on_cancellation",
-        "on_commit",
-        "on_completion",
-        "on_crashed",
-        "on_failure",
-        "on_rollback",
-        "on_running",
-        "result_storage_key",
-        "task_run_name",
-        "timeout_seconds",
-        "viz_return_value",
-    }
-)
-_CACHE_OPTIONS = ("cache_policy", "cache_key_fn", "cache_expiration", "refresh_cache")
+_ABSENT: Mapping[str, str] = {
+    "asset_deps": "there are no assets here; pass results, or futures in wait_for",
+    "cache_result_in_memory": "a result is held in memory only as long as somebody can still read it; leave it out",
+    "viz_return_value": "graphs are drawn of real runs: entrepot runs graph",
+}
+_CACHE_OPTIONS = ("cache_policy", "cache_key_fn", "cache_expiration", "refresh_cache", "result_storage_key")
+_KEY_OPTIONS = ("cache_policy", "cache_key_fn", "result_storage_key")  # each says what results are found by
 _RESERVED = ("return_state", "wait_for")
 
 
@@ -92,11 +97,11 @@ def check_names(kind: RunKind, given: Mapping[str, Any]) -> None:
     for name in given:
         if name in known:
             continue
-        if name in _LATER:
-            raise OptionError(f"@{kind} does not support the option {name!r} yet; leave it out for now", option=name)
+        if name in _ABSENT:
+            raise OptionError(f"@{kind} has no option {name!r}: {_ABSENT[name]}", option=name)
         from difflib import get_close_matches  # noqa: PLC0415  only a mistake pays for it
 
-        near = get_close_matches(name, known | _LATER, n=1)
+        near = get_close_matches(name, known, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise OptionError(f"@{kind} has no option {name!r}{hint}; it has: {', '.join(sorted(known))}", option=name)
 
@@ -114,12 +119,11 @@ def merged(kind: RunKind, given: Mapping[str, Any], new: Mapping[str, Any]) -> d
     drops: set[str] = set()
     if new.get("persist_result") is False:
         drops.update(_CACHE_OPTIONS)
-    if new.get("cache_policy") is not None:
-        drops.add("cache_key_fn")
-        if _is_no_cache(new["cache_policy"]):
-            drops.update(_CACHE_OPTIONS)
-    if new.get("cache_key_fn") is not None:
-        drops.add("cache_policy")
+    for name in _KEY_OPTIONS:
+        if new.get(name) is not None:
+            drops.update(other for other in _KEY_OPTIONS if other != name)
+    if _is_no_cache(new.get("cache_policy")):
+        drops.update(_CACHE_OPTIONS)
     if any(new.get(name) for name in _CACHE_OPTIONS) and given.get("persist_result") is False:
         drops.add("persist_result")
     return {name: value for name, value in given.items() if name not in drops} | dict(new)
@@ -154,7 +158,13 @@ def define(kind: RunKind, fn: Callable[..., Any], given: Mapping[str, Any]) -> D
         key=stable_key(fn),
         binder=binder,
         retry=_retry(what, option, is_async=is_async),
-        keeping=_keeping(what, option),
+        keeping=_keeping(what, option, is_task=kind == "task"),
+        hooks=hooks_of(what, option),
+        run_name=check_run_name(
+            what, f"{kind}_run_name", option.get(f"{kind}_run_name"), binder.signature.parameters.keys()
+        ),
+        timeout=_timeout(what, option.get("timeout_seconds")),
+        isolated=_isolated(what, option.get("isolation"), is_async=is_async),
         description=_text(kind, option, "description") or inspect.getdoc(fn),
         version=_text(kind, option, "version"),
         tags=_tags(what, option.get("tags", ())),
@@ -211,7 +221,42 @@ def _retry(what: str, option: Mapping[str, Any], *, is_async: bool) -> RetryPoli
     )
 
 
-def _keeping(what: str, option: Mapping[str, Any]) -> KeepingOptions:
+def _timeout(what: str, value: Any) -> float | None:
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise OptionError(
+            f"{what}: timeout_seconds is a number of seconds above zero, not {value!r}", option="timeout_seconds"
+        )
+    return float(value)
+
+
+def _isolated(what: str, value: Any, *, is_async: bool) -> bool:
+    if value not in (None, "process"):
+        raise OptionError(
+            f"{what}: isolation is 'process', for a process of its own, or left out; not {value!r}", option="isolation"
+        )
+    if value and is_async:
+        raise OptionError(
+            f"{what}: isolation='process' is for plain functions; an async one stops at its next await anyway",
+            option="isolation",
+        )
+    return value is not None
+
+
+def _result_key(what: str, value: Any, *, is_task: bool) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip():
+        raise OptionError(f"{what}: result_storage_key is a text, not {value!r}", option="result_storage_key")
+    known = {"flow_run", "parameters", "task_run"} if is_task else {"flow_run", "parameters"}
+    check_template(what, "result_storage_key", value, known)
+    return value
+
+
+def _keeping(what: str, option: Mapping[str, Any], *, is_task: bool) -> KeepingOptions:
     policy, key_fn = option.get("cache_policy"), option.get("cache_key_fn")
     persist = _flag(what, option, "persist_result")
     refresh = _flag(what, option, "refresh_cache")
@@ -235,10 +280,10 @@ def _keeping(what: str, option: Mapping[str, Any]) -> KeepingOptions:
             f"{what}: cache_expiration is a timedelta above zero, such as timedelta(hours=1), not {expiration!r}",
             option="cache_expiration",
         )
-    if policy is not None and key_fn is not None:
+    keys = [name for name in _KEY_OPTIONS if option.get(name) is not None]
+    if len(keys) > 1 and not no_cache:
         raise OptionError(
-            f"{what}: cache_policy and cache_key_fn both say what the key is made of; give one of them",
-            option="cache_key_fn",
+            f"{what}: {' and '.join(keys)} both say what the key is made of; give one of them", option=keys[-1]
         )
     uses_cache = [name for name in _CACHE_OPTIONS if option.get(name) and not _is_no_cache(option[name])]
     if no_cache and uses_cache:
@@ -267,7 +312,16 @@ def _keeping(what: str, option: Mapping[str, Any]) -> KeepingOptions:
         )
     asks = key_fn is None or _asks(what, key_fn)
     return KeepingOptions(
-        persist, storage, serializer, None if no_cache else policy, key_fn, expiration, refresh, asks, no_cache
+        persist,
+        storage,
+        serializer,
+        None if no_cache else policy,
+        key_fn,
+        expiration,
+        refresh,
+        key_fn_asks=asks,
+        no_cache=no_cache,
+        result_key=_result_key(what, option.get("result_storage_key"), is_task=is_task),
     )
 
 

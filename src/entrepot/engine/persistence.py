@@ -12,6 +12,7 @@ from entrepot._sentinels import MISSING, Missing
 from entrepot.context import CURRENT
 from entrepot.engine.places import result_store
 from entrepot.engine.run import Run
+from entrepot.engine.unit_of_work import UnitOfWork
 from entrepot.errors import CacheKeyError, EntrepotError
 from entrepot.results.keys import (
     DEFAULT,
@@ -20,6 +21,7 @@ from entrepot.results.keys import (
     CacheKey,
     CachePolicy,
     KeyContext,
+    named_key,
     user_key,
 )
 from entrepot.results.lookup import Outcome
@@ -37,9 +39,13 @@ class Keeper:
     Args:
         run: The run.
         keeps_always: Whether the result is kept even where it has no key to be found by.
+
+    Attributes:
+        unit: Of the transaction that the run is; None where a result is kept at once.
+        was_known: Whether the last look-up found the result.
     """
 
-    __slots__ = ("_computed", "_keeps_always", "_key", "_run", "_serializer", "_store")
+    __slots__ = ("_computed", "_keeps_always", "_key", "_run", "_serializer", "_store", "unit", "was_known")
 
     def __init__(self, run: Run, *, keeps_always: bool) -> None:
         self._run = run
@@ -48,6 +54,8 @@ class Keeper:
         self._key: CacheKey | None = None
         self._store: ResultStore | None = None
         self._serializer: Serializer | None = None
+        self.unit: UnitOfWork | None = None
+        self.was_known = False
 
     def look_up(self) -> Any | Missing:
         """Return the result if it is known, else `MISSING`.
@@ -71,14 +79,18 @@ class Keeper:
         store, serializer = self._open()
         if self._key is None or run.definition.keeping.refresh:
             return MISSING
+        staged = None if self.unit is None else self.unit.staging().find(self._key.key)
+        if staged is not None:
+            run.cache_key, run.location, self.was_known = staged.key, store.locate(staged), True
+            return store.load_record(staged, serializer=serializer)
         found = store.fetch(self._key.key, serializer=serializer)
         if found.outcome is not Outcome.HIT or found.record is None:
             return MISSING
-        run.cache_key, run.location = found.record.key, store.locate(found.record)
+        run.cache_key, run.location, self.was_known = found.record.key, store.locate(found.record), True
         return found.value
 
     def keep(self, value: object) -> None:
-        """Keep a result; on return it is durable.
+        """Keep a result; on return it is durable, or staged in the run's transaction.
 
         Raises:
             SerializationError: If it cannot be written by its serializer.
@@ -104,7 +116,7 @@ class Keeper:
         if options.expiration is not None:
             expires = run.world.clock.now() + options.expiration
         try:
-            record = store.write(
+            prepared = store.prepare(
                 key.key,
                 value,
                 serializer=serializer,
@@ -114,6 +126,7 @@ class Keeper:
                 expires=expires,
                 replace=bool(options.refresh),
             )
+            record = store.put(prepared) if self.unit is None else self.unit.staging().add(prepared)
         except EntrepotError as error:
             error.add_note(f"{run.definition.label} did its work; only its result could not be kept")
             raise
@@ -128,6 +141,8 @@ class Keeper:
             self._serializer = get_serializer(
                 run.world.settings.results_serializer if serializer is None else serializer
             )
+        if self.unit is not None:
+            self.unit.staging().bind(self._store)
         return self._store, self._serializer
 
     def _changed_input(self, key: CacheKey) -> str | None:
@@ -136,7 +151,7 @@ class Keeper:
         Whoever called may have gone on to change a list, or the function itself has, in this attempt or the last.
         """
         run, options = self._run, self._run.definition.keeping
-        if options.key_fn is not None:
+        if options.key_fn is not None or options.result_key is not None:
             return None  # what the user's function looks at is not known; asked again, it may answer for another moment
         policy = DEFAULT if options.policy is None else options.policy
         covers, flow = policy.covers, run.flow_context
@@ -168,6 +183,10 @@ class Keeper:
             return None
         if options.key_fn is not None:
             return self._users_key()
+        if options.result_key is not None:
+            from entrepot.engine.storage_keys import storage_key_text  # noqa: PLC0415  few tasks have a template
+
+            return named_key(definition.key, storage_key_text(run, options.result_key))
         policy = options.policy
         if policy is None:
             if definition.kind == "flow" and not options.caches:

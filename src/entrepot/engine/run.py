@@ -2,23 +2,28 @@
 
 import logging
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from entrepot._sentinels import MISSING
-from entrepot.context import CURRENT, FlowRun, FlowRunContext, RunContext, TaskRun, TaskRunContext
+from entrepot.context import CURRENT, TAGS, FlowRun, FlowRunContext, RunContext, TaskRun, TaskRunContext
 from entrepot.engine.children import Children
 from entrepot.engine.definition import Definition
 from entrepot.engine.keeping import NOTHING_SAID, Inherited
 from entrepot.engine.names import Counter, flow_run_name
-from entrepot.engine.rendering import render_all
+from entrepot.engine.origins import Origins
+from entrepot.engine.rendering import MASK, render_all
+from entrepot.engine.templates import run_name_of
 from entrepot.engine.world import World, current_world
-from entrepot.logging import FLOW_RUNS, TASK_RUNS, run_facts, show_logs
+from entrepot.logging import FLOW_RUNS, TASK_RUNS, mask, mask_all, run_facts, set_up_logging, speak_for
 from entrepot.protocols.recorder import RunCreated, RunTransition
-from entrepot.states import State, StateType, new_id
+from entrepot.protocols.task_runner import Place
+from entrepot.states import State, StateType, new_id, next_id
 
 __all__ = ["Run"]
 
+_LONGEST_NAME = 250  # characters
+_WELL = frozenset({StateType.COMPLETED, StateType.PAUSED})  # what a run may end an attempt or its process in
 _outside_flows = Counter()
 _process_id = os.getpid()
 
@@ -46,6 +51,7 @@ class Run:
 
     __slots__ = (
         "__weakref__",
+        "_named",
         "_told",
         "args",
         "attempt",
@@ -62,10 +68,16 @@ class Run:
         "location",
         "name",
         "names",
+        "ordinals",
+        "origins",
         "owner",
         "parameters",
+        "place",
+        "root_id",
         "state",
         "submitted",
+        "tags",
+        "upstream",
         "wait_for",
         "world",
     )
@@ -89,10 +101,14 @@ class Run:
         self.parameters = parameters
         self.wait_for = wait_for
         self.submitted = False
+        self.place: Place | None = None  # where its function is called, if not here
+        self.upstream: Sequence[str] = ()  # the ids of the runs whose results it takes
+        ambient = TAGS.get()
+        self.tags = tuple(sorted(ambient.union(definition.tags))) if ambient else definition.tags
         self.enclosing: RunContext | None = enclosing
         self.flow_context: FlowRunContext | None = flow
         self.world: World = current_world() if enclosing is None else enclosing.engine.world
-        self.id = new_id()
+        self.id = new_id() if definition.kind == "flow" else next_id()
         self.attempt = 1
         self.context: RunContext | None = None  # of the attempt under way
         self.children: Children | None = None  # of the attempt under way; made by its first submit
@@ -105,14 +121,22 @@ class Run:
             self.inherited = self.inherited.with_options(definition.keeping)
             self.name = flow_run_name()
             self.names = Counter()
+            self.ordinals = Counter()  # of what this attempt runs; those of another attempt are the same again
+            self.origins: Origins | None = Origins()
+            outer = None if flow is None else flow.engine
+            # The same for every run that resumes this one, so that what it kept is found again.
+            self.root_id = self.id if outer is None else f"{outer.root_id}/{outer.ordinals.name(definition.name)}"
         else:
             self.names = _outside_flows if flow is None else flow.engine.names
+            self.ordinals = _outside_flows if flow is None else flow.engine.ordinals
+            self.origins = None
+            self.root_id = self.id if flow is None else flow.engine.root_id
             self.name = self.names.name(definition.name)
         if enclosing is None:
-            show_logs(self.world.settings.logging_level)
+            set_up_logging(self.world.settings)
         self.created = self.world.clock.now()
         self.state: State[Any] | None = State(StateType.PENDING, "Pending", "", self.created)
-        self._told = False
+        self._told = self._named = False
 
     # --- who it is ----------------------------------------------------------------------------------------------------
 
@@ -140,7 +164,7 @@ class Run:
                 self.attempt,
                 now,
                 parameters=self.parameters,
-                tags=definition.tags,
+                tags=self.tags,
                 parent_run_id=self.parent_run_id,
             )
         return TaskRun(
@@ -149,7 +173,7 @@ class Run:
             definition.key,
             self.attempt,
             now,
-            tags=definition.tags,
+            tags=self.tags,
             flow_run_id=self.flow_run_id,
             parent_run_id=self.parent_run_id,
         )
@@ -174,11 +198,49 @@ class Run:
         self.parameters = parameters
         self.args, self.kwargs = self.definition.binder.call(parameters)
 
+    def trace(self, futures: Iterable[str]) -> None:
+        """Note whose results it takes, before these stand in the places of futures.
+
+        Args:
+            futures: The ids of the runs behind the futures among its arguments.
+        """
+        origins = None if self.flow_context is None else self.flow_context.engine.origins
+        plain = [] if origins is None else origins.of(self.parameters.values())
+        upstream = dict.fromkeys((*futures, *plain))
+        if upstream:
+            self.upstream = tuple(upstream)
+
+    def leave_trace(self, state: State[Any]) -> None:
+        """Let the flow run around it know what it returned."""
+        if self.flow_context is not None and state.type is StateType.COMPLETED:
+            self.flow_context.engine.origins.note(state.data, self.id)
+
+    def take_name(self) -> None:
+        """Give it the name that its option says, now that its parameters are known; the usual one if that fails."""
+        given = self.definition.run_name
+        if given is None or self._named:
+            return
+        self._named = True
+        secrets = self.definition.binder.secrets
+        shown = {name: MASK if name in secrets else value for name, value in self.parameters.items()}
+        token = CURRENT.set(self.enter_context())  # a function may ask for its run
+        try:
+            name = run_name_of(given, shown)
+        except Exception as error:  # noqa: BLE001  names are for people: whatever a template does, the run goes on
+            self.log(logging.WARNING, "It keeps its usual name, since the one of its option failed: %r", error)
+            return
+        finally:
+            CURRENT.reset(token)
+            self.context = None
+        self.name = " ".join(mask(name).split())[:_LONGEST_NAME]
+
     def new_attempt(self) -> None:
         """Begin the next attempt."""
         self.attempt += 1
         self.context = None
         self.children = None
+        if self.definition.kind == "flow":
+            self.ordinals = Counter()
 
     def let_go(self) -> None:
         """Forget what it was called with and how it ended; it is over, and others were told."""
@@ -195,6 +257,7 @@ class Run:
         A state that a user made is never taken over as it is: its id names one transition of one run.
         """
         world = self.world
+        message = mask(str(message))  # it may repeat what an exception says
         self.state = state = State(kind, name, message, world.clock.now(), data=data)
         recorder = world.recorder
         if recorder is not None:
@@ -219,11 +282,12 @@ class Run:
         if logger.isEnabledFor(level):
             flow_run_id = self.id if self.definition.kind == "flow" else self.flow_run_id
             facts = run_facts(self.definition.kind, self.name, self.id, flow_run_id)
+            speak_for(self.id, self.world.recorder)
             logger.log(level, message, *values, extra=facts, exc_info=exc_info)
 
     def log_end(self, state: State[Any]) -> None:
         """Write a line about the last state; with the traceback where no caller gets the exception."""
-        level = logging.INFO if state.type is StateType.COMPLETED else logging.ERROR
+        level = logging.INFO if state.type in _WELL else logging.ERROR
         error = state.data if self.submitted and state.type is StateType.FAILED else None
         # Its text, not itself: handlers may keep records, and with them results and tracebacks.
         self.log(
@@ -252,8 +316,10 @@ class Run:
                 self.created,
                 self.flow_run_id,
                 self.parent_run_id,
-                render_all(self.parameters, definition.binder.secrets.union(untrusted)),
-                definition.tags,
+                mask_all(render_all(self.parameters, definition.binder.secrets.union(untrusted))),
+                self.tags,
                 _process_id,
+                version=definition.version,
+                upstream=self.upstream,
             )
         )

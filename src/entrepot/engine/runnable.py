@@ -4,10 +4,12 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
 
 from entrepot.engine.core import run_steps
 from entrepot.engine.drive import drive
+from entrepot.engine.hooks import hooks_of
 from entrepot.engine.options import define, merged
 from entrepot.engine.outcomes import answer_of
 from entrepot.engine.run import Run
@@ -17,6 +19,7 @@ __all__ = ["Runnable"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+H = TypeVar("H", bound=Callable[..., Any])
 
 
 class Runnable(Generic[P, R]):
@@ -91,6 +94,39 @@ class Runnable(Generic[P, R]):
     def options(self) -> Mapping[str, Any]:
         """The options that were given, by name."""
         return dict(self._options)
+
+    # --- its hooks --------------------------------------------------------------------------------------------------
+
+    def on_running(self, hook: H) -> H:
+        """Call a function with (flow or task, run, state) when an attempt begins; use it as a decorator.
+
+        Raises:
+            OptionError: If it cannot be called.
+        """
+        return self._hook("on_running", hook)
+
+    def on_completion(self, hook: H) -> H:
+        """Call a function when a run completed; as `on_running`."""
+        return self._hook("on_completion", hook)
+
+    def on_failure(self, hook: H) -> H:
+        """Call a function when a run failed and is not tried again; as `on_running`."""
+        return self._hook("on_failure", hook)
+
+    def on_crashed(self, hook: H) -> H:
+        """Call a function when a run was ended from outside; as `on_running`."""
+        return self._hook("on_crashed", hook)
+
+    def on_cancellation(self, hook: H) -> H:
+        """Call a function when a run was cancelled; as `on_running`."""
+        return self._hook("on_cancellation", hook)
+
+    def _hook(self, name: str, hook: H) -> H:
+        known = getattr(self._definition.hooks, name)
+        options = {**self._options, name: [*known, hook]}
+        self._definition = replace(self._definition, hooks=hooks_of(self._definition.label, options))
+        self._options = options  # with_options gives them to the copy
+        return hook
 
     # --- how it is called ---------------------------------------------------------------------------------------------
 

@@ -4,15 +4,15 @@ import contextvars
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from entrepot.context import CURRENT, TaskRunContext
+from entrepot.context import CURRENT, TRANSACTION, TaskRunContext
 from entrepot.engine import inputs
 from entrepot.engine.children import Children, stray_children
-from entrepot.engine.core import run_steps
+from entrepot.engine.core import call_hooks, run_steps
 from entrepot.engine.drive import drive
 from entrepot.engine.outcomes import is_interrupt
 from entrepot.engine.run import Run
@@ -36,26 +36,38 @@ if hasattr(os, "register_at_fork"):
 
 
 def submit(run: Run) -> EntrepotFuture[Any]:
-    """Let a task run in the task runner of the run that submits it, and return its future.
+    """Let a task or flow run in the task runner of the run that submits it, and return its future.
 
     It goes to the runner when everything is over that it needs. If something did not complete, it ends as `NotReady`.
     """
-    upstream = inputs.find((run.parameters, run.wait_for))
-    waits_for = [found for found in upstream if isinstance(found, EntrepotFuture)]
+    leaves = inputs.leaves_of((run.parameters, run.wait_for) if run.wait_for else run.parameters)
+    waits_for = [found for found in inputs.upstream_of(leaves) if isinstance(found, EntrepotFuture)] if leaves else []
     children = _children()
     run.submitted = True
-    run.tell_created()
+    run.trace(future.task_run_id for future in waits_for)
+    if run.definition.validator is None and not (
+        leaves and run.definition.run_name
+    ):  # else: not all is known of it yet
+        run.take_name()
+        run.tell_created()
     future: EntrepotFuture[Any] = EntrepotFuture(run.id, run.name, partial(_state_of, run))
-    launch = partial(_launch, run, future, children, upstream)
+    launch = partial(_launch, run, future, children, leaves)
     children.adopt(future)
+    transaction = TRANSACTION.get()
+    if transaction is not None:
+        transaction.unit.adopt(future)
     try:
         _when_done(waits_for, partial(contextvars.copy_context().run, launch))
     except BaseException:
         # An interrupt, here or in a task that runs in this thread. Nobody may wait for what never comes.
         if not future.done():
-            _end(run, future, StateType.CANCELLED, "Cancelled", "Task run was cancelled before it started")
+            _end(run, future, StateType.CANCELLED, "Cancelled", f"{_what(run)} was cancelled before it started")
         raise
     return future
+
+
+def _what(run: Run) -> str:
+    return f"{run.definition.kind.title()} run"
 
 
 def _state_of(run: Run) -> State[Any] | None:
@@ -76,11 +88,10 @@ def _children() -> Children:
         return run.children
 
 
-def _launch(run: Run, future: EntrepotFuture[Any], children: Children, upstream: Iterable[Any]) -> None:
+def _launch(run: Run, future: EntrepotFuture[Any], children: Children, leaves: list[Any]) -> None:
     """Give a run to its task runner; everything that it needs is over."""
     try:
-        for found in upstream:
-            inputs.upstream_result(found)
+        inputs.check(leaves)
     except NotReadyError as error:
         _end(run, future, StateType.PENDING, "NotReady", str(error), error)
         return
@@ -90,7 +101,7 @@ def _launch(run: Run, future: EntrepotFuture[Any], children: Children, upstream:
         if not future.done():
             kind = StateType.CANCELLED if children.closed else StateType.CRASHED
             why = "the run that submitted it ended" if children.closed else f"its task runner raised {error!r}"
-            _end(run, future, kind, kind.value.title(), f"Task run did not start: {why}", error)
+            _end(run, future, kind, kind.value.title(), f"{_what(run)} did not start: {why}", error)
         return
     given.add_done_callback(partial(_check, run, future))
 
@@ -108,7 +119,7 @@ def _execute(run: Run, future: EntrepotFuture[Any]) -> None:
         else:
             state = drive(steps, clock)
     except BaseException as error:
-        _end(run, future, StateType.CRASHED, "Crashed", f"Task run was lost: {error!r}", error)
+        _end(run, future, StateType.CRASHED, "Crashed", f"{_what(run)} was lost: {error!r}", error)
         raise
     future.finish(state)
     run.let_go()
@@ -119,19 +130,21 @@ def _execute(run: Run, future: EntrepotFuture[Any]) -> None:
 def _check(run: Run, future: EntrepotFuture[Any], given: Future[Any]) -> None:
     """See that a future ends even if its runner never started the run, or lost it."""
     if given.cancelled():
-        _end(run, future, StateType.CANCELLED, "Cancelled", "Task run was cancelled before it started")
+        _end(run, future, StateType.CANCELLED, "Cancelled", f"{_what(run)} was cancelled before it started")
         return
     error = given.exception()
     if error is not None and not future.done():
-        _end(run, future, StateType.CRASHED, "Crashed", f"Task run was lost by its task runner: {error!r}", error)
+        _end(run, future, StateType.CRASHED, "Crashed", f"{_what(run)} was lost by its task runner: {error!r}", error)
 
 
 def _end(
     run: Run, future: EntrepotFuture[Any], kind: StateType, name: str, message: str, error: BaseException | None = None
 ) -> None:
     """End a run that the core did not end."""
+    run.tell_created()
     state = run.enter(kind, name, message, *(() if error is None else (error,)))
     run.log_end(state)
+    drive(call_hooks(run, state), run.world.clock)
     future.finish(state)
     run.let_go()
 

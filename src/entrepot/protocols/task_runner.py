@@ -1,13 +1,38 @@
 """Where submitted tasks run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
-__all__ = ["TaskRunner"]
+__all__ = ["Place", "TaskRunner"]
 
 T = TypeVar("T")
+
+
+class Place(Protocol):
+    """Where the function of a task is called, if not in the thread that drives its run: another process, say.
+
+    Everything but the function stays with the driver: states, retries, the cache, hooks.
+    """
+
+    def call(
+        self,
+        fn: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        context: Any,
+        timeout: float | None,
+        /,
+    ) -> Any:
+        """Call the function there, in the context of its run, and return what it returns, or raise what it raises.
+
+        Raises:
+            TimedOutError: If it was stopped after `timeout` seconds.
+            CrashedRunError: If the process ended without an answer.
+            SerializationError: If it, its arguments or its result cannot go there and back.
+        """
+        ...
 
 
 class TaskRunner(Protocol):

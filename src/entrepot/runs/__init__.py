@@ -7,6 +7,7 @@ from entrepot.runs.default import NULL_RECORDER, NullRecorder, default_path, def
 if TYPE_CHECKING:
     from entrepot.runs.history import RunDetails, RunHistory, RunSummary
     from entrepot.runs.local import LocalRecorder
+    from entrepot.runs.logs import RunLine, RunLogs
 
 __all__ = [
     "NULL_RECORDER",
@@ -14,6 +15,8 @@ __all__ = [
     "NullRecorder",
     "RunDetails",
     "RunHistory",
+    "RunLine",
+    "RunLogs",
     "RunSummary",
     "default_path",
     "default_recorder",
@@ -23,6 +26,8 @@ _LAZY = {
     "LocalRecorder": "entrepot.runs.local",
     "RunDetails": "entrepot.runs.history",
     "RunHistory": "entrepot.runs.history",
+    "RunLine": "entrepot.runs.logs",
+    "RunLogs": "entrepot.runs.logs",
     "RunSummary": "entrepot.runs.history",
 }
 

@@ -33,30 +33,67 @@ _DESCRIPTION = (
 )
 _STATE = ("epoch", "state_type", "state_name", "message", "started", "ended")
 
+
+@dataclass(frozen=True, eq=False)
+class _Put:
+    """A statement that puts rows into a table."""
+
+    table: str
+    columns: Sequence[str]
+    conflict: str = ""
+
+    def __call__(self, connection: sqlite3.Connection, rows: Sequence[Sequence[object]]) -> None:
+        """Put rows, many with each statement: Python waits for its turn among threads after every single one."""
+        size = _VARIABLES // len(self.columns)
+        for start in range(0, len(rows), size):
+            some = rows[start : start + size]
+            connection.execute(self._statement(len(some)), [value for row in some for value in row])
+
+    def _statement(self, count: int) -> str:
+        marks = ", ".join([f"({', '.join('?' * len(self.columns))})"] * count)
+        into = f"INSERT INTO {self.table} ({', '.join(self.columns)})"
+        return f"{into} VALUES {marks} {self.conflict}"
+
+
 # What is known of a run's making stays as it was first told; what is known of its state is replaced.
-_PUT_RUN = (
-    f"INSERT INTO runs (run_id, {', '.join(_DESCRIPTION + _STATE)})"  # noqa: S608  names of our own columns
-    f" VALUES ({', '.join('?' * (1 + len(_DESCRIPTION) + len(_STATE)))}) ON CONFLICT (run_id) DO UPDATE SET "
+_PUT_RUNS = _Put(
+    "runs",
+    ("run_id", *_DESCRIPTION, *_STATE),
+    "ON CONFLICT (run_id) DO UPDATE SET "
     + ", ".join(
         [f"{name}=coalesce(runs.{name}, excluded.{name})" for name in _DESCRIPTION]
         + [f"{name}=excluded.{name}" for name in _STATE]
-    )
+    ),
 )
-_PUT_TRANSITION = (
-    "INSERT INTO transitions (transition_id, run_id, epoch, state_type, state_name, timestamp, message,"
-    " cache_key, result_location) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_TRANSITIONS = _Put(
+    "transitions",
+    (
+        "transition_id",
+        "run_id",
+        "epoch",
+        "state_type",
+        "state_name",
+        "timestamp",
+        "message",
+        "cache_key",
+        "result_location",
+    ),
 )
-_PUT_LOG = "INSERT INTO logs (run_id, flow_run_id, timestamp, level, logger, message) VALUES (?, ?, ?, ?, ?, ?)"
-_PUT_UPSTREAM = "INSERT OR IGNORE INTO upstream (run_id, upstream_run_id) VALUES (?, ?)"
-_PUT_ARTIFACT = (
-    "INSERT INTO artifacts (artifact_id, run_id, flow_run_id, key, type, description, data, created, updated)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (artifact_id) DO UPDATE SET"
-    " description=excluded.description, data=excluded.data, updated=excluded.updated"
+_PUT_LOGS = _Put("logs", ("run_id", "flow_run_id", "timestamp", "level", "logger", "message"))
+_PUT_UPSTREAM = _Put("upstream", ("run_id", "upstream_run_id"), "ON CONFLICT DO NOTHING")
+_PUT_ARTIFACTS = _Put(
+    "artifacts",
+    ("artifact_id", "run_id", "flow_run_id", "key", "type", "description", "data", "created", "updated"),
+    "ON CONFLICT (artifact_id) DO UPDATE SET"
+    " description=coalesce(nullif(excluded.description, ''), artifacts.description), data=excluded.data,"
+    " updated=max(artifacts.updated, excluded.updated)",
 )
-_PUT_HEARTBEAT = (
-    "INSERT INTO processes (process, process_id, host, started, heartbeat) VALUES (?, ?, ?, ?, ?)"
-    " ON CONFLICT (process) DO UPDATE SET heartbeat=max(processes.heartbeat, excluded.heartbeat)"
+_PUT_HEARTBEATS = _Put(
+    "processes",
+    ("process", "process_id", "host", "started", "heartbeat"),
+    "ON CONFLICT (process) DO UPDATE SET heartbeat=max(processes.heartbeat, excluded.heartbeat)",
 )
+_VARIABLES: Final = 999  # any SQLite allows so many in one statement
 _NOTHING_TOLD: Final[tuple[None, ...]] = (None,) * len(_DESCRIPTION)
 
 
@@ -101,8 +138,8 @@ def write_batch(connection: sqlite3.Connection, events: Sequence[RunEvent]) -> i
             continue
         known.add(event.transition_id)
         rows.append(_enter(run, event))
-    connection.executemany(
-        _PUT_RUN,
+    _PUT_RUNS(
+        connection,
         [
             (
                 run_id,
@@ -117,30 +154,30 @@ def write_batch(connection: sqlite3.Connection, events: Sequence[RunEvent]) -> i
             for run_id, run in runs.items()
         ],
     )
-    connection.executemany(_PUT_TRANSITION, rows)
+    _PUT_TRANSITIONS(connection, rows)
     return refused
 
 
 def _write_notes(connection: sqlite3.Connection, events: Iterable[RunEvent]) -> None:
     """Write what changes no run's state: log lines, artifacts, heartbeats, and who took results of whom."""
-    rows: dict[str, list[tuple[object, ...]]] = {}
+    rows: dict[_Put, list[tuple[object, ...]]] = {}
     for event in events:
         if isinstance(event, LogLine):
             row = (event.run_id, event.flow_run_id, _time(event.timestamp), event.level)
-            rows.setdefault(_PUT_LOG, []).append((*row, _text(event.logger), _text(event.message)))
+            rows.setdefault(_PUT_LOGS, []).append((*row, _text(event.logger), _text(event.message)))
         elif isinstance(event, RunCreated):
             if event.upstream:
                 edges = ((event.run_id, upstream) for upstream in event.upstream)
                 rows.setdefault(_PUT_UPSTREAM, []).extend(edges)
         elif isinstance(event, ArtifactKept):
-            rows.setdefault(_PUT_ARTIFACT, []).append(_artifact(event))
+            rows.setdefault(_PUT_ARTIFACTS, []).append(_artifact(event))
         elif isinstance(event, Heartbeat):
             said = (event.process, event.process_id, _text(event.host), _time(event.started), _time(event.timestamp))
-            rows.setdefault(_PUT_HEARTBEAT, []).append(said)
+            rows.setdefault(_PUT_HEARTBEATS, []).append(said)
         elif not isinstance(event, RunTransition):
             raise TypeError(f"a {type(event).__name__} is no event of a run")
-    for statement, some in rows.items():
-        connection.executemany(statement, some)
+    for put, some in rows.items():
+        put(connection, some)
 
 
 def _artifact(event: ArtifactKept) -> tuple[object, ...]:
@@ -156,7 +193,7 @@ def _enter(run: _Run, event: RunTransition) -> tuple[object, ...]:
     message = _text(event.message)
     run.epoch = event.epoch
     run.state_type = event.state_type
-    run.state_name = event.state_name
+    run.state_name = name = _text(event.state_name)
     run.message = message
     if run.started is None and event.state_type == "RUNNING":
         run.started = when
@@ -167,7 +204,7 @@ def _enter(run: _Run, event: RunTransition) -> tuple[object, ...]:
         event.run_id,
         event.epoch,
         event.state_type,
-        event.state_name,
+        name,
         when,
         message,
         None if event.cache_key is None else _text(event.cache_key),
@@ -214,9 +251,9 @@ def _known_transitions(connection: sqlite3.Connection, events: Iterable[RunEvent
     return known
 
 
-def _in_parts(items: list[str], size: int = 500) -> Iterable[list[str]]:
-    """Yield parts that fit the number of variables that any SQLite allows in one statement (999)."""
-    return (items[start : start + size] for start in range(0, len(items), size))
+def _in_parts(items: list[str]) -> Iterable[list[str]]:
+    """Yield parts that fit in one statement."""
+    return (items[start : start + _VARIABLES] for start in range(0, len(items), _VARIABLES))
 
 
 def _time(moment: datetime) -> str:

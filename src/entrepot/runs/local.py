@@ -28,8 +28,10 @@ __all__ = ["LocalRecorder"]
 _log = logging.getLogger("entrepot.runs")
 
 _WINDOW: Final = 0.05  # seconds that a first event waits for company
-_BATCH: Final = 500  # events in one transaction
-_LIMIT: Final = 100_000  # events kept in memory: some 60 MB
+_BATCH: Final = 4000  # events in one transaction
+_AHEAD: Final = 20_000  # events that the program may be ahead of a writer that works: then it waits for it
+_LIMIT: Final = 100_000  # events kept in memory while nothing can be written: some 60 MB
+_MOMENT: Final = 0.002  # seconds between looks while the program waits for the writer
 _TURN: Final = 0.1  # seconds that SQLite waits for a lock in one go; between turns a fork may happen
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds between tries while nothing can be written
 
@@ -66,6 +68,7 @@ class LocalRecorder:
         self._path = Path(path)
         self._patience = patience
         self._limit = limit
+        self._ahead = min(_AHEAD, limit)
         self._begin()
         _recorders.add(self)
 
@@ -98,7 +101,13 @@ class LocalRecorder:
         return len(self._batch) + self._queue.qsize()
 
     def record(self, event: RunEvent) -> None:
-        """Take note; the event is written within some 50 ms, in the order given."""
+        """Take note; the event is written within some 50 ms, in the order given.
+
+        A program that makes events faster than they can be written waits for the writer; one whose history cannot be
+        written at all goes on.
+        """
+        if self._queue.qsize() >= self._ahead:
+            self._wait_for_the_writer()
         if self._queue.qsize() >= self._limit:
             if not self._dropped:
                 _log.warning("%d events wait for %s; new ones are dropped", self._limit, self._path)
@@ -107,6 +116,20 @@ class LocalRecorder:
         self._queue.put(event)
         if self._thread is None:
             self._start()
+
+    def _wait_for_the_writer(self) -> None:
+        """Wait until it has caught up by some, as long as it gets on."""
+        if threading.current_thread() is self._thread:
+            return  # the writer itself has something to say
+        left, deadline = self._queue.qsize(), time.monotonic() + self._patience
+        while left >= self._ahead and not self._failing and self._start():
+            time.sleep(_MOMENT)
+            now = self._queue.qsize()
+            if now < left:
+                deadline = time.monotonic() + self._patience
+            elif time.monotonic() > deadline:
+                return
+            left = now
 
     def flush(self) -> bool:
         """Wait until every event recorded so far is durable; return whether it is. Never raises."""

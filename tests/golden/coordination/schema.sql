@@ -1,4 +1,4 @@
--- user_version 1
+-- user_version 2
 
 CREATE TABLE claimed ( name TEXT NOT NULL, claim_id TEXT NOT NULL REFERENCES claims (claim_id) ON DELETE CASCADE, slots INTEGER NOT NULL, PRIMARY KEY (name, claim_id) ) WITHOUT ROWID
 
@@ -16,7 +16,7 @@ CREATE TABLE locks ( key TEXT PRIMARY KEY, holder TEXT NOT NULL, process TEXT NO
 
 CREATE INDEX locks_by_process ON locks (process)
 
-CREATE TABLE pauses ( root_run_id TEXT NOT NULL, key TEXT NOT NULL, run_id TEXT NOT NULL, schema TEXT, message TEXT NOT NULL, asked TEXT NOT NULL, deadline TEXT, answer TEXT, answered TEXT, PRIMARY KEY (root_run_id, key) )
+CREATE TABLE pauses ( root_run_id TEXT NOT NULL, key TEXT NOT NULL, run_id TEXT NOT NULL, schema TEXT, message TEXT NOT NULL, asked TEXT NOT NULL, deadline TEXT, answer TEXT, answered TEXT, question TEXT NOT NULL DEFAULT '', refused TEXT, taken TEXT, PRIMARY KEY (root_run_id, key) )
 
 CREATE TABLE sqlite_sequence(name,seq)
 

@@ -6,16 +6,16 @@ from typing import Annotated, Any
 
 import typer
 from rich.text import Text
-from rich.tree import Tree
 
+from entrepot.cli.artifacts import artifacts_of
 from entrepot.cli.options import AsJson
-from entrepot.cli.output import cut, print_json, show, span, state_text, table, told, when
+from entrepot.cli.output import print_json, show, span, state_text, table, told, when
 from entrepot.cli.runs.topic import app
+from entrepot.cli.runs.tree import tree
 from entrepot.errors import OptionError
 from entrepot.protocols.recorder import RunKind
 from entrepot.runs import RunDetails, RunHistory, RunSummary, default_path
-
-_MESSAGE = 120  # characters of a message in a tree
+from entrepot.runs.outline import FOLD, Outline, RunNode, read_outline
 
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
 OfFlow = Annotated[str | None, typer.Option("--flow", help="Only runs of the flow (or task) of this name.")]
@@ -82,13 +82,19 @@ def ls(
 def show_(
     run: Annotated[str, typer.Argument(help="An id, the beginning of one, or the name of a run.")],
     *,
+    unfold: Annotated[bool, typer.Option("--all", help="Show every run, however many there are of one task.")] = False,
+    depth: Annotated[
+        int | None, typer.Option("--depth", min=0, help="At most so many floors below the run.", show_default="all")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one run: its states, its parameters, and everything that ran inside it."""
-    found = RunHistory(default_path()).get(run)
+    history = RunHistory(default_path())
     if as_json:
-        print_json(_details(found))
+        print_json(_details(history.get(run)))
         return
+    outline = read_outline(history, run, fold=None if unfold else FOLD, depth=depth)
+    found = outline.run
     facts: list[tuple[str, object]] = [
         ("Run", f"{found.name} ({found.run_id})"),
         (found.kind.title(), found.definition),
@@ -99,6 +105,7 @@ def show_(
         ("Tags", ", ".join(found.tags) or "-"),
         ("Process", found.process_id),
         *[(f"  {name}", value) for name, value in found.parameters.items()],
+        *_hints(outline),
     ]
     if found.message:
         facts.insert(3, ("Message", found.message))
@@ -117,40 +124,32 @@ def show_(
                     one.message,
                     one.result_location,
                 )
-                for one in found.transitions
+                for one in outline.past
             ],
             keep=("Time", "State"),
         )
     )
-    if found.children:
-        show("", _tree(found))
+    artifacts = artifacts_of(found.run_id)
+    if artifacts:
+        show("", artifacts)
+    if outline.top.branches or outline.top.inside:
+        show("", tree(outline.top, _state))
 
 
-def _tree(run: RunDetails) -> Tree:
-    tree = Tree(_line(run))
-    branches = [(tree, child) for child in reversed(run.children)]
-    while branches:
-        branch, child = branches.pop()
-        inner = branch.add(_line(child))
-        branches.extend((inner, grandchild) for grandchild in reversed(child.children))
-    return tree
+def _hints(outline: Outline) -> list[tuple[str, object]]:
+    """Return what else there is to see of a run, and how."""
+    if not outline.log_lines:
+        return []
+    lines = f"{outline.log_lines:,} line{'' if outline.log_lines == 1 else 's'}"
+    return [("Log", f"{lines} (entrepot runs logs {outline.run.run_id[:8]})")]
 
 
-def _line(run: RunDetails) -> Text:
-    line = Text.assemble(_state(run), " ", told(run.name or run.run_id), told(f" {span(run.duration)}", "dim"))
-    if run.epoch > 1:
-        line.append(f" attempt {run.epoch}", style="yellow")
-    if run.message and run.state_type != "COMPLETED":
-        line.append_text(told(f": {cut(run.message, _MESSAGE)}", "red"))
-    return line
-
-
-def _state(run: RunSummary) -> Text:
+def _state(run: RunSummary | RunNode) -> Text:
     text = state_text(run.state_type, run.state_name)
-    return text.append(" (its process is gone)", style="red") if _is_orphan(run) else text
+    return text.append(" (its process is gone)", style="red") if is_orphan(run) else text
 
 
-def _is_orphan(run: RunSummary) -> bool:
+def is_orphan(run: RunSummary | RunNode) -> bool:
     """Return whether a run that has not ended never will: its process ended without a word."""
     if run.is_terminal or run.process_id <= 0 or os.name != "posix":  # elsewhere signal 0 is no question
         return False
