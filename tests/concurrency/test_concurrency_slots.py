@@ -315,6 +315,25 @@ class TestCoroutines:
 
         assert asyncio.run(main()) >= 20
 
+    def test_one_that_waits_as_a_thread_would_is_warned(self, caplog: pytest.LogCaptureFixture) -> None:
+        set_limit("db", 1)
+
+        async def free() -> None:
+            with concurrency("db"):
+                pass
+
+        async def taken() -> None:
+            with pytest.raises(LimitTimeoutError):
+                enter_sync(concurrency("db", timeout_seconds=0.3))
+
+        asyncio.run(free())
+        with held_elsewhere("db"):
+            with pytest.raises(LimitTimeoutError):
+                enter_sync(concurrency("db", timeout_seconds=0.1))
+            assert caplog.records == []
+            asyncio.run(taken())
+        assert ["blocks an event loop" in record.getMessage() for record in caplog.records] == [True]
+
     def test_never_more_than_the_limit_are_inside(self) -> None:
         set_limit("db", 3)
         inside = most = 0

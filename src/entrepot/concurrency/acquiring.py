@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -83,6 +84,12 @@ class Acquisition:
                 pause = self._attempt()
                 if pause is None:
                     break
+                if bell.number is None and _blocks_a_loop():
+                    self._logger.warning(
+                        "this wait for slots of %s blocks an event loop, and whoever holds them in it; write `async"
+                        " with` (or `await arate_limit`) there",
+                        ", ".join(map(repr, self._request.wants)),
+                    )
                 bell.number = self._number
                 bell.wait(pause)
         except BaseException:
@@ -203,6 +210,18 @@ class Acquisition:
         if waited >= self._next_report:
             self._next_report = max(2 * self._next_report, waited)
             self._logger.info("Waiting for %.0f seconds now: %s", waited, text)
+
+
+def _blocks_a_loop() -> bool:
+    """Return whether an event loop runs in this thread."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _run() -> tuple[str | None, str | None]:
