@@ -7,7 +7,7 @@ import pytest
 
 from entrepot._secrets import forget_secrets
 
-pytest_plugins = ["entrepot_test_servers"]
+pytest_plugins = ["entrepot_test_processes", "entrepot_test_servers"]
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,8 @@
     blocks/           sealed block documents
     results/          the default result store
     runs.db           the run history (SQLite), opened by `entrepot.runs`
+    state.db          what processes share (SQLite), opened by `entrepot.coordination`
+    processes/        one locked file for each process that holds something of that
 
 Folders are made by whoever writes first, 0700; reading makes nothing.
 """

@@ -84,7 +84,8 @@ class Variable:
         kept = write_variable(name, _as_json(name, value), _checked_tags(tags), overwrite=overwrite)
         if kept is None:
             raise VariableExistsError(
-                f"the variable {name!r} is set already; give it another value with overwrite=True (or --overwrite)", name=name
+                f"the variable {name!r} is set already; overwrite=True (or --overwrite) gives it another value",
+                name=name,
             )
         return cls._of(kept)
 

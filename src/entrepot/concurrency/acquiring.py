@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -23,10 +24,11 @@ __all__ = ["Acquisition"]
 _log = logging.getLogger("entrepot.concurrency")
 
 _POLL: Final = 0.05  # seconds between tries of who is first in the queue; who is behind waits longer
-_LONGEST_POLL: Final = 1.0  # seconds; much less than a place in the queue is kept
+_LONGEST_POLL: Final = 4.0  # seconds; much less than a place in the queue is kept
 _REPORT: Final = 5.0  # seconds of waiting after which the log says what for; then each time twice as long
 _SHOWN: Final = 3  # holders that a message names
 
+_WARNINGS: Final = 1000  # names that are not set of which a process warns
 _undefined: set[str] = set()  # names that were warned of
 
 
@@ -67,8 +69,8 @@ class Acquisition:
         self._begun = time.monotonic()
         self._next_report = _REPORT
         self._warned = False
-        self._asked = False
         self._held: Held | None = None
+        self._number: int | None = None
         self.claim_id: str | None = None
 
     # --- two ways to wait ---------------------------------------------------------------------------------------------
@@ -82,9 +84,16 @@ class Acquisition:
                 pause = self._attempt()
                 if pause is None:
                     break
+                if bell.number is None and _blocks_a_loop():
+                    self._logger.warning(
+                        "this wait for slots of %s blocks an event loop, and whoever holds them in it; write `async"
+                        " with` (or `await arate_limit`) there",
+                        ", ".join(map(repr, self._request.wants)),
+                    )
+                bell.number = self._number
                 bell.wait(pause)
         except BaseException:
-            self._give_up()
+            self.release()
             raise
         finally:
             self._leave_queue(bell)
@@ -98,37 +107,36 @@ class Acquisition:
                 pause = await on_worker(self._attempt)
                 if pause is None:
                     break
+                bell.number = self._number
                 await bell.wait(pause)
         except GeneratorExit:  # the coroutine is thrown away: it cannot await any more
-            self._give_up()
+            self.release()
             raise
         except BaseException:
-            await on_worker(self._give_up)
+            await on_worker(self.release)
             raise
         finally:
             self._leave_queue(bell)
 
     def release(self) -> bool:
-        """Give the slots back; return whether they were still ours."""
+        """Give the slots, or the place in the queue, back; return whether slots that were held were still ours."""
         self.claim_id = None
         held, self._held = self._held, None
         if held is None or held.process_id != os.getpid():  # a forked child leaves the body too: they are not its own
             return True
-        let_go(held)
+        was_granted, held.granted = held.granted, False
         try:
             kept = withdraw(self._path, held.name)
         except StorageError as error:
-            self._logger.warning(
-                "%s cannot be given back now; they are free in %g seconds, when their lease ends: %s",
-                held.what,
-                held.seconds,
-                error,
-            )
+            let_go(held)
+            message = "%s cannot be given back now; they are free in %g seconds, when their lease ends: %s"
+            self._logger.warning(message, held.what, held.seconds, error)
             return True
+        let_go(held)
         ring(self._request.wants)
-        if not kept and not held.lost:
+        if was_granted and not kept:  # else the heartbeat has noticed, and said so
             self._logger.warning("the lease on %s was lost before the code that held them had ended", held.what)
-        return kept
+        return not held.lost and (kept or not was_granted)
 
     async def arelease(self) -> bool:
         """As `release`; a cancellation is put off until it is done."""
@@ -138,25 +146,36 @@ class Acquisition:
 
     def _attempt(self) -> float | None:
         """Ask for the slots; return how many seconds to wait before the next try, or None where there is no need to."""
-        if not self._asked and not self._is_limited():
+        if self._held is None and not self._is_limited():
             return None
-        self._asked = True
-        answer = attempt(self._path, self._request)
+        if self._held is None:
+            names = ", ".join(map(repr, self._request.wants))
+            self._held = Held(self._path, self._request.claim_id, self._request.seconds, f"the slots of {names}")
+            if not self._request.rate:
+                hold(self._held, self)  # before there is anything: what an interrupt tears away is given back, too
+        waited = time.monotonic() - self._begun
+        is_over = self._timeout is not None and waited >= self._timeout
+        is_first = self._number is None and (self._on_wait is not None or bool(self._request.around))
+        explain = is_over or is_first or waited >= self._next_report
+        answer = attempt(self._path, self._request, explain=explain)
         if answer.granted:
             if answer.limited and not self._request.rate:
-                self._hold()
+                self._held.granted = True
+                self.claim_id = self._request.claim_id
+            else:
+                let_go(self._held)
+                self._held = None
             return None
-        now = time.monotonic()
-        waited = now - self._begun
-        if self._timeout is not None and waited >= self._timeout:
+        self._number = answer.number
+        if is_over:
             raise LimitTimeoutError(
                 f"no room was found within {self._timeout:g} seconds: {_described(answer)}; wait longer, or raise the"
                 " limit",
                 name=next(iter(answer.short)),
             )
-        self._report(answer, waited)
-        pause = _pause(answer)
-        return pause if self._timeout is None else min(pause, self._begun + self._timeout - now)
+        if explain:
+            self._report(answer, waited)
+        return _pause(answer) if self._timeout is None else min(_pause(answer), self._timeout - waited)
 
     def _is_limited(self) -> bool:
         """Return whether any of the names is set; complain of those that are not."""
@@ -166,28 +185,12 @@ class Acquisition:
                 continue
             if self._strict:
                 raise LimitError(f"there is no limit {name!r}; {nearest(name, known)}", name=name)
-            if name not in _undefined:
+            if name not in _undefined and len(_undefined) < _WARNINGS:
                 _undefined.add(name)
                 self._logger.warning(
                     "there is no limit %r, so nothing is limited by it; %s", name, nearest(name, known)
                 )
         return not known.isdisjoint(self._request.wants)
-
-    def _hold(self) -> None:
-        names = ", ".join(map(repr, self._request.wants))
-        self._held = Held(self._path, self._request.claim_id, self._request.seconds, f"the slots of {names}")
-        hold(self._held)
-        self.claim_id = self._request.claim_id
-
-    def _give_up(self) -> None:
-        """Leave nothing behind: neither a place in the queue nor slots that were granted a moment ago."""
-        if self._held is not None:
-            self.release()
-        elif self._asked:
-            try:
-                withdraw(self._path, self._request.claim_id)
-            except StorageError as error:
-                self._logger.debug("a place in the queue ends by itself: %s", error)
 
     @staticmethod
     def _leave_queue(bell: Bell | AsyncBell) -> None:
@@ -207,6 +210,18 @@ class Acquisition:
         if waited >= self._next_report:
             self._next_report = max(2 * self._next_report, waited)
             self._logger.info("Waiting for %.0f seconds now: %s", waited, text)
+
+
+def _blocks_a_loop() -> bool:
+    """Return whether an event loop runs in this thread."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _run() -> tuple[str | None, str | None]:

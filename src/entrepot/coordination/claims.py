@@ -17,15 +17,18 @@ from typing import Final
 from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.coordination.database import reading, writing
 from entrepot.coordination.deciding import Claim, Limit, Verdict, decide
-from entrepot.coordination.leases import drop_ended, has_swept
+from entrepot.coordination.leases import drop_dead, drop_expired, has_swept
 from entrepot.coordination.limits import keep_level, limits_by_name
 from entrepot.coordination.liveness import forget, is_proven_dead, process_token
 from entrepot.errors import LimitError
 
 __all__ = ["Answer", "Request", "Standing", "attempt", "standings", "withdraw"]
 
-WAITING_SECONDS: Final = 10.0
+WAITING_SECONDS: Final = 15.0
 """How long a place in the queue is kept for somebody who does not ask again."""
+
+_NONE: Final[frozenset[str]] = frozenset()
+_ENOUGH: Final = 10  # claims ahead that are looked at first
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +91,27 @@ class Answer:
         granted: Whether the slots are the caller's now, or nothing limits it.
         limited: The limits that count for it; none where no limit of these names is set, or active.
         seconds: When there will be room, where that is known.
-        ahead: How many go first.
-        short: The limits that have no room, each with how many slots it has, and who holds some.
+        number: Its place: lower ones came earlier; None where nothing limits it.
+        ahead: How many go first; where they are many, those who wait for other limits are counted, too.
+        short: The limits that have no room, each with how many slots it has, and if that was asked for, who holds some.
     """
 
     granted: bool
     limited: Sequence[str] = ()
     seconds: float | None = None
+    number: int | None = None
     ahead: int = 0
     short: Mapping[str, tuple[int, Sequence[Standing]]] = field(default_factory=dict)
 
 
-def attempt(path: Path, request: Request, *, clock: Clock = SYSTEM_CLOCK) -> Answer:
+def attempt(path: Path, request: Request, *, explain: bool = True, clock: Clock = SYSTEM_CLOCK) -> Answer:
     """Take the slots if they are free and it is the claim's turn; else take, or keep, its place in the queue.
+
+    Args:
+        path: The file.
+        request: What is wanted.
+        explain: Whether the answer names those who hold slots that are in the way.
+        clock: Tells the time.
 
     Raises:
         LimitError: If it wants more than there are, or the rate of a limit that has none. It does not wait then.
@@ -116,27 +127,28 @@ def attempt(path: Path, request: Request, *, clock: Clock = SYSTEM_CLOCK) -> Ans
         refusal = _refusal(request, [limits[name] for name in limited])
         if refusal is not None or not limited:
             _delete(connection, request.claim_id)
-            verdict = Verdict(granted=True)
+            verdict, number = Verdict(granted=True), None
         else:
             claim = _in_queue(connection, request, token, now, clock.now())
-            verdict = decide(claim, _relevant(connection, claim), limits, now)
+            number = claim.number
+            verdict = _decided(connection, claim, limits, now)
             if not verdict.granted or not has_swept(home, token):
-                gone = drop_ended(connection, home, token, now)
-                verdict = decide(claim, _relevant(connection, claim), limits, now)
+                if not verdict.granted:
+                    drop_expired(connection, now)
+                gone = drop_dead(connection, home, token)
+                verdict = _decided(connection, claim, limits, now)
             if verdict.granted:
                 _grant(connection, request, [limits[name] for name in limited], now, clock.now())
-        short = {name: (limits[name].slots, _standings(connection, name)) for name in verdict.short}
+        ahead = verdict.ahead if number is None or verdict.ahead < _ENOUGH else _place(connection, number)
+        short = {
+            name: (limits[name].slots, _standings(connection, name, granted=True) if explain else [])
+            for name in verdict.short
+        }
     for dead in gone:
         forget(home, dead)
     if refusal is not None:
         raise refusal
-    return Answer(
-        verdict.granted,
-        limited,
-        verdict.seconds,
-        verdict.ahead,
-        {name: (slots, [one for one in found if one.granted]) for name, (slots, found) in short.items()},
-    )
+    return Answer(verdict.granted, limited, verdict.seconds, number, ahead, short)
 
 
 def withdraw(path: Path, claim_id: str) -> bool:
@@ -234,14 +246,34 @@ def _delete(connection: sqlite3.Connection, claim_id: str) -> bool:
     return connection.execute("DELETE FROM claims WHERE claim_id = ?", (claim_id,)).rowcount > 0
 
 
-def _relevant(connection: sqlite3.Connection, claim: Claim) -> list[Claim]:
-    """Return the claims that decide about one: those on the same limits; all, where the code around it holds some."""
-    rows = "SELECT claim_id, number, granted, around, name, slots FROM claims JOIN claimed USING (claim_id)"
+def _decided(connection: sqlite3.Connection, claim: Claim, limits: Mapping[str, Limit], now: float) -> Verdict:
+    """Decide about a claim, from no more rows than that takes.
+
+    The first who wait say enough where there is no room even after them: whoever else is ahead only takes more. Not so
+    for a claim of code that holds some already, which may pass over any of them.
+    """
+    rows = "SELECT claim_id, number, granted, around, name, slots FROM claims JOIN claimed USING (claim_id) WHERE"
     if claim.around:
-        return _claims(connection.execute(rows))
+        return decide(claim, _claims(connection.execute(f"{rows} 1")), limits, now)
+    out = connection.execute(
+        "SELECT name, sum(slots) FROM claims CROSS JOIN claimed USING (claim_id) WHERE granted = 1 GROUP BY name"
+    )
+    holding = Claim("", 0, dict(out), granted=True)  # which of them hold what says nothing here
     names = ", ".join("?" * len(claim.wants))
-    some = f"{rows} WHERE claim_id IN (SELECT claim_id FROM claimed WHERE name IN ({names}))"  # noqa: S608
-    return _claims(connection.execute(some, tuple(claim.wants)))
+    mine = f"EXISTS (SELECT 1 FROM claimed WHERE claimed.claim_id = claims.claim_id AND name IN ({names}))"  # noqa: S608
+    some = f"SELECT claim_id FROM claims WHERE granted = 0 AND number < ? AND {mine} ORDER BY number LIMIT ?"  # noqa: S608
+    for limit in (_ENOUGH, 10 * _ENOUGH, -1):
+        first = _claims(connection.execute(f"{rows} claim_id IN ({some})", (claim.number, *claim.wants, limit)))
+        verdict = decide(claim, [holding, *first], limits, now)
+        if not verdict.granted or len(first) < limit:
+            break
+    return verdict
+
+
+def _place(connection: sqlite3.Connection, number: int) -> int:
+    """Return how many wait that came earlier, for whatever limits."""
+    before = "SELECT count(*) FROM claims WHERE granted = 0 AND number < ?"
+    return int(connection.execute(before, (number,)).fetchone()[0])
 
 
 def _claims(rows: Iterable[tuple[str, int, int, str, str, int]]) -> list[Claim]:
@@ -251,16 +283,17 @@ def _claims(rows: Iterable[tuple[str, int, int, str, str, int]]) -> list[Claim]:
         wants.setdefault(claim_id, {})[name] = slots
         facts[claim_id] = (number, bool(granted), around)
     return [
-        Claim(claim_id, number, wants[claim_id], granted, frozenset(json.loads(around)))
+        Claim(claim_id, number, wants[claim_id], granted, frozenset(json.loads(around)) if around != "[]" else _NONE)
         for claim_id, (number, granted, around) in facts.items()
     ]
 
 
-def _standings(connection: sqlite3.Connection, name: str) -> list[Standing]:
+def _standings(connection: sqlite3.Connection, name: str, *, granted: bool = False) -> list[Standing]:
+    """Return who holds slots of a limit, and unless only those are asked for, who waits for some."""
     rows = connection.execute(
         "SELECT claim_id, slots, granted, process_id, host, run_id, run_name, since"
-        " FROM claims JOIN claimed USING (claim_id) WHERE name = ? ORDER BY number",
-        (name,),
+        " FROM claims CROSS JOIN claimed USING (claim_id) WHERE granted >= ? AND name = ? ORDER BY number",
+        (granted, name),
     )
     return [
         Standing(

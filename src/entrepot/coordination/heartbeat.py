@@ -5,12 +5,14 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Final
+from weakref import finalize
 
+from entrepot.coordination.claims import withdraw
 from entrepot.coordination.database import writing
 from entrepot.coordination.leases import drop_process, renew
 from entrepot.coordination.liveness import process_token
@@ -21,6 +23,7 @@ __all__ = ["Held", "hold", "let_go"]
 _log = logging.getLogger("entrepot.concurrency")
 
 _BEATS: Final = 3  # in the time that a lease lasts
+_LINGERS: Final = 1.0  # seconds: slots taken again and again do not mean a new thread each time
 
 
 @dataclass(eq=False, slots=True)
@@ -32,100 +35,125 @@ class Held:
         name: The id of the claim, or the key of the lock.
         seconds: How long the lease lasts.
         what: For people: `the slots of 'db'`.
-        on_loss: Called once, in the thread, when the lease turns out to be lost.
-        process_id: The process that took it: a forked child has a copy of this, and not the slots.
+        holder: Of a lock; None for a claim.
+        granted: Whether it is held already, and still: if so, its absence is a loss.
         lost: Whether the lease is lost.
+        since: When it was made, in seconds of the monotonic clock.
+        process_id: The process that made it: a forked child has a copy of this, and not the slots.
     """
 
     path: Path
     name: str
     seconds: float
     what: str
-    on_loss: Callable[[], None] | None = None
-    process_id: int = field(default_factory=os.getpid)
+    holder: str | None = None
+    granted: bool = False
     lost: bool = False
+    since: float = field(default_factory=time.monotonic)
+    process_id: int = field(default_factory=os.getpid)
+    finalizer: "finalize[..., object] | None" = None
 
 
 class _Heart:
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()  # guards all but the queue
         self._held: set[Held] = set()
-        self._homes: set[Path] = set()  # files in which this process ever held anything
         self._thread: threading.Thread | None = None
+        self._next = 0.0  # when the thread looks again, if nothing is sent to it
         self._failing = False
+        # What has lost its owner, and is to be given back; None only wakes the thread. A queue, because a finalizer
+        # may run amid anything, also amid what holds the lock.
+        self._messages: SimpleQueue[Held | None] = SimpleQueue()
+        self.paths: set[Path] = set()  # files in which this process ever held anything
 
-    def add(self, held: Held) -> None:
-        with self._changed:
+    def add(self, held: Held, owner: object) -> None:
+        if owner is not None:
+            held.finalizer = finalize(owner, self._messages.put, held)
+            held.finalizer.atexit = False  # `_at_exit` does that at once for all
+        with self._lock:
             self._held.add(held)
-            self._homes.add(held.path)
-            if self._thread is None:
+            self.paths.add(held.path)
+            if self._thread is None or not self._thread.is_alive():  # an interrupt may have come before its start
+                self._next = 0.0
                 self._thread = threading.Thread(target=self._work, name="entrepot-leases", daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
+                with suppress(RuntimeError):  # too late in the life of the process: what is left of it has a lease
+                    self._thread.start()
+            elif held.since + held.seconds / _BEATS < self._next:
+                self._messages.put(None)
 
     def remove(self, held: Held) -> None:
-        with self._changed:
+        with self._lock:
             self._held.discard(held)
-            self._changed.notify_all()
-
-    def paths(self) -> set[Path]:
-        return self._homes
+        if held.finalizer is not None:
+            held.finalizer.detach()
 
     def _work(self) -> None:
-        beat = time.monotonic()  # the last one
+        beat = 0.0  # when leases were renewed last
         while True:
-            with self._changed:
-                while True:
-                    if not self._held:
-                        # It lingers, so that slots taken again and again do not mean a new thread each time.
-                        if not self._changed.wait_for(lambda: self._held, timeout=1.0):
-                            self._thread = None
-                            return
-                        beat = time.monotonic()
-                    pause = beat + min(held.seconds for held in self._held) / _BEATS - time.monotonic()
-                    if pause <= 0:
-                        break
-                    self._changed.wait(pause)
-                held = list(self._held)
-            beat = time.monotonic()
-            self._renew(held)
-
-    def _renew(self, all_held: list[Held]) -> None:
-        for path in {held.path for held in all_held}:
+            with self._lock:
+                due = [max(beat, held.since) + held.seconds / _BEATS for held in self._held]
+                self._next = min(due) if due else time.monotonic() + _LINGERS
             try:
-                kept = renew(path, process_token(path.parent))
+                orphan = self._messages.get(timeout=max(0.0, self._next - time.monotonic()))
+            except Empty:
+                with self._lock:
+                    if not self._held:
+                        self._thread = None
+                        return
+                    everything = list(self._held)
+                beat = time.monotonic()
+                self._renew(everything)
+            else:
+                if orphan is not None:
+                    self._give_back(orphan)
+
+    def _renew(self, everything: list[Held]) -> None:
+        for path in {held.path for held in everything}:
+            ours = [held for held in everything if held.path == path and held.granted]
+            claims = [held.name for held in ours if held.holder is None]
+            locks = [(held.name, held.holder) for held in ours if held.holder is not None]
+            try:
+                kept = renew(path, claims, locks) if ours else set()
             except StorageError as error:
                 if not self._failing:
                     _log.warning("leases cannot be renewed, and may be lost: %s", error)
                 self._failing = True
                 continue
             self._failing = False
-            for held in all_held:
-                if held.path == path and held.name not in kept:
+            for held in ours:
+                if held.name not in kept and held.granted:  # else it was given back meanwhile
                     self._lose(held)
 
     def _lose(self, held: Held) -> None:
-        with self._changed:
-            if held not in self._held:  # given back meanwhile
-                return
-            self._held.discard(held)
-        held.lost = True
+        held.granted, held.lost = False, True
         _log.warning(
             "the lease on %s is lost, and others may hold them now: it was not renewed for %g seconds (the process was"
             " stopped, or busy in code that lets no other thread run), or somebody released it",
             held.what,
             held.seconds,
         )
-        if held.on_loss is not None:
-            held.on_loss()
+
+    def _give_back(self, orphan: Held) -> None:
+        """Give back what an interrupt tore out of the hands of its owner."""
+        try:
+            withdraw(orphan.path, orphan.name)
+        except StorageError as error:
+            _log.warning("%s end with their lease: %s", orphan.what, error)
+        with self._lock:
+            self._held.discard(orphan)
 
 
 _heart = _Heart()
 
 
-def hold(held: Held) -> None:
-    """Renew something's lease from now on."""
-    _heart.add(held)
+def hold(held: Held, owner: object = None) -> None:
+    """Renew something's lease from now on, once it is granted.
+
+    Args:
+        held: What.
+        owner: Who lets go of it; if this object is gone before that, the claim is given back.
+    """
+    _heart.add(held, owner)
 
 
 def let_go(held: Held) -> None:
@@ -135,7 +163,7 @@ def let_go(held: Held) -> None:
 
 def _at_exit() -> None:
     """Give back what code that is cut off by the end of the process still holds."""
-    for path in _heart.paths():
+    for path in _heart.paths:
         with suppress(StorageError), writing(path, patience=1.0) as connection:
             drop_process(connection, process_token(path.parent))
 

@@ -1,6 +1,7 @@
 """How leases end and go on: those of claims that hold slots, and those of locks. See `coordination.liveness`."""
 
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -8,27 +9,35 @@ from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.coordination.database import writing
 from entrepot.coordination.liveness import is_proven_dead, known_processes
 
-__all__ = ["drop_ended", "drop_process", "has_swept", "renew"]
+__all__ = ["drop_dead", "drop_expired", "drop_process", "has_swept", "renew"]
 
 _DUST: Final = 1.0  # seconds: an `expires` further away than a lease lasts is of before the machine's last start
 
 _swept: set[tuple[Path, str]] = set()  # homes that this process has looked through for what the dead left
 
 
-def drop_ended(connection: sqlite3.Connection, home: Path, token: str, now: float) -> list[str]:
-    """Remove what was not renewed in time, and what processes hold or wait for that are proven dead.
+def drop_expired(connection: sqlite3.Connection, now: float) -> None:
+    """Remove what was not renewed in time.
+
+    Args:
+        connection: In a transaction.
+        now: Seconds of the monotonic clock, read in the transaction.
+    """
+    for table in ("claims", "locks"):
+        connection.execute(f"DELETE FROM {table} WHERE expires <= ? OR expires > ? + seconds", (now, now + _DUST))  # noqa: S608
+
+
+def drop_dead(connection: sqlite3.Connection, home: Path, token: str) -> list[str]:
+    """Remove what processes hold or wait for that are proven dead.
 
     Args:
         connection: In a transaction.
         home: Where processes have their files.
         token: This process's own.
-        now: Seconds of the monotonic clock, read in the transaction.
 
     Returns:
-        The tokens of the dead, to be forgotten after the commit.
+        Their tokens, to be forgotten after the commit.
     """
-    for table in ("claims", "locks"):
-        connection.execute(f"DELETE FROM {table} WHERE expires <= ? OR expires > ? + seconds", (now, now + _DUST))  # noqa: S608
     others = {row[0] for row in connection.execute("SELECT process FROM claims UNION SELECT process FROM locks")}
     if not has_swept(home, token):  # once in a process, also for those that left nothing but their file
         _swept.add((home, token))
@@ -50,16 +59,29 @@ def drop_process(connection: sqlite3.Connection, token: str) -> None:
         connection.execute(f"DELETE FROM {table} WHERE process = ?", (token,))  # noqa: S608
 
 
-def renew(path: Path, token: str, *, clock: Clock = SYSTEM_CLOCK) -> set[str]:
-    """Renew every lease of a process; return the ids of claims and the keys of locks that it still has.
+def renew(
+    path: Path, claims: Iterable[str], locks: Iterable[tuple[str, str]] = (), *, clock: Clock = SYSTEM_CLOCK
+) -> set[str]:
+    """Renew leases. One that is over can be renewed as long as nobody came to take its place.
 
-    A lease that is over can be renewed as long as nobody came to take its place.
+    Args:
+        path: The file.
+        claims: Ids of claims that hold slots.
+        locks: Keys of locks, with their holders.
+        clock: Tells the time.
+
+    Returns:
+        The ids and keys of those that are still held.
     """
+    kept = set()
     with writing(path) as connection:
         now = clock.monotonic()
-        kept: set[str] = set()
-        for table, name, which in (("claims", "claim_id", "granted"), ("locks", "key", "renewed")):
-            ours = f"WHERE process = ? AND {which}"
-            connection.execute(f"UPDATE {table} SET expires = ? + seconds {ours}", (now, token))  # noqa: S608
-            kept.update(row[0] for row in connection.execute(f"SELECT {name} FROM {table} {ours}", (token,)))  # noqa: S608
+        for claim_id in claims:
+            renewed = "UPDATE claims SET expires = ? + seconds WHERE claim_id = ? AND granted"
+            if connection.execute(renewed, (now, claim_id)).rowcount:
+                kept.add(claim_id)
+        for key, holder in locks:
+            renewed = "UPDATE locks SET expires = ? + seconds WHERE key = ? AND holder = ? AND renewed"
+            if connection.execute(renewed, (now, key, holder)).rowcount:
+                kept.add(key)
     return kept

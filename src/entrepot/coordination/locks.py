@@ -7,7 +7,7 @@ from typing import Final
 
 from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.coordination.database import reading, writing
-from entrepot.coordination.leases import drop_ended, has_swept
+from entrepot.coordination.leases import drop_dead, drop_expired, has_swept
 from entrepot.coordination.liveness import forget, is_proven_dead, process_token
 
 __all__ = ["LEASE_SECONDS", "lock_holder", "try_lock", "unlock"]
@@ -33,7 +33,9 @@ def try_lock(path: Path, key: str, holder: str, hold_timeout: float | None, *, c
         now = clock.monotonic()
         taken = _is_free(connection, key, holder)
         if not taken or not has_swept(home, token):
-            gone = drop_ended(connection, home, token, now)
+            if not taken:
+                drop_expired(connection, now)
+            gone = drop_dead(connection, home, token)
             taken = _is_free(connection, key, holder)
         if taken:
             seconds = LEASE_SECONDS if hold_timeout is None else hold_timeout

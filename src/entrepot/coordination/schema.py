@@ -41,6 +41,7 @@ LADDER: Final[tuple[tuple[str, ...], ...]] = (
         )
         """,
         "CREATE INDEX claims_by_process ON claims (process)",
+        "CREATE INDEX claims_by_place ON claims (granted, number)",
         """
         CREATE TABLE claimed (
             name TEXT NOT NULL,

@@ -57,7 +57,7 @@ _held: dict[tuple[Path, str, str], Held] = {}  # what this process has to renew,
 def _renew(path: Path, key: str, holder: str, hold_timeout: float | None) -> None:
     _renew_no_more(path, key, holder)  # what was a lease may have a time now, or the other way round
     if hold_timeout is None:
-        held = Held(path, key, LEASE_SECONDS, f"the lock {key!r}")
+        held = Held(path, key, LEASE_SECONDS, f"the lock {key!r}", holder, granted=True)
         with _lock:
             _held[path, key, holder] = held
         hold(held)
@@ -67,6 +67,7 @@ def _renew_no_more(path: Path, key: str, holder: str) -> None:
     with _lock:
         held = _held.pop((path, key, holder), None)
     if held is not None:
+        held.granted = False
         let_go(held)
 
 

@@ -4,6 +4,8 @@ CREATE TABLE claims ( number INTEGER PRIMARY KEY AUTOINCREMENT, claim_id TEXT NO
 
 CREATE INDEX claims_by_process ON claims (process)
 
+CREATE INDEX claims_by_place ON claims (granted, number)
+
 CREATE TABLE claimed ( name TEXT NOT NULL, claim_id TEXT NOT NULL REFERENCES claims (claim_id) ON DELETE CASCADE, slots INTEGER NOT NULL, PRIMARY KEY (name, claim_id) ) WITHOUT ROWID
 
 CREATE INDEX claimed_by_claim ON claimed (claim_id)

@@ -6,6 +6,8 @@ CREATE INDEX claimed_by_claim ON claimed (claim_id)
 
 CREATE TABLE claims ( number INTEGER PRIMARY KEY AUTOINCREMENT, claim_id TEXT NOT NULL UNIQUE, granted INTEGER NOT NULL, rate INTEGER NOT NULL, process TEXT NOT NULL, process_id INTEGER NOT NULL, host TEXT NOT NULL, run_id TEXT, run_name TEXT, around TEXT NOT NULL, since TEXT NOT NULL, expires REAL NOT NULL, seconds REAL NOT NULL )
 
+CREATE INDEX claims_by_place ON claims (granted, number)
+
 CREATE INDEX claims_by_process ON claims (process)
 
 CREATE TABLE limits ( name TEXT PRIMARY KEY, slots INTEGER NOT NULL, decay REAL NOT NULL, active INTEGER NOT NULL, level REAL NOT NULL, level_at REAL NOT NULL, created TEXT NOT NULL, updated TEXT NOT NULL ) WITHOUT ROWID
