@@ -191,12 +191,46 @@ class RunHistory:
             RunNotFoundError: If there is no such run, or more than one; the message says which are near.
             EntrepotError: If the file cannot be read.
         """
-        wanted = wanted.encode(errors="replace").decode()  # a command line may hold what is no text
         with self._reading() as connection:
             if connection is None:
-                raise RunNotFoundError(f"no run {wanted!r}: no run was recorded in {self._path} yet", run_id=wanted)
-            top = _find(connection, wanted)
-            return _tree(connection, top)
+                raise _nothing_yet(wanted, self._path)
+            return _tree(connection, _find(connection, wanted))
+
+    def find(self, wanted: str) -> RunSummary:
+        """Return one run as it is now, without what ran inside it.
+
+        Args:
+            wanted: As of `get`.
+
+        Raises:
+            RunNotFoundError: As `get`.
+            EntrepotError: If the file cannot be read.
+        """
+        with self._reading() as connection:
+            if connection is None:
+                raise _nothing_yet(wanted, self._path)
+            return RunSummary(**_summary(_find(connection, wanted)))
+
+    def line(self, root_run_id: str) -> Sequence[RunSummary]:
+        """Return the flow runs that resume one another, oldest first: their root and all that say so of it.
+
+        Raises:
+            EntrepotError: If the file cannot be read.
+        """
+        query = (
+            f"SELECT {_SUMMARY} FROM runs WHERE kind = 'flow' AND (run_id = ? OR root_run_id = ?)"  # noqa: S608  our own texts
+            " ORDER BY created, number"
+        )
+        return [RunSummary(**_summary(row)) for row in self.rows(query, root_run_id, root_run_id)]
+
+    def rows(self, query: str, *values: object) -> Sequence[Sequence[Any]]:
+        """Return what a query of ours finds; nothing where there is no history.
+
+        Raises:
+            EntrepotError: If the file cannot be read.
+        """
+        with self._reading() as connection:
+            return [] if connection is None else connection.execute(query, values).fetchall()
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
@@ -219,8 +253,17 @@ class RunHistory:
             ) from error
 
 
+def _nothing_yet(wanted: str, path: Path) -> RunNotFoundError:
+    return RunNotFoundError(f"no run {_text(wanted)!r}: no run was recorded in {path} yet", run_id=wanted)
+
+
+def _text(wanted: str) -> str:
+    return wanted.encode(errors="replace").decode()  # a command line may hold what is no text
+
+
 def _find(connection: sqlite3.Connection, wanted: str) -> _Row:
     """Return the row of the run that is meant."""
+    wanted = _text(wanted)
     select = f"SELECT {_SUMMARY} FROM runs WHERE"  # noqa: S608  our own texts
     row = connection.execute(f"{select} run_id = ?", (wanted,)).fetchone()
     if row is not None:

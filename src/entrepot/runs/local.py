@@ -22,6 +22,8 @@ from entrepot._database import DATABASE_GUARD, NewerSchemaError, is_busy
 from entrepot.protocols.recorder import RunEvent
 from entrepot.runs.batch import write_batch
 from entrepot.runs.database import open_for_writing
+from entrepot.runs.liveness import FOLDER, Presence
+from entrepot.runs.sweeping import transitions_of_the_dead
 
 __all__ = ["LocalRecorder"]
 
@@ -69,6 +71,7 @@ class LocalRecorder:
         self._patience = patience
         self._limit = limit
         self._ahead = min(_AHEAD, limit)
+        self._presence = Presence(self._path.parent / FOLDER)
         self._begin()
         _recorders.add(self)
 
@@ -80,6 +83,7 @@ class LocalRecorder:
         self._opened: tuple[int, int] | None = None  # which file the connection has
         self._full = False  # whether commits are durable
         self._dirty = False  # whether something was committed that is not durable
+        self._presence.abandon()
         self._dropped = self._dropped_told = 0
         self._failing = False
         self._pause = _FIRST_PAUSE
@@ -151,6 +155,8 @@ class LocalRecorder:
                 thread.join()
                 self._stopping = False
             self._let_go()
+            if not self.unwritten:
+                self._presence.leave()
         if not self._failing and not self._queue.empty():
             self._start()  # somebody recorded meanwhile
 
@@ -194,6 +200,8 @@ class LocalRecorder:
         while True:
             mark = self._gather()
             self._attempt(mark)
+            if not self._failing and self._presence.sweeps():
+                self._sweep()
             if self._stopping and (self._failing or (mark is not None and mark.stops)):
                 break
         with self._changed:
@@ -214,7 +222,10 @@ class LocalRecorder:
         if self._batch:  # it could not be written: it comes first, at once if somebody waits
             self._hurry.wait(self._pause)
             return None
-        item = self._queue.get()
+        try:
+            item = self._queue.get(timeout=self._presence.patience)
+        except Empty:
+            item = self._presence.beat()
         if isinstance(item, _Mark):
             return item
         self._batch.append(item)
@@ -257,6 +268,17 @@ class LocalRecorder:
                 self._changed.notify_all()
             return written
 
+    def _sweep(self) -> None:
+        """Say of runs whose process ended without a word that they crashed."""
+        try:
+            with DATABASE_GUARD:
+                found = transitions_of_the_dead(self._open(), self._path.parent / FOLDER)
+        except Exception as error:  # noqa: BLE001  the next look will see them
+            _log.debug("other processes were not looked at: %s", error)
+            return
+        for event in found:
+            self._queue.put(event)
+
     def _failed(self, error: Exception) -> None:
         with suppress(sqlite3.Error):
             self._let_go()
@@ -284,6 +306,7 @@ class LocalRecorder:
     def _write(self, *, durable: bool) -> None:
         """Commit the batch; if `durable`, it and all that was committed before survive a loss of power."""
         batch = self._batch
+        self._presence.attend(batch)
         if not batch and not (durable and self._dirty):
             return
         try:
