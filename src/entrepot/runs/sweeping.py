@@ -86,7 +86,10 @@ def transitions_of_the_dead(
     said: list[RunTransition] = []
     left = set()
     latest = _last_signs(connection, dead)
-    query = f"SELECT process, process_id, run_id, epoch FROM runs WHERE process IN ({{}}) AND ({_GOING_ON}) ORDER BY number DESC"  # noqa: S608  our own texts
+    query = (
+        "SELECT process, process_id, run_id, epoch FROM runs"  # noqa: S608  our own texts
+        f" WHERE process IN ({{}}) AND ({_GOING_ON}) ORDER BY number DESC"
+    )
     for process, process_id, run_id, epoch in _select_in(connection, query, dead):
         left.add(process)
         beat = heard.get(process)
