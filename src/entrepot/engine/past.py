@@ -3,9 +3,12 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
-__all__ = ["Held", "Past", "Reuse"]
+__all__ = ["SNAPSHOTS", "Held", "Past", "Reuse"]
+
+SNAPSHOTS: Final = "snapshots"
+"""The folder in the home with what another process needs to resume each flow run."""
 
 
 class Held(Protocol):

@@ -138,7 +138,13 @@ class Runnable(Generic[P, R]):
             ParameterError: If the arguments do not fit.
         """
         arguments = (*self._bound, *args) if self._bound else args
-        definition, parameters = self._definition, self._definition.binder.bind(arguments, kwargs)
+        definition = self._definition
+        try:
+            parameters = definition.binder.bind(arguments, kwargs)
+        except BaseException:
+            if past is not None and past.claim is not None:
+                past.claim.release()
+            raise
         return Run(self, definition, arguments, kwargs, parameters, wait_for=wait_for, past=past)
 
     def _call(
@@ -169,9 +175,11 @@ class Runnable(Generic[P, R]):
         return_state: bool,
         past_of: Callable[[], Past | None] | None,
     ) -> Any:
-        from entrepot.engine.drive_async import drive_async, in_thread  # noqa: PLC0415  asyncio is loaded by who uses it
+        from asyncio import to_thread  # noqa: PLC0415  asyncio is loaded by who uses it
 
-        run = self._run(args, kwargs, wait_for, None if past_of is None else await in_thread(past_of))
+        from entrepot.engine.drive_async import drive_async  # noqa: PLC0415  as above
+
+        run = self._run(args, kwargs, wait_for, None if past_of is None else await to_thread(past_of))
         steps, clock = run_steps(run), run.world.clock
         del run  # as above
         return answer_of(await drive_async(steps, clock), return_state=return_state)

@@ -21,16 +21,17 @@ from typing import Any, Final
 
 from entrepot import home
 from entrepot.engine.entrypoints import Entrypoint, entrypoint_of
+from entrepot.engine.past import SNAPSHOTS
 from entrepot.engine.run import Run
 from entrepot.errors import EntrepotError, NotResumableError, ObjectNotFoundError
 from entrepot.runs import RunHistory, process_token
 from entrepot.runs.default import DATABASE_NAME
+from entrepot.runs.lines import line_of
 from entrepot.states import State, StateType
 from entrepot.storage import EncryptedStorage, LocalStorage
 
-__all__ = ["FOLDER", "Snapshot", "forget", "has_snapshot", "keep", "keep_for", "load", "settle"]
+__all__ = ["Snapshot", "forget", "has_snapshot", "keep", "keep_for", "load", "settle"]
 
-FOLDER: Final = "snapshots"
 _FORMAT: Final = "entrepot-snapshot/1"
 _ENOUGH: Final = 8  # digits of an id that people type
 _SMALL: Final = 64 << 10  # bytes; that of a run that completed is kept, so that it can be run again
@@ -154,7 +155,7 @@ def _keep(top: Run, parameters: Mapping[str, Any] | None) -> bool:
     pickled = _Bounded()
     pickle.Pickler(pickled, 5).dump(dict(parameters))
     parts = [len(head).to_bytes(_LENGTH, "big"), head, *pickled.parts]
-    _storage(top.world.settings.home).put(f"{FOLDER}/{top.id}", parts)
+    _storage(top.world.settings.home).put(f"{SNAPSHOTS}/{top.id}", parts)
     return True
 
 
@@ -182,7 +183,7 @@ def settle(top: Run, state: State[Any]) -> None:
         forget(folder, top.id, large_only=True)
         if top.past is not None and top.past.resumes is not None:
             with suppress(EntrepotError):
-                for earlier in RunHistory(folder / DATABASE_NAME).line(top.root_id):
+                for earlier in line_of(RunHistory(folder / DATABASE_NAME), top.root_id):
                     if earlier.run_id != top.id:
                         forget(folder, earlier.run_id)
     elif top.snapshot:
@@ -204,7 +205,7 @@ def load(folder: Path, run_id: str) -> Snapshot | None:
     if not has_snapshot(folder, run_id):
         return None
     try:
-        data = memoryview(_storage(folder).get(f"{FOLDER}/{run_id}"))
+        data = memoryview(_storage(folder).get(f"{SNAPSHOTS}/{run_id}"))
     except ObjectNotFoundError:
         return None
     end = _LENGTH + int.from_bytes(data[:_LENGTH], "big")
@@ -223,13 +224,13 @@ def load(folder: Path, run_id: str) -> Snapshot | None:
 
 def has_snapshot(folder: Path, run_id: str) -> bool:
     """Return whether something was kept of a run."""
-    return bool(_RUN_ID.match(run_id)) and (folder / FOLDER / run_id).is_file()
+    return bool(_RUN_ID.match(run_id)) and (folder / SNAPSHOTS / run_id).is_file()
 
 
 def forget(folder: Path, run_id: str, *, large_only: bool = False) -> None:
     """Remove what was kept of a run; if `large_only`, only where it takes much space."""
     with suppress(OSError):
-        path = folder / FOLDER / run_id
+        path = folder / SNAPSHOTS / run_id
         if has_snapshot(folder, run_id) and (not large_only or path.stat().st_size > _SMALL):
             path.unlink()
 

@@ -211,18 +211,6 @@ class RunHistory:
                 raise _nothing_yet(wanted, self._path)
             return RunSummary(**_summary(_find(connection, wanted)))
 
-    def line(self, root_run_id: str) -> Sequence[RunSummary]:
-        """Return the flow runs that resume one another, oldest first: their root and all that say so of it.
-
-        Raises:
-            EntrepotError: If the file cannot be read.
-        """
-        query = (
-            f"SELECT {_SUMMARY} FROM runs WHERE kind = 'flow' AND (run_id = ? OR root_run_id = ?)"  # noqa: S608  our own texts
-            " ORDER BY created, number"
-        )
-        return [RunSummary(**_summary(row)) for row in self.rows(query, root_run_id, root_run_id)]
-
     def rows(self, query: str, *values: object) -> Sequence[Sequence[Any]]:
         """Return what a query of ours finds; nothing where there is no history.
 

@@ -1,6 +1,5 @@
 """`entrepot runs`, `entrepot runs show`: which runs there were, and what one of them did."""
 
-import os
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -8,12 +7,17 @@ import typer
 from rich.text import Text
 from rich.tree import Tree
 
+from entrepot._clock import SYSTEM_CLOCK
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import cut, print_json, show, span, state_text, table, told, when
 from entrepot.cli.runs.topic import app
+from entrepot.engine.past import SNAPSHOTS
 from entrepot.errors import OptionError
 from entrepot.protocols.recorder import RunKind
-from entrepot.runs import RunDetails, RunHistory, RunSummary, default_path
+from entrepot.runs import RunDetails, RunHistory, RunSummary, default_path, default_recorder
+from entrepot.runs.lines import line_of
+from entrepot.runs.liveness import FOLDER, Life, life_of
+from entrepot.runs.sweeping import sweep
 
 _MESSAGE = 120  # characters of a message in a tree
 
@@ -51,6 +55,7 @@ def ls(
     kinds: Mapping[str, RunKind | None] = {"flow": "flow", "task": "task", "all": None}
     if kind not in kinds:
         raise OptionError(f"--kind {kind} is none; use flow, task or all", option="kind")
+    sweep(default_path(), default_recorder())
     found = RunHistory(default_path()).list(limit=limit, kind=kinds[kind], state=state, flow=flow)
     if as_json:
         print_json([_facts(run) for run in found])
@@ -85,7 +90,11 @@ def show_(
     as_json: AsJson = False,
 ) -> None:
     """Show one run: its states, its parameters, and everything that ran inside it."""
-    found = RunHistory(default_path()).get(run)
+    history = RunHistory(default_path())
+    found = history.get(run)
+    if not found.is_terminal and found.process:
+        sweep(default_path(), default_recorder(), processes={found.process})
+        found = history.get(found.run_id)
     if as_json:
         print_json(_details(found))
         return
@@ -102,6 +111,10 @@ def show_(
     ]
     if found.message:
         facts.insert(3, ("Message", found.message))
+    if found.root_run_id:
+        facts.append(("Resumes", found.root_run_id))
+    if how := _how_to_resume(found):
+        facts.append(("Resume it", how))
     for name, value in facts:
         line = Text(f"{name:<10} ", style="dim")
         show(line.append_text(value if isinstance(value, Text) else told(value)))
@@ -151,16 +164,29 @@ def _state(run: RunSummary) -> Text:
 
 
 def _is_orphan(run: RunSummary) -> bool:
-    """Return whether a run that has not ended never will: its process ended without a word."""
-    if run.is_terminal or run.process_id <= 0 or os.name != "posix":  # elsewhere signal 0 is no question
+    """Return whether a run that has not ended never will; it was not marked, so the history cannot be written."""
+    if run.is_terminal or not run.process or run.state_type == "PAUSED":
         return False
-    try:
-        os.kill(run.process_id, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
+    return life_of(default_path().parent / FOLDER, run.process, None, SYSTEM_CLOCK.now()) is Life.ENDED
+
+
+def _how_to_resume(run: RunDetails) -> str:
+    """Return what continues a run that did not complete, or "" where nothing was kept that it could go on with."""
+    if run.kind != "flow" or run.parent_run_id or run.flow_run_id or run.state_type in {"COMPLETED", "RUNNING", None}:
+        return ""
+    history = RunHistory(default_path())
+    line = line_of(history, run.root_run_id or run.run_id)
+    if any(not one.is_terminal or one.state_type == "COMPLETED" for one in line):
+        return ""
+    if (default_path().parent / SNAPSHOTS / run.run_id).is_file():
+        return f"entrepot runs resume {run.run_id[:8]}"
+    waiting = [*run.children]
+    while waiting:
+        one = waiting.pop()
+        if any(transition.result_location for transition in one.transitions):
+            return f"call its flow again with resume={run.run_id!r}"
+        waiting.extend(one.children)
+    return ""
 
 
 def _facts(run: RunSummary) -> dict[str, Any]:
