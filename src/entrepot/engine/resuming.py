@@ -18,7 +18,7 @@ from entrepot.engine.run import Run
 from entrepot.engine.world import current_world
 from entrepot.errors import EntrepotError, NotResumableError
 from entrepot.protocols.recorder import Recorder
-from entrepot.runs import RunHistory, RunSummary
+from entrepot.runs import RunHistory, RunSummary, process_token
 from entrepot.runs.default import DATABASE_NAME
 from entrepot.runs.lines import completed_before, heartbeat_of, line_of, top_of
 from entrepot.runs.liveness import FOLDER, Claim, Life, claim, life_of
@@ -84,7 +84,8 @@ def resume(wanted: str, flow_key: str, home: Path, recorder: Recorder | None) ->
         if kept is None:
             raise
         _check_flow(kept.name, kept.run_id, kept.key, flow_key)
-        if life_of(home / FOLDER, kept.process, None, SYSTEM_CLOCK.now()) is Life.LIVES:
+        lives = life_of(home / FOLDER, kept.process, None, SYSTEM_CLOCK.now()) is Life.LIVES
+        if lives and kept.process != process_token():  # of a run of its own process the caller knows that it is over
             _refuse(kept.name, kept.run_id, "its process may still run it; end that, or wait for it")
         return Past(kept.root_id, kept.run_id, claim=_claim(home, kept.name, kept.run_id, kept.root_id))
     if run.kind != "flow" or run.flow_run_id or run.parent_run_id:
