@@ -1,4 +1,4 @@
-"""A law: however often and wherever a flow is ended, each call in it is completed once, and gives one result of its own."""
+"""A law: however often and wherever a flow is ended, each call in it completes once, with a result of its own."""
 
 import itertools
 from collections import Counter
