@@ -16,7 +16,7 @@ from entrepot.engine.outcomes import answer_of
 from entrepot.engine.past import Past, Reuse
 from entrepot.engine.run import Run
 from entrepot.engine.world import current_world
-from entrepot.errors import EntrepotError, NotResumableError
+from entrepot.errors import EntrepotError, NotResumableError, RunNotFoundError
 from entrepot.protocols.recorder import Recorder
 from entrepot.runs import RunHistory, RunSummary, process_token
 from entrepot.runs.default import DATABASE_NAME
@@ -78,6 +78,10 @@ def resume(wanted: str, flow_key: str, home: Path, recorder: Recorder | None) ->
     history = RunHistory(home / DATABASE_NAME)
     try:
         run = history.find(wanted)
+        if not run.key:
+            raise RunNotFoundError(
+                f"the history of run {run.run_id} is lost: only its last states are known", run_id=run.run_id
+            )
     except EntrepotError:
         # The history may have been lost, or be out of reach. What was kept of a run says enough, for its whole id.
         kept = snapshots.load(home, wanted)

@@ -19,7 +19,7 @@ from typing import Final
 from weakref import WeakSet
 
 from entrepot._database import DATABASE_GUARD, NewerSchemaError, is_busy
-from entrepot.protocols.recorder import RunEvent
+from entrepot.protocols.recorder import RunCreated, RunEvent
 from entrepot.runs.batch import write_batch
 from entrepot.runs.database import open_for_writing
 from entrepot.runs.liveness import FOLDER, Presence
@@ -36,6 +36,8 @@ _LIMIT: Final = 100_000  # events kept in memory while nothing can be written: s
 _MOMENT: Final = 0.002  # seconds between looks while the program waits for the writer
 _TURN: Final = 0.1  # seconds that SQLite waits for a lock in one go; between turns a fork may happen
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds between tries while nothing can be written
+
+_SHOWN: Final = 5  # names of runs in a message
 
 _recorders: "WeakSet[LocalRecorder]" = WeakSet()
 
@@ -296,6 +298,18 @@ class LocalRecorder:
         time.sleep(_TURN / 10)  # who waited for this try has left before the next one
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
+    def _say_what_is_lost(self) -> None:
+        """Say at the end of the process what is not in the history, and never will be."""
+        lost: list[RunEvent | _Mark] = list(self._batch)
+        with suppress(Empty):
+            while True:
+                lost.append(self._queue.get_nowait())
+        events = [event for event in lost if not isinstance(event, _Mark)]
+        runs = [event.name for event in events if isinstance(event, RunCreated) and event.kind == "flow"]
+        shown = ", ".join(runs[:_SHOWN]) + (", ..." if len(runs) > _SHOWN else "")
+        named = f", among them the flow runs {shown}" if runs else ""
+        _log.warning("not recorded in %s: %d events%s", self._path, len(events), named)
+
     def _succeeded(self) -> None:
         if self._failing:
             self._failing = False
@@ -394,7 +408,7 @@ def _at_exit() -> None:
     for recorder in list(_recorders):
         recorder.close()
         if recorder.unwritten:
-            _log.warning("%d events of the run history were not written to %s", recorder.unwritten, recorder._path)  # noqa: SLF001
+            recorder._say_what_is_lost()  # noqa: SLF001
 
 
 def _close_with_child_process() -> None:
