@@ -114,9 +114,9 @@ def test_read_only(what: str, program: Flow, small_disk: Path) -> None:
     program.run()
     if what == "without a history":
         (program.home / "runs.db").unlink()
-    program.home.chmod(0o500)
     else:
         (program.home / "runs.db").chmod(0o400)
+    program.home.chmod(0o500)
     if os.geteuid() == 0:  # whom no mode keeps out
         subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     try:
