@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from entrepot._sentinels import MISSING
 from entrepot.engine import inputs
+from entrepot.errors import PausedRunError
 from entrepot.futures import EntrepotFuture
 from entrepot.states import State, StateType
 
@@ -28,6 +29,8 @@ def of_error(error: BaseException, what: str) -> Ending:
         error: What it raised.
         what: "Flow" or "Task".
     """
+    if isinstance(error, PausedRunError):
+        return Ending(StateType.PAUSED, "Suspended", str(error), error)
     if isinstance(error, Exception):
         shown = str(error)
         return Ending(

@@ -17,7 +17,7 @@ from entrepot.engine.past import Past
 from entrepot.engine.rendering import MASK, render_all
 from entrepot.engine.templates import run_name_of
 from entrepot.engine.world import World, current_world
-from entrepot.logging import FLOW_RUNS, TASK_RUNS, run_facts, show_logs
+from entrepot.logging import FLOW_RUNS, TASK_RUNS, mask, mask_all, run_facts, set_up_logging, speak_for
 from entrepot.protocols.recorder import RunCreated, RunTransition
 from entrepot.protocols.task_runner import Place
 from entrepot.runs import process_token
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Run"]
 
 _LONGEST_NAME = 250  # characters
+_WELL = frozenset({StateType.COMPLETED, StateType.PAUSED})  # what a run may end an attempt or its process in
 _outside_flows = Counter()
 _process_id = os.getpid()
 
@@ -147,7 +148,7 @@ class Run:
         self.remembered: Mapping[str, Any] | None = None  # of a top-level flow: its parameters as they were
         self.snapshot: bool | None = None  # whether these are kept for who resumes it; None: not needed so far
         if enclosing is None:
-            show_logs(self.world.settings.logging_level)
+            set_up_logging(self.world.settings)
         self.created = self.world.clock.now()
         self.state: State[Any] | None = State(StateType.PENDING, "Pending", "", self.created)
         self._told = self._named = False
@@ -253,7 +254,7 @@ class Run:
         finally:
             CURRENT.reset(token)
             self.context = None
-        self.name = " ".join(name.split())[:_LONGEST_NAME]
+        self.name = " ".join(mask(name).split())[:_LONGEST_NAME]
 
     def new_attempt(self) -> None:
         """Begin the next attempt."""
@@ -278,6 +279,7 @@ class Run:
         A state that a user made is never taken over as it is: its id names one transition of one run.
         """
         world = self.world
+        message = mask(str(message))  # it may repeat what an exception says
         self.state = state = State(kind, name, message, world.clock.now(), data=data)
         recorder = world.recorder
         if recorder is not None:
@@ -302,11 +304,12 @@ class Run:
         if logger.isEnabledFor(level):
             flow_run_id = self.id if self.definition.kind == "flow" else self.flow_run_id
             facts = run_facts(self.definition.kind, self.name, self.id, flow_run_id)
+            speak_for(self.id, self.world.recorder)
             logger.log(level, message, *values, extra=facts, exc_info=exc_info)
 
     def log_end(self, state: State[Any]) -> None:
         """Write a line about the last state; with the traceback where no caller gets the exception."""
-        level = logging.INFO if state.type is StateType.COMPLETED else logging.ERROR
+        level = logging.INFO if state.type in _WELL else logging.ERROR
         error = state.data if self.submitted and state.type is StateType.FAILED else None
         # Its text, not itself: handlers may keep records, and with them results and tracebacks.
         self.log(
@@ -335,7 +338,7 @@ class Run:
                 self.created,
                 self.flow_run_id,
                 self.parent_run_id,
-                render_all(self.parameters, definition.binder.secrets.union(untrusted)),
+                mask_all(render_all(self.parameters, definition.binder.secrets.union(untrusted))),
                 self.tags,
                 _process_id,
                 process_token(),

@@ -8,6 +8,7 @@ from entrepot.runs.process import process_token
 if TYPE_CHECKING:
     from entrepot.runs.history import RunDetails, RunHistory, RunSummary
     from entrepot.runs.local import LocalRecorder
+    from entrepot.runs.logs import RunLine, RunLogs
 
 __all__ = [
     "NULL_RECORDER",
@@ -15,6 +16,8 @@ __all__ = [
     "NullRecorder",
     "RunDetails",
     "RunHistory",
+    "RunLine",
+    "RunLogs",
     "RunSummary",
     "default_path",
     "default_recorder",
@@ -25,6 +28,8 @@ _LAZY = {
     "LocalRecorder": "entrepot.runs.local",
     "RunDetails": "entrepot.runs.history",
     "RunHistory": "entrepot.runs.history",
+    "RunLine": "entrepot.runs.logs",
+    "RunLogs": "entrepot.runs.logs",
     "RunSummary": "entrepot.runs.history",
 }
 

@@ -85,7 +85,8 @@ _PUT_ARTIFACTS = _Put(
     "artifacts",
     ("artifact_id", "run_id", "flow_run_id", "key", "type", "description", "data", "created", "updated"),
     "ON CONFLICT (artifact_id) DO UPDATE SET"
-    " description=excluded.description, data=excluded.data, updated=excluded.updated",
+    " description=coalesce(nullif(excluded.description, ''), artifacts.description), data=excluded.data,"
+    " updated=max(artifacts.updated, excluded.updated)",
 )
 _PUT_HEARTBEATS = _Put(
     "processes",

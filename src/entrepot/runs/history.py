@@ -2,18 +2,16 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeAlias
 
-from entrepot._database import DATABASE_GUARD, NewerSchemaError
-from entrepot.errors import EntrepotError, RunNotFoundError
+from entrepot.errors import RunNotFoundError
 from entrepot.protocols.recorder import RunKind, RunTransition
-from entrepot.runs.database import open_for_reading
+from entrepot.runs.database import reading
 from entrepot.runs.decide import TERMINAL
 
 __all__ = ["RunDetails", "RunHistory", "RunSummary"]
@@ -175,7 +173,7 @@ class RunHistory:
             f"SELECT {_SUMMARY} FROM runs WHERE {' AND '.join(conditions)}"  # noqa: S608  our own texts
             " ORDER BY created DESC, number DESC LIMIT ?"
         )
-        with self._reading() as connection:
+        with reading(self._path) as connection:
             if connection is None:
                 return []
             rows = connection.execute(query, (*values, -1 if limit is None else limit))
@@ -191,67 +189,23 @@ class RunHistory:
             RunNotFoundError: If there is no such run, or more than one; the message says which are near.
             EntrepotError: If the file cannot be read.
         """
-        with self._reading() as connection:
-            if connection is None:
-                raise _nothing_yet(wanted, self._path)
-            return _tree(connection, _find(connection, wanted))
+        with reading(self._path) as connection:
+            return _tree(*self._found(connection, wanted))
 
     def find(self, wanted: str) -> RunSummary:
-        """Return one run as it is now, without what ran inside it.
+        """Return one run without its past and what ran inside it; as `get`, and quick however large the run."""
+        with reading(self._path) as connection:
+            return RunSummary(**_summary(self._found(connection, wanted)[1]))
 
-        Args:
-            wanted: As of `get`.
-
-        Raises:
-            RunNotFoundError: As `get`.
-            EntrepotError: If the file cannot be read.
-        """
-        with self._reading() as connection:
-            if connection is None:
-                raise _nothing_yet(wanted, self._path)
-            return RunSummary(**_summary(_find(connection, wanted)))
-
-    def rows(self, query: str, *values: object) -> Sequence[Sequence[Any]]:
-        """Return what a query of ours finds; nothing where there is no history.
-
-        Raises:
-            EntrepotError: If the file cannot be read.
-        """
-        with self._reading() as connection:
-            return [] if connection is None else connection.execute(query, values).fetchall()
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        """Give one consistent view of the file, or None where there is nothing to read."""
-        try:
-            with DATABASE_GUARD:
-                connection = open_for_reading(self._path)
-                if connection is None:
-                    yield None
-                    return
-                try:
-                    connection.execute("BEGIN")
-                    yield connection
-                finally:
-                    connection.close()
-        except (sqlite3.Error, OSError, NewerSchemaError) as error:
-            raise EntrepotError(
-                f"the run history in {self._path} cannot be read: {error}; if the file is damaged, move it away",
-                location=str(self._path),
-            ) from error
-
-
-def _nothing_yet(wanted: str, path: Path) -> RunNotFoundError:
-    return RunNotFoundError(f"no run {_text(wanted)!r}: no run was recorded in {path} yet", run_id=wanted)
-
-
-def _text(wanted: str) -> str:
-    return wanted.encode(errors="replace").decode()  # a command line may hold what is no text
+    def _found(self, connection: sqlite3.Connection | None, wanted: str) -> tuple[sqlite3.Connection, _Row]:
+        wanted = wanted.encode(errors="replace").decode()  # a command line may hold what is no text
+        if connection is None:
+            raise RunNotFoundError(f"no run {wanted!r}: no run was recorded in {self._path} yet", run_id=wanted)
+        return connection, _find(connection, wanted)
 
 
 def _find(connection: sqlite3.Connection, wanted: str) -> _Row:
     """Return the row of the run that is meant."""
-    wanted = _text(wanted)
     select = f"SELECT {_SUMMARY} FROM runs WHERE"  # noqa: S608  our own texts
     row = connection.execute(f"{select} run_id = ?", (wanted,)).fetchone()
     if row is not None:

@@ -8,6 +8,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from entrepot._clock import SYSTEM_CLOCK
+from entrepot.cli.artifacts import artifacts_of
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import cut, print_json, show, span, state_text, table, told, when
 from entrepot.cli.runs.topic import app
@@ -15,7 +16,7 @@ from entrepot.engine.past import SNAPSHOTS
 from entrepot.errors import OptionError
 from entrepot.protocols.recorder import RunKind
 from entrepot.runs import RunDetails, RunHistory, RunSummary, default_path, default_recorder
-from entrepot.runs.lines import line_of
+from entrepot.runs.lines import heartbeat_of, line_of
 from entrepot.runs.liveness import FOLDER, Life, life_of
 from entrepot.runs.sweeping import sweep
 
@@ -135,6 +136,9 @@ def show_(
             keep=("Time", "State"),
         )
     )
+    artifacts = artifacts_of(found.run_id)
+    if artifacts:
+        show("", artifacts)
     if found.children:
         show("", _tree(found))
 
@@ -160,14 +164,15 @@ def _line(run: RunDetails) -> Text:
 
 def _state(run: RunSummary) -> Text:
     text = state_text(run.state_type, run.state_name)
-    return text.append(" (its process is gone)", style="red") if _is_orphan(run) else text
+    return text.append(" (its process is gone)", style="red") if is_orphan(run) else text
 
 
-def _is_orphan(run: RunSummary) -> bool:
-    """Return whether a run that has not ended never will; it was not marked, so the history cannot be written."""
-    if run.is_terminal or not run.process or run.state_type == "PAUSED":
+def is_orphan(run: RunSummary) -> bool:
+    """Return whether a run that has not ended never will: its process ended without a word."""
+    if run.is_terminal or not run.process:
         return False
-    return life_of(default_path().parent / FOLDER, run.process, None, SYSTEM_CLOCK.now()) is Life.ENDED
+    heard = heartbeat_of(RunHistory(default_path()), run.process)
+    return life_of(default_path().parent / FOLDER, run.process, heard, SYSTEM_CLOCK.now()) is Life.ENDED
 
 
 def _how_to_resume(run: RunDetails) -> str:
