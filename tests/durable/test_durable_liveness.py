@@ -18,6 +18,7 @@ import pytest
 from entrepot import flow
 from entrepot.protocols.recorder import Heartbeat, RunCreated, RunTransition
 from entrepot.runs import LocalRecorder, RunHistory, default_path, default_recorder, liveness, process_token
+from entrepot.runs.lines import heartbeat_of
 from entrepot.runs.liveness import FOLDER, Life, Presence, claim, life_of
 from entrepot.runs.sweeping import sweep
 from entrepot.states import new_id
@@ -372,7 +373,9 @@ class TestPresence:
         recorder.flush()
 
         def heartbeat() -> str:
-            return str(RunHistory(default_path()).rows("SELECT heartbeat FROM processes")[0][0])
+            found = heartbeat_of(RunHistory(default_path()), process_token())
+            assert found is not None
+            return found.timestamp.isoformat()
 
         first = heartbeat()
         wait_until(lambda: heartbeat() > first)

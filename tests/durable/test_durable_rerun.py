@@ -235,25 +235,19 @@ class TestRefusals:
             factory.run(rerun_from="lost-1")
 
     def test_a_run_that_goes_on(self) -> None:
+        began, may_end = threading.Event(), threading.Event()
+
         @flow
         def f(*, again: bool = False) -> None:
             first()
-            if again:
-                return
-            default_recorder().flush()
-            start = inside("first-1").run_id
+            if not again:
+                began.set()
+                may_end.wait(30)
 
-            caught: list[BaseException] = []
-
-            def call() -> None:
-                try:
-                    f(again=True, rerun_from=start)
-                except NotResumableError as error:
-                    caught.append(error)
-
-            thread = threading.Thread(target=call)
-            thread.start()
-            thread.join()
-            assert "wait for its end" in str(caught[0])
-
-        f()
+        thread = threading.Thread(target=f)
+        thread.start()
+        assert began.wait(30)
+        with pytest.raises(NotResumableError, match="wait for its end"):
+            f(again=True, rerun_from=inside("first-1").run_id)
+        may_end.set()
+        thread.join()

@@ -17,13 +17,13 @@ from entrepot.engine.past import Past, Reuse
 from entrepot.engine.run import Run
 from entrepot.engine.world import current_world
 from entrepot.errors import EntrepotError, NotResumableError, RunNotFoundError
-from entrepot.protocols.recorder import Recorder
+from entrepot.protocols.recorder import Recorder, RunTransition
 from entrepot.runs import RunHistory, RunSummary, process_token
 from entrepot.runs.default import DATABASE_NAME
-from entrepot.runs.lines import completed_before, heartbeat_of, line_of, top_of
+from entrepot.runs.lines import completed_before, heartbeat_of, inside, line_of, top_of
 from entrepot.runs.liveness import FOLDER, Claim, Life, claim, life_of
 from entrepot.runs.sweeping import sweep
-from entrepot.states import State
+from entrepot.states import State, new_id
 
 __all__ = ["call_again", "past_of", "rerun", "resume"]
 
@@ -121,7 +121,7 @@ def _check_flow(name: str, run_id: str, key: str, flow_key: str) -> None:
 
 
 def _check_line(history: RunHistory, run: RunSummary, root_id: str, recorder: Recorder | None) -> None:
-    """See that no run of a line goes on or has completed."""
+    """See that no run of a line goes on or has completed; those that wait for what this one will do are ended."""
     line = line_of(history, root_id)
     for one in line:
         if one.state_type == "COMPLETED":
@@ -132,7 +132,8 @@ def _check_line(history: RunHistory, run: RunSummary, root_id: str, recorder: Re
                 f"{by}; to do it again from one of its tasks on, use rerun_from=... or"
                 f" `entrepot runs rerun {one.run_id[:8]} --from TASK`",
             )
-    going_on = [one for one in line if not one.is_terminal]
+    waiting = [one for one in line if one.state_name == "Suspended"]  # in no process
+    going_on = [one for one in line if not one.is_terminal and one not in waiting]
     processes = {one.process for one in going_on if one.process}
     if recorder is not None and processes:
         sweep(history.path, recorder, processes=processes)
@@ -146,6 +147,12 @@ def _check_line(history: RunHistory, run: RunSummary, root_id: str, recorder: Re
             _refuse(
                 run.name, run.run_id, f"{words} {one.state_name or 'Pending'} in a process that lives ({where}){sure}"
             )
+    if recorder is not None:
+        waiting += [one for one in going_on if one.state_type == "PAUSED"]
+        for one in [inner for outer in waiting for inner in (*inside(history.get(outer.run_id)), outer)]:
+            if not one.is_terminal:
+                now, words = SYSTEM_CLOCK.now(), "another run goes on in its place"
+                recorder.record(RunTransition(new_id(), one.run_id, one.epoch, "CANCELLED", "Resumed", now, words))
 
 
 def _refuse(name: str, run_id: str, why: str) -> NoReturn:

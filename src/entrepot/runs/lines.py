@@ -1,13 +1,14 @@
 """How runs belong together: what is around a run, which runs resume one another, and what was done before another."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from entrepot.protocols.recorder import Heartbeat
+from entrepot.runs.database import reading
 from entrepot.runs.history import RunDetails, RunHistory, RunSummary
 
-__all__ = ["completed_before", "heartbeat_of", "line_of", "top_of"]
+__all__ = ["completed_before", "heartbeat_of", "inside", "line_of", "top_of"]
 
 _AT_ONCE: Final = 500  # any SQLite allows 999 variables in one statement
 
@@ -32,7 +33,7 @@ def line_of(history: RunHistory, root_run_id: str) -> list[RunSummary]:
         EntrepotError: If the history cannot be read.
     """
     query = "SELECT run_id FROM runs WHERE kind = 'flow' AND ? IN (run_id, root_run_id) ORDER BY created, number"
-    return [history.find(row[0]) for row in history.rows(query, root_run_id)]
+    return [history.find(row[0]) for row in _rows(history, query, root_run_id)]
 
 
 def heartbeat_of(history: RunHistory, process: str) -> Heartbeat | None:
@@ -42,7 +43,7 @@ def heartbeat_of(history: RunHistory, process: str) -> Heartbeat | None:
         EntrepotError: If the history cannot be read.
     """
     query = "SELECT process, process_id, host, started, heartbeat FROM processes WHERE process = ?"
-    for token, number, host, started, beat in history.rows(query, process):
+    for token, number, host, started, beat in _rows(history, query, process):
         return Heartbeat(token, number, host, datetime.fromisoformat(started), datetime.fromisoformat(beat))
     return None
 
@@ -64,10 +65,10 @@ def completed_before(history: RunHistory, start: RunSummary, now: datetime) -> t
     query = (
         "SELECT number, timestamp FROM transitions WHERE run_id = ? ORDER BY state_type != 'RUNNING', number LIMIT 1"
     )
-    began = history.rows(query, start.run_id)
+    began = _rows(history, query, start.run_id)
     number, until = began[0] if began else (1 << 62, now.isoformat())
     top = top_of(history, start)
-    others = [run.run_id for run in _inside(history.get(top.run_id)) if run.run_id != start.run_id]
+    others = [run.run_id for run in inside(history.get(top.run_id)) if run.run_id != start.run_id]
     keys: set[str] = set()
     for at in range(0, len(others), _AT_ONCE):
         some = others[at : at + _AT_ONCE]
@@ -76,11 +77,17 @@ def completed_before(history: RunHistory, start: RunSummary, now: datetime) -> t
             " WHERE state_type = 'COMPLETED' AND cache_key IS NOT NULL AND number < ?"
             f" AND run_id IN ({', '.join('?' * len(some))})"
         )
-        keys.update(row[0] for row in history.rows(query, number, *some))
+        keys.update(row[0] for row in _rows(history, query, number, *some))
     return keys, datetime.fromisoformat(until)
 
 
-def _inside(run: RunDetails) -> Iterator[RunDetails]:
+def _rows(history: RunHistory, query: str, *values: object) -> Sequence[Sequence[Any]]:
+    with reading(history.path) as connection:
+        return [] if connection is None else connection.execute(query, values).fetchall()
+
+
+def inside(run: RunDetails) -> Iterator[RunDetails]:
+    """Yield every run inside a run."""
     waiting = [*run.children]
     while waiting:
         one = waiting.pop()

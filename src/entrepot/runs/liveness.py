@@ -84,7 +84,7 @@ class Presence:
         begins = False
         for event in events:
             if type(event) is RunTransition:
-                if self._active and event.state_type in TERMINAL:
+                if self._active and (event.state_type in TERMINAL or event.state_name == "Suspended"):
                     self._active.discard(event.run_id)
             elif type(event) is RunCreated and event.process and event.process == process_token():
                 begins = True
