@@ -210,6 +210,15 @@ if __name__ == "__main__":
         assert place.run(script).returncode == 0  # the run as a script finds what the resumed one kept, and can read it
         assert place.noted() == ["first 3", "value Row(n=40)"]
 
+    def test_results_are_looked_for_where_they_were_kept_whatever_the_settings_are_now(self, place: Place) -> None:
+        source = FLOW.replace("persist_result=True", "version='1'")
+        script = place.write("flow.py", source + "\nif __name__ == '__main__':\n    etl(3)\n")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ENTREPOT_RESULTS_PERSIST", "true")
+            patch.setenv("ENTREPOT_RESULTS_STORAGE", str(place.folder / "there"))
+            run_id = place.kill(script)
+        self.check(place, run_id)
+
     def test_a_module_of_a_package_that_was_run_with_m(self, place: Place) -> None:
         place.write("shop/__init__.py", "")
         place.write("shop/names.py", "DAY = 'sunday'\n")
@@ -229,6 +238,20 @@ if __name__ == "__main__":
         runs = [run for run in RunHistory(place.home / "runs.db").list() if run.parent_run_id is None]
         assert {run.definition for run in runs} == {"tuned"}
         assert {run.entrypoint for run in runs} == {f"{script}:tuned"}
+
+    def test_a_flow_that_was_suspended_goes_on_when_it_is_resumed(self, place: Place) -> None:
+        source = FLOW.replace("    die()\n", "    suspend_flow_run()\n").replace(
+            "import INPUTS\n", "import INPUTS\nfrom entrepot.flow_runs import suspend_flow_run\n"
+        )
+        script = place.write("flow.py", source + "\nif __name__ == '__main__':\n    etl(3)\n")
+        assert place.run(script).returncode == 1
+        place.noted()
+        run_id = place.newest()
+        history = RunHistory(place.home / "runs.db")
+        place.entrepot("runs", "sweep")
+        assert history.find(run_id).state_name == "Suspended"
+        self.check(place, run_id)
+        assert (history.find(run_id).state_type, history.find(run_id).state_name) == ("CANCELLED", "Resumed")
 
     def test_a_flow_that_is_mended_goes_on_from_where_it_failed(self, place: Place) -> None:
         broken = FLOW.replace("return n * 10", "return n / 0") + "\nif __name__ == '__main__':\n    etl(3)\n"

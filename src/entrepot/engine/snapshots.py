@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from entrepot.errors import EntrepotError, NotResumableError, ObjectNotFoundErro
 from entrepot.runs import RunHistory, process_token
 from entrepot.runs.default import DATABASE_NAME
 from entrepot.runs.lines import line_of
+from entrepot.settings import Settings
 from entrepot.states import State, StateType
 from entrepot.storage import EncryptedStorage, LocalStorage
 
@@ -38,6 +39,8 @@ _SMALL: Final = 64 << 10  # bytes; that of a run that completed is kept, so that
 _LARGEST: Final = 16 << 20  # bytes of parameters
 _LENGTH: Final = 8  # bytes that say how long the facts are
 _RUN_ID: Final = re.compile(r"[0-9a-f-]{36}\Z", re.ASCII)
+
+_SETTINGS: Final = tuple(field.name for field in fields(Settings) if field.name.startswith("results_"))
 
 _making = threading.Lock()
 
@@ -66,6 +69,7 @@ class Snapshot:
         path: Where modules were looked for: `sys.path`.
         folder: The working directory.
         arguments: Of the program: `sys.argv`.
+        settings: Those about results, by name: where they were kept is where they are found.
         pickled: The parameters.
     """
 
@@ -79,6 +83,7 @@ class Snapshot:
     path: tuple[str, ...]
     folder: str
     arguments: tuple[str, ...]
+    settings: Mapping[str, Any]
     pickled: memoryview
 
     def parameters(self) -> dict[str, Any]:
@@ -150,6 +155,7 @@ def _keep(top: Run, parameters: Mapping[str, Any] | None) -> bool:
         "path": [os.path.abspath(place) for place in sys.path],  # noqa: PTH100  links stay
         "folder": os.getcwd(),  # noqa: PTH109  a text
         "arguments": sys.argv,
+        "settings": {name: getattr(top.world.settings, name) for name in _SETTINGS},
     }
     head = json.dumps(facts).encode()
     pickled = _Bounded()

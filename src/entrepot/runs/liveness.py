@@ -128,6 +128,7 @@ class Presence:
         """Forget it in a forked child, where it is the parent's."""
         self._let_go()
         self._active.clear()
+        self._started = None
 
     @property
     def _path(self) -> Path:

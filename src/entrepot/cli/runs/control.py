@@ -3,10 +3,12 @@
 import json
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
+from entrepot import settings
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import ok, print_json, show, table
 from entrepot.cli.runs.topic import app
@@ -105,6 +107,7 @@ def sweep(*, as_json: AsJson = False) -> None:
 def _call_again(run_id: str, take_over: Callable[[str, str], Any], param: list[str], *, as_json: bool) -> None:
     """Run the flow of a run here, with the parameters that were kept of it; exit with 1 if it does not complete."""
     from entrepot.engine import loading, resuming, snapshots  # noqa: PLC0415  the engine, only where something is run
+    from entrepot.engine.world import World, use_world  # noqa: PLC0415  as above
 
     snapshot = snapshots.load(default_path().parent, run_id)
     if snapshot is None:
@@ -119,8 +122,10 @@ def _call_again(run_id: str, take_over: Callable[[str, str], Any], param: list[s
     given = _given(param)
     past = take_over(run_id, snapshot.key)  # before the user's code is loaded: it may be refused
     flow = loading.load_flow(snapshot)
-    run, state = resuming.call_again(flow, snapshot.parameters() | given, past)
-    if isinstance(state.data, Exception):
+    world = World(replace(settings.current(), **snapshot.settings), default_recorder())
+    with use_world(world):
+        run, state = resuming.call_again(flow, snapshot.parameters() | given, past)
+    if isinstance(state.data, Exception) and not state.is_paused():
         traceback.print_exception(state.data)
     if as_json:
         print_json(

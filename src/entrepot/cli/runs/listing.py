@@ -181,7 +181,7 @@ def _how_to_resume(run: RunDetails) -> str:
         return ""
     history = RunHistory(default_path())
     line = line_of(history, run.root_run_id or run.run_id)
-    if any(not one.is_terminal or one.state_type == "COMPLETED" for one in line):
+    if any(one.state_type == "COMPLETED" or not (one.is_terminal or one.state_name == "Suspended") for one in line):
         return ""
     if (default_path().parent / SNAPSHOTS / run.run_id).is_file():
         return f"entrepot runs resume {run.run_id[:8]}"
