@@ -8,7 +8,7 @@ import pytest
 
 from entrepot import flow, task
 from entrepot.context import FlowRunContext
-from entrepot.engine.calls import standing_of
+from entrepot.engine.standing import standing_of
 from entrepot.storage import MemoryStorage
 from entrepot.task_runners import SequentialTaskRunner, ThreadPoolTaskRunner
 

@@ -11,9 +11,9 @@ from typing import Any
 from entrepot._sentinels import MISSING, Missing
 from entrepot.context import CURRENT
 from entrepot.engine import snapshots
-from entrepot.engine.calls import Call, call_of, facts_of, may_find, standing_of, use_up
 from entrepot.engine.places import result_store
 from entrepot.engine.run import Run
+from entrepot.engine.standing import Call, call_of, facts_of, may_find, standing_of, use_up
 from entrepot.errors import CacheKeyError, EntrepotError
 from entrepot.results.keys import (
     DEFAULT,

@@ -24,7 +24,7 @@ from entrepot.runs import process_token
 from entrepot.states import State, StateType, new_id, next_id
 
 if TYPE_CHECKING:
-    from entrepot.engine.calls import Calls
+    from entrepot.engine.standing import Calls
 
 __all__ = ["Run"]
 

@@ -104,9 +104,9 @@ def _calls_of(run: Run) -> Calls:
 
 def standing_of(run: Run) -> str:
     """Return where a run stands below its root: the same text in each run that resumes the root; "" for the root."""
-    if run.enclosing is None:
-        return ""
     if run.standing is None:
+        if run.enclosing is None:
+            return ""
         with _naming:
             if run.standing is None:
                 caller: Run = run.enclosing.engine
