@@ -52,14 +52,16 @@ class _Row:
             that is there, and the next call must know whether one was.
         taken: How many slots are taken, by results that were found and by new ones.
         exhausted: Whether nothing that was kept earlier is left.
+        free: Slots below these whose results were taken back.
     """
 
-    __slots__ = ("exhausted", "lock", "taken")
+    __slots__ = ("exhausted", "free", "lock", "taken")
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.taken = 0
         self.exhausted = False
+        self.free: tuple[int, ...] = ()
 
 
 class Calls:
@@ -209,9 +211,18 @@ class Call:
             return
         with row.lock:
             row.exhausted = True
-            slot = row.taken + 1
+            slot = row.free[0] if row.free else row.taken + 1
             yield CacheKey(_key(digest, slot), {**self.parts, "run": caller, "call": str(slot)})
-            self.slot = row.taken = slot
+            row.free, row.taken = row.free[1:], max(row.taken, slot)
+            self.slot = slot
+
+    def give_back(self) -> None:
+        """Let the next call have the slot: the result that was to be kept in it was taken back."""
+        _, row = next(iter(self.rows.values()))
+        with row.lock:
+            if self.slot is not None:
+                row.free = tuple(sorted((*row.free, self.slot)))
+                self.slot = None
 
 
 def call_of(run: Run) -> Call | None:
