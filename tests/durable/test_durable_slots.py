@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from entrepot.engine.standing import Call, Calls
-from entrepot.results.keys import CacheKey
 
 
 def call(calls: Calls) -> Call:
@@ -14,12 +13,10 @@ def call(calls: Calls) -> Call:
 
 
 def keep(one: Call, *, fails: bool = False) -> str:
-    kept: CacheKey | None = None
-    with one.kept() as kept:
+    with one.kept() as key:
         if fails:
-            raise OSError
-    assert kept is not None
-    return kept.key
+            raise OSError("full")
+    return key.key
 
 
 def test_each_result_takes_the_next_slot() -> None:
@@ -29,7 +26,7 @@ def test_each_result_takes_the_next_slot() -> None:
 
 def test_a_result_that_could_not_be_written_takes_none() -> None:
     calls = Calls()
-    with pytest.raises(OSError, match=""):
+    with pytest.raises(OSError, match="full"):
         keep(call(calls), fails=True)
     assert keep(call(calls)) == "c1-digest-1"
 
