@@ -259,6 +259,14 @@ class TestRules:
 
 
 class TestOddEvents:
+    def test_a_name_of_a_state_that_is_no_utf8_is_spelled_out(
+        self, recorder: LocalRecorder, database: Path, teller: Teller
+    ) -> None:
+        recorder.record(teller.created("r1"))
+        recorder.record(teller.entered("r1", "COMPLETED", state_name="Done \udcff"))
+        assert recorder.flush()
+        assert rows(database, "SELECT state_name FROM transitions") == [("Done \\udcff",)]
+
     def test_an_odd_event_is_dropped_alone_and_said(
         self, recorder: LocalRecorder, database: Path, teller: Teller, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from entrepot import settings
 from entrepot._clock import SYSTEM_CLOCK, Clock
+from entrepot.progress import observed
 from entrepot.protocols.recorder import Recorder
 from entrepot.runs import default_recorder
 from entrepot.settings import Settings
@@ -66,7 +67,10 @@ def current_world() -> World:
     if _loading:
         raise RunRefused
     given = _given.get()
-    return World(settings.current(), default_recorder()) if given is None else given
+    if given is not None:
+        return given
+    now = settings.current()
+    return World(now, observed(default_recorder(), now.progress))
 
 
 @contextmanager

@@ -193,7 +193,7 @@ def _enter(run: _Run, event: RunTransition) -> tuple[object, ...]:
     message = _text(event.message)
     run.epoch = event.epoch
     run.state_type = event.state_type
-    run.state_name = event.state_name
+    run.state_name = name = _text(event.state_name)
     run.message = message
     if run.started is None and event.state_type == "RUNNING":
         run.started = when
@@ -204,7 +204,7 @@ def _enter(run: _Run, event: RunTransition) -> tuple[object, ...]:
         event.run_id,
         event.epoch,
         event.state_type,
-        event.state_name,
+        name,
         when,
         message,
         None if event.cache_key is None else _text(event.cache_key),

@@ -8,7 +8,7 @@ from entrepot.protocols.recorder import Heartbeat
 from entrepot.runs.database import reading
 from entrepot.runs.history import RunDetails, RunHistory, RunSummary
 
-__all__ = ["completed_before", "heartbeat_of", "inside", "line_of", "top_of"]
+__all__ = ["completed_before", "heartbeat_of", "inside", "keeps_something", "line_of", "top_of"]
 
 _AT_ONCE: Final = 500  # any SQLite allows 999 variables in one statement
 
@@ -46,6 +46,19 @@ def heartbeat_of(history: RunHistory, process: str) -> Heartbeat | None:
     for token, number, host, started, beat in _rows(history, query, process):
         return Heartbeat(token, number, host, datetime.fromisoformat(started), datetime.fromisoformat(beat))
     return None
+
+
+def keeps_something(history: RunHistory, run_id: str) -> bool:
+    """Return whether a run, or one that it called, kept or found a result.
+
+    Raises:
+        EntrepotError: If the history cannot be read.
+    """
+    query = (
+        "SELECT 1 FROM runs JOIN transitions USING (run_id) WHERE result_location IS NOT NULL"
+        " AND (runs.run_id = ?1 OR coalesce(parent_run_id, flow_run_id) = ?1) LIMIT 1"
+    )
+    return bool(_rows(history, query, run_id))
 
 
 def completed_before(history: RunHistory, start: RunSummary, now: datetime) -> tuple[set[str], datetime]:

@@ -36,6 +36,13 @@ def _level(raw: object) -> str:
     return _LEVELS[_text(raw).upper()]
 
 
+def _progress(raw: object) -> str:
+    if isinstance(raw, bool):  # TOML has a word for it, too
+        return "on" if raw else "off"
+    text = _text(raw).lower()
+    return text if text == "auto" else "on" if _TRUTHS[text] else "off"
+
+
 def _loggers(raw: object) -> tuple[str, ...]:
     given = raw.split(",") if isinstance(raw, str) else raw
     if not isinstance(given, list | tuple):
@@ -86,6 +93,7 @@ class Settings:
         results_encrypt: Whether results are encrypted before they leave the process.
         runs_record: Whether the history of runs is kept.
         blocks_storage: Where sealed block documents are kept; None for the folder `blocks` in the home.
+        progress: Whether running flows are shown live: "auto", "on" or "off".
     """
 
     home: Path
@@ -98,6 +106,7 @@ class Settings:
     results_encrypt: bool = False
     runs_record: bool = True
     blocks_storage: str | None = None
+    progress: str = "auto"
 
     def __repr__(self) -> str:
         """Show every setting, places without credentials."""
@@ -197,6 +206,12 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 _place,
                 allowed="a folder, or a URL such as s3://bucket/prefix",
                 doc="Where sealed block documents are kept; by default the folder `blocks` in the home.",
+            ),
+            _setting(
+                "progress",
+                _progress,
+                allowed="auto, on or off",
+                doc="Show running flows live at a terminal; auto does not where the variable CI is set.",
             ),
         )
     }
