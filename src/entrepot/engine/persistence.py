@@ -92,7 +92,7 @@ class Keeper:
                 found = store.fetch(key.key, serializer=serializer)
                 if found.outcome is Outcome.HIT and found.record is not None:
                     if self._may_use(found.record):
-                        if run.past is not None:
+                        if may_find(run):
                             use_up(run, found.record)
                         return found
                     self._replaces = True  # by what is computed now

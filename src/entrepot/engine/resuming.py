@@ -3,6 +3,7 @@
 This module loads SQLite and stores; the engine imports it for a call that asks for one of the two.
 """
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,6 +27,8 @@ from entrepot.runs.sweeping import sweep
 from entrepot.states import State, new_id
 
 __all__ = ["call_again", "past_of", "rerun", "resume"]
+
+_log = logging.getLogger("entrepot.runs")
 
 
 def past_of(option: str, wanted: str, flow_key: str) -> Past:
@@ -100,9 +103,7 @@ def resume(wanted: str, flow_key: str, home: Path, recorder: Recorder | None) ->
     held = _claim(home, run.name, run.run_id, root_id)  # before the look at its line: what is seen then stays so
     try:
         _check_line(history, run, root_id, recorder)
-        kept = snapshots.load(home, run.run_id)
-        reuse = None if kept is None or kept.reuses is None else _reuse(history, history.find(kept.reuses))
-        return Past(root_id, run.run_id, reuse, held)
+        return Past(root_id, run.run_id, _reuse_of(history, run.run_id), held)
     except BaseException:
         held.release()
         raise
@@ -196,6 +197,16 @@ def _reuse(history: RunHistory, start: RunSummary) -> Reuse:
     keys, until = completed_before(history, start, SYSTEM_CLOCK.now())
     top = top_of(history, start)
     return Reuse(top.root_run_id or top.run_id, start.run_id, keys, until)
+
+
+def _reuse_of(history: RunHistory, run_id: str) -> Reuse | None:
+    """Return what a run took over that did another one again in part; None if it is none, or that is not known."""
+    try:
+        kept = snapshots.load(history.path.parent, run_id)
+        return None if kept is None or kept.reuses is None else _reuse(history, history.find(kept.reuses))
+    except EntrepotError as error:  # then more is computed than would have to be
+        _log.debug("what run %s took over is not known: %s", run_id, error)
+        return None
 
 
 def _refuse_rerun(start: RunSummary, why: str) -> NoReturn:
