@@ -16,6 +16,7 @@ from entrepot.engine.definition import function_name
 from entrepot.engine.effects import Call, Do, Sleep, Steps
 from entrepot.engine.hooks import in_step
 from entrepot.engine.outcomes import Ending, is_interrupt, of_error, of_value
+from entrepot.engine.parameters import copied
 from entrepot.engine.run import Run
 from entrepot.errors import NotReadyError, ParameterError, StorageError
 from entrepot.futures import EntrepotFuture
@@ -37,6 +38,8 @@ def run_steps(run: Run) -> Steps[State[Any]]:
     """
     run.log(logging.DEBUG, "Created for %s", run.definition.label)
     ending = yield from _prepare(run)
+    if ending is None and run.enclosing is None and run.definition.kind == "flow":
+        ending = yield from _remember(run)
     if ending is None:
         keeper = _keeper(run)
         attempt: Attempt = _attempt
@@ -60,14 +63,25 @@ def run_steps(run: Run) -> Steps[State[Any]]:
     interrupt = yield from call_hooks(run, state)
     if not run.submitted:  # else its future looks at it until it has the state itself
         run.let_go()
-    if run.definition.kind == "flow" and run.flow_context is None and run.world.recorder is not None:
-        # The end of a flow is durable before its caller hears of it; tasks and subflows are flushed with it.
-        safe, _ = yield Do(run.world.recorder.flush)
-        if not safe:
-            run.log(logging.WARNING, "The run history is not safely written yet")
+    if run.definition.kind == "flow" and run.flow_context is None:
+        yield from _close(run, state)
     if interrupt is not None and not is_interrupt(state.data):
         raise interrupt
     return state
+
+
+def _close(run: Run, state: State[Any]) -> Steps[None]:
+    """Make the end of a flow durable before its caller hears of it; tasks and subflows are flushed with it."""
+    if run.world.recorder is not None:
+        safe, _ = yield Do(run.world.recorder.flush)
+        if not safe:  # the recorder itself has said why
+            run.log(logging.DEBUG, "The run history is not safely written yet")
+    if run.snapshot is not None:
+        from entrepot.engine import snapshots  # noqa: PLC0415  loaded already: it was asked for a snapshot
+
+        yield Do(partial(snapshots.settle, run, state))
+    if run.enclosing is None and run.past is not None and run.past.claim is not None:
+        run.past.claim.release()
 
 
 def _what(run: Run) -> str:
@@ -119,6 +133,23 @@ def _resolve(run: Run, leaves: list[Any], upstream: list[EntrepotFuture[Any] | S
         return Ending(StateType.PENDING, "NotReady", str(error), error)
     run.set_parameters(inputs.replaced(run.parameters, inputs.upstream_result))
     return None
+
+
+def _remember(run: Run) -> Steps[Ending | None]:
+    """Keep a top-level flow's parameters for who resumes it; return how it ends if that was interrupted.
+
+    They are written now if the flow keeps its result. Else a task may, and what they were is remembered until then.
+    """
+    persist = run.inherited.persist
+    if persist is None:
+        persist = run.world.settings.results_persist
+    if not persist:
+        run.remembered = copied(run.parameters)
+        return None
+    from entrepot.engine import snapshots  # noqa: PLC0415  the lazy seam: it loads stores and cryptography
+
+    _, interrupt = yield Do(partial(snapshots.keep, run, run.parameters))
+    return None if interrupt is None else of_error(interrupt, _what(run))
 
 
 def _keeper(run: Run) -> "Keeper | None":

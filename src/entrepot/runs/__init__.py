@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from entrepot.runs.default import NULL_RECORDER, NullRecorder, default_path, default_recorder
+from entrepot.runs.process import process_token
 
 if TYPE_CHECKING:
     from entrepot.runs.history import RunDetails, RunHistory, RunSummary
@@ -20,6 +21,7 @@ __all__ = [
     "RunSummary",
     "default_path",
     "default_recorder",
+    "process_token",
 ]
 
 _LAZY = {

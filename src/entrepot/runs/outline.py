@@ -32,6 +32,7 @@ _COLUMNS: Final = (
     "name",
     "definition",
     "process_id",
+    "process",
     "epoch",
     "state_type",
     "state_name",
@@ -59,6 +60,7 @@ class RunNode:
     name: str
     definition: str
     process_id: int
+    process: str | None
     epoch: int
     state_type: str | None
     state_name: str | None
