@@ -21,6 +21,7 @@ _TOPICS: Final = {
     "block": ("entrepot.cli.blocks", "Typed configuration and credentials, kept sealed, loaded by name."),
     "result": ("entrepot.cli.results", "What tasks returned, kept and used again."),
     "runs": ("entrepot.cli.runs", "The history of flow runs and task runs."),
+    "compat": ("entrepot.cli.compat", "Which names of Prefect a code base uses, and what they are here."),
     "plugins": ("entrepot.cli.plugins", "Block types and serializers that are installed."),
     "config": ("entrepot.cli.config", "Settings, and where their values come from."),
     "version": ("entrepot.cli.version", "This version, Python, the platform and the home folder."),
