@@ -41,7 +41,7 @@ much code uses.
 uses, also options of the decorators and methods of flows and tasks. The exit code is 1 if some of them are not here.
 
     entrepot compat flows/
-    entrepot compat --json flows/
+    entrepot compat flows/ --json
 
 **Try it before you change it.** This runs a script as it is, with Prefect's names meaning Entrepot's, also in processes
 that `multiprocessing` starts. Prefect need not be installed, and is not touched if it is.
@@ -88,7 +88,7 @@ with.
 
 The lists below have every public name of Prefect {versions}: no underscore in front, and defined by the module or in
 its `__all__`. Names that a module has only imported work, too, if the module that defines them is listed here. The
-column *in* says which of the two has the name. `prefect.server` and `prefect.cli` are applications: they are listed as a
+column *in* says which of the two has the name. `prefect.server` and `prefect.cli` are applications, listed as a
 whole.
 """
 

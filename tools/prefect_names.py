@@ -29,7 +29,7 @@ _CLASSES = {
     "prefect.flows": ("Flow",),
     "prefect.futures": ("PrefectFuture", "PrefectFutureList"),
     "prefect.tasks": ("Task",),
-    "prefect.transactions": ("BaseTransaction", "Transaction"),
+    "prefect.transactions": ("Transaction",),
     "prefect.variables": ("Variable",),
 }
 _DECORATORS = {"prefect.flows": ("Flow", "prefect.flow()"), "prefect.tasks": ("Task", "prefect.task()")}

@@ -96,18 +96,16 @@ def test_the_example_runs(section: str, way: str, tmp_path: Path, outside: dict[
 
 
 @ways
-@sections
-def test_the_example_does_what_it_is_said_to_do(
-    section: str, way: str, tmp_path: Path, outside: dict[str, str]
-) -> None:
+@pytest.mark.parametrize("section", [section for section in ORIGINALS if section != "7_2"])
+def test_the_example_does_what_it_is_said_to_do(section: str, way: str, tmp_path: Path) -> None:
     file, runner = written(section, way, tmp_path)
-    ran = run(*runner, CHECKER, file, section, cwd=tmp_path, env=outside)
+    ran = run(*runner, CHECKER, file, section, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines()[-1] == "checked"
 
 
 @ways
-def test_7_2_results_are_in_the_folder_and_in_the_bucket(
+def test_the_example_of_7_2_keeps_results_in_the_folder_and_in_the_bucket(
     way: str, tmp_path: Path, cloud: dict[str, str], s3_server: Any
 ) -> None:
     before = {entry["Key"] for entry in _listed(s3_server)}
