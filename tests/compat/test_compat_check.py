@@ -62,7 +62,7 @@ def test_attributes_of_modules_and_what_is_imported_inside_functions(tmp_path: P
     assert used(source, tmp_path) == {
         "prefect.runtime.flow_run": ("same", 5),
         "prefect.runtime.flow_run.id": ("same", 6),
-        "prefect.runtime.flow_run.api_url": ("absent", 6),
+        "prefect.runtime.flow_run.api_url": ("different", 6),
         "prefect.states.Completed": ("same", 7),
         "prefect.context.get_run_context": ("same", 8),
         "prefect.get_client": ("absent", 9),

@@ -153,7 +153,9 @@ def test_a_name_is_judged(module: str, name: str, status: str, target: str) -> N
 
 def test_a_name_that_a_module_has_only_imported_is_that_of_its_home() -> None:
     assert names().judge("prefect.task_runners", "PrefectFuture").target == "entrepot.futures:EntrepotFuture"
+    assert names().judge("prefect.flows", "State").target == "entrepot:State"
     assert names().judge("prefect.tasks", "get_client").status == "absent"
+    assert names().judge("prefect.tasks", "get").status == "different"  # of one module only
 
 
 def test_what_prefect_does_not_have_is_unknown_and_the_nearest_name_is_given() -> None:

@@ -4,7 +4,7 @@ All of it is data: `prefect.toml`, whose head says how to read it. `docs/migrati
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
@@ -145,7 +145,8 @@ class Names:
         rest = self.rest_of(module)
         if rest is not None:
             return Verdict(whole, "absent", note=rest)
-        return (self._elsewhere(whole, name) if self.serves(module) else None) or self._unknown(module, name)
+        found = self._elsewhere(name) if self.serves(module) else None
+        return self._unknown(module, name) if found is None else replace(found, name=whole)
 
     def judge_path(self, path: str) -> Verdict:
         """Return what a dotted path is here: a module, a name in it, or a member of a class in it."""
@@ -176,18 +177,12 @@ class Names:
         """Return what a module is that is served; its names may say more."""
         return Verdict(module, "same", self._homes.get(module, ""))
 
-    def _elsewhere(self, whole: str, name: str) -> Verdict | None:
-        found = {
-            (verdict.status, verdict.target, verdict.note)
-            for module in self._modules
-            for verdict in (self._tables[module].get(name),)
-            if verdict is not None
-        }
-        targets = {target for _, target, _ in found}
-        if len(targets) != 1:
-            return None
-        status, target, note = min(found)
-        return Verdict(whole, status, target, note)
+    def _elsewhere(self, name: str) -> Verdict | None:
+        """Return what the package itself says of a name, or else the modules, where they all mean the same."""
+        if name in self._tables.get(ROOT, ()):
+            return self._tables[ROOT][name]
+        found = [self._tables[module][name] for module in sorted(self._modules) if name in self._tables[module]]
+        return found[0] if len({verdict.target for verdict in found}) == 1 else None
 
     def _unknown(self, module: str, name: str) -> Verdict:
         from difflib import get_close_matches  # noqa: PLC0415  only a mistake pays for it
