@@ -73,6 +73,8 @@ def test_a_star_brings_the_names_that_are_here() -> None:
         ("from prefect.flows import FlowDecorator", "prefect.flows.FlowDecorator", "instead: `flow`"),
         ("from prefect.states import Complete", "prefect.states.Complete", "did you mean 'Completed'?"),
         ("import prefect.server.api", "prefect.server.api", "here a run needs no server"),
+        ("import prefect.workers.base", "prefect.workers", "comes with deployments and workers"),
+        ("from prefect import events", "prefect.events", "automations"),
         ("import prefect.utilities.math", "prefect.utilities.math", "not planned"),
         ("import prefect.nothing", "prefect.nothing", "no such name"),
         ("from prefect._internal import concurrency", "prefect._internal", "private to Prefect"),
@@ -131,10 +133,11 @@ def test_names_can_be_patched() -> None:
 def test_twice_is_once_and_the_end_takes_everything_away(installed: Installation) -> None:
     import prefect.states
 
-    before = list(sys.meta_path)
+    hooks, path = list(sys.meta_path), list(sys.path)
     assert install() is installed
-    assert sys.meta_path == before
+    assert (sys.meta_path, sys.path) == (hooks, path)
     installed.uninstall()
+    assert (len(sys.meta_path), len(sys.path)) == (len(hooks) - 1, len(path) - 1)
     installed.uninstall()
     assert not [name for name in sys.modules if name.partition(".")[0] == "prefect"]
     with pytest.raises(ModuleNotFoundError):

@@ -9,6 +9,7 @@ from prefect_names import NAMES
 
 from entrepot.compat.names import Names, Verdict, names, resolve
 from entrepot.flows import FlowOptions
+from entrepot.settings import SETTINGS
 from entrepot.tasks import TaskOptions
 
 LISTED: dict[str, dict[str, str]] = json.loads(NAMES.read_text(encoding="utf-8"))
@@ -71,6 +72,7 @@ def test_the_table_names_nothing_that_prefect_does_not_have() -> None:
         "prefect.concurrency.sync": {"AcquireConcurrencySlotTimeoutError", "ConcurrencySlotAcquisitionError"},
         "prefect.deployments": {"Deployment", "RunnerDeployment"},
         "prefect.server.schemas.schedules": {"CronSchedule", "IntervalSchedule", "RRuleSchedule"},
+        "prefect.results": {"ResultRecord", "ResultRecordMetadata"},
         "prefect.states": {"State", "StateType"},
     }
     strange = {
@@ -118,6 +120,10 @@ def test_members_that_are_the_same_are_members(table: str, ours: str) -> None:
     assert {name for name in same if not hasattr(cls, name) and name not in cls.__annotations__} == set()
 
 
+def test_variables_have_counterparts_that_are_settings() -> None:
+    assert set(names().variables.values()) <= {setting.variable for setting in SETTINGS.values()}
+
+
 def test_every_note_says_something_for_people() -> None:
     for verdict in verdicts():
         assert verdict.note or verdict.status == "same", verdict
@@ -142,6 +148,8 @@ def test_the_page_is_what_the_table_says() -> None:
         ("prefect.runtime", "flow_run", "same", "entrepot.runtime:flow_run"),
         ("prefect", "serve", "absent", ""),
         ("prefect.server.api.server", "create_app", "absent", ""),
+        ("prefect", "workers", "absent", ""),
+        ("prefect.workers", "base", "absent", ""),
         ("prefect._internal.concurrency", "api", "absent", ""),
         ("prefect.blocks", "_private", "absent", ""),
     ],

@@ -81,6 +81,21 @@ def test_processes_that_a_script_starts_know_the_names(folder: Path, method: str
     assert ran.stdout.splitlines()[-1] == "[6, 8]"
 
 
+def test_processes_of_a_program_that_installs_the_names_know_them(folder: Path) -> None:
+    """Also where they do not import the program anew, as here: it has no file."""
+    code = (
+        "import multiprocessing\n"
+        "from entrepot.compat.prefect import install\n"
+        "with install(), multiprocessing.get_context('spawn').Pool(1) as pool:\n"
+        "    print(pool.apply(eval, ('__import__(\"prefect.states\").flow.__module__',)))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1] == "entrepot.flows"
+
+
 @pytest.mark.parametrize(
     ("code", "exit_code"), [("sys.exit(7)", 7), ("sys.exit('no')", 1), ("raise KeyError('x')", 1), ("pass", 0)]
 )

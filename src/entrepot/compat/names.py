@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from entrepot.errors import AbsentNameError
@@ -142,7 +142,7 @@ class Names:
             return own[name]
         if any(part.startswith("_") for part in whole.split(".")):
             return Verdict(whole, "absent", note="it is private to Prefect; not planned")
-        rest = self.rest_of(module)
+        rest = self.rest_of(whole if whole in self._rests else module)
         if rest is not None:
             return Verdict(whole, "absent", note=rest)
         found = self._elsewhere(name) if self.serves(module) else None
@@ -199,7 +199,7 @@ def names() -> Names:
     """Return the names of Prefect; they are read once."""
     import tomllib  # noqa: PLC0415  only code that is tried here pays for it
 
-    return Names(tomllib.loads(files("entrepot.compat").joinpath("prefect.toml").read_text(encoding="utf-8")))
+    return Names(tomllib.loads(Path(__file__).with_name("prefect.toml").read_text(encoding="utf-8")))
 
 
 def resolve(target: str) -> Any:

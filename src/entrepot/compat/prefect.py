@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Final, Self
 
@@ -20,6 +21,9 @@ from entrepot.compat.names import ROOT, Names, Verdict, absent_error, names, res
 from entrepot.errors import ConfigurationError
 
 __all__ = ["Installation", "install"]
+
+_SHIM: Final = str(Path(__file__).with_name("shim"))
+"""Has a package of Prefect's name, for new processes: multiprocessing hands them `sys.path`, and no import hooks."""
 
 
 class _Modules(MetaPathFinder, Loader):
@@ -95,6 +99,8 @@ class Installation:
         self._aside = aside
         self._finder = _Modules(names())
         sys.meta_path.insert(0, self._finder)
+        if _SHIM not in sys.path:
+            sys.path.insert(1, _SHIM)  # behind the script's own folder
 
     def uninstall(self) -> None:
         """Take the names away, and put back what was set aside; twice is once."""
@@ -102,6 +108,8 @@ class Installation:
         if self._finder not in sys.meta_path:
             return
         sys.meta_path.remove(self._finder)
+        if _SHIM in sys.path:
+            sys.path.remove(_SHIM)
         for name, module in _loaded().items():
             if getattr(module, "__loader__", None) is self._finder:
                 del sys.modules[name]

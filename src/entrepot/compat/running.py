@@ -14,7 +14,6 @@ from entrepot.compat.prefect import install
 
 __all__ = ["run_module", "run_script"]
 
-_SHIM = str(Path(__file__).with_name("shim"))
 _OURS = frozenset({__file__, runpy.__file__, "<frozen runpy>"})
 
 
@@ -57,7 +56,6 @@ def run_module(name: str, arguments: Sequence[str]) -> int:
 
 def _prepare(argv: list[str]) -> None:
     sys.argv[:] = argv
-    sys.path.insert(1, _SHIM)  # behind the script's own folder; multiprocessing hands it on to new processes
     install()
 
 

@@ -37,8 +37,10 @@ def entrepot_test_harness() -> Iterator[Path]:
         try:
             yield Path(folder)
         finally:
-            default_recorder().close()  # its file is about to go
-            _set(others)
+            try:
+                default_recorder().close()  # its file is about to go
+            finally:
+                _set(others)
 
 
 def _set(variables: dict[str, str]) -> None:

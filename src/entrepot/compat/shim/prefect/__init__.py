@@ -1,6 +1,6 @@
-"""Makes Prefect's names Entrepot's in the worker processes of a script that runs by `python -m entrepot.compat`.
+"""Makes Prefect's names Entrepot's in processes that multiprocessing starts where they are installed.
 
-They import the script anew, with its `sys.path`; this folder is on it, since no import hook reaches them.
+Such a process gets the `sys.path` of the one that started it, which has this folder, and none of its import hooks.
 """
 
 from importlib import import_module
