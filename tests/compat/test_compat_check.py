@@ -32,6 +32,7 @@ def test_imports_of_every_form(tmp_path: Path) -> None:
         from prefect.cache_policies import *
         from .prefect import nothing
         from prefects import nothing
+        from prefect_flows.mine import nothing
         """
     assert used(source, tmp_path) == {
         "prefect.server.api": ("absent", 3),

@@ -225,8 +225,9 @@ class _Reading:
 
 
 def _is_prefects(module: str) -> bool:
+    """Tell whether a module is Prefect's own or of a known collection; `prefect_flows` may be the user's."""
     root = module.partition(".")[0]
-    return root == ROOT or root.startswith(f"{ROOT}_")
+    return root == ROOT or root in names().packages
 
 
 def _module(alias: ast.alias) -> Verdict | None:
@@ -246,6 +247,4 @@ def _imported(module: str, name: str) -> Verdict:
 def _package(module: str) -> Verdict | None:
     """Return what a collection of integrations is here; None for Prefect itself."""
     root = module.partition(".")[0]
-    if root == ROOT:
-        return None
-    return Verdict(root, "absent", note=names().packages.get(root, "an integration of Prefect, which needs Prefect"))
+    return None if root == ROOT else Verdict(root, "absent", note=names().packages[root])
