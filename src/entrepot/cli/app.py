@@ -24,6 +24,7 @@ _TOPICS: Final = {
     "artifact": ("entrepot.cli.artifacts", "What runs left for people to look at: tables, notes, links, images."),
     "limit": ("entrepot.cli.limits", "How many may do something at a time, or how often."),
     "variable": ("entrepot.cli.variables", "Small values by name, for flows."),
+    "compat": ("entrepot.cli.compat", "Which names of Prefect a code base uses, and what they are here."),
     "plugins": ("entrepot.cli.plugins", "Block types and serializers that are installed."),
     "config": ("entrepot.cli.config", "Settings, and where their values come from."),
     "version": ("entrepot.cli.version", "This version, Python, the platform and the home folder."),

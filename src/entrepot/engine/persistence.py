@@ -169,6 +169,8 @@ class Keeper:
         if call is not None and self._changed_input(call, INPUTS) is None:
             with call.kept() as own:
                 self._write(own, value)
+            if self.unit is not None:
+                self.unit.when_undone(call.give_back)
         elif key is None:
             self._write(CacheKey(f"run/{run.id}", {"run": run.id}), value)
         if key is not None:

@@ -55,6 +55,9 @@ class Transaction:
         OptionError: If an argument makes no sense.
     """
 
+    key: str | None
+    state: TransactionState
+
     def __init__(
         self,
         key: str | None = None,

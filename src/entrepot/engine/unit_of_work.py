@@ -62,6 +62,7 @@ class UnitOfWork:
         "_outer",
         "_staging",
         "_submitted",
+        "_undo",
         "locks",
         "over",
         "refuses",
@@ -75,6 +76,7 @@ class UnitOfWork:
         self._on_commit: list[_Called] = []
         self._on_rollback: list[_Called] = []
         self._submitted: dict[int, EntrepotFuture[Any]] = {}
+        self._undo: list[Callable[[], object]] = []
         self.locks: list[KeyLock] = []
         self.refuses = False
         self.over = False
@@ -123,6 +125,11 @@ class UnitOfWork:
             self._on_commit += [(transaction, hook) for hook in on_commit]
             self._on_rollback += [(transaction, hook) for hook in on_rollback]
 
+    def when_undone(self, action: Callable[[], object]) -> None:
+        """Let something of the engine's own be done if this is undone; it raises nothing."""
+        with self._guard:
+            self._undo.append(action)
+
     def go_up(self) -> None:
         """Become a part of the outer unit.
 
@@ -145,19 +152,20 @@ class UnitOfWork:
                     " transaction for what is started in it",
                     key="",
                 )
-            on_commit, on_rollback, locks = inner.give()
+            on_commit, on_rollback, undo, locks = inner.give()
             self._on_commit += on_commit
             self._on_rollback += on_rollback
+            self._undo += undo
             self.locks += locks
 
-    def give(self) -> "tuple[list[_Called], list[_Called], list[KeyLock]]":
-        """Be over, and return the hooks and the locks; the results go up by themselves."""
+    def give(self) -> "tuple[list[_Called], list[_Called], list[Callable[[], object]], list[KeyLock]]":
+        """Be over, and return hooks, what is to be done if they are undone, and locks; results go up by themselves."""
         with self._guard:
             self.over = True
             if self._staging:
                 self._staging.hand_up()
-            given = self._on_commit, self._on_rollback, self.locks
-            self._on_commit, self._on_rollback, self.locks = [], [], []
+            given = self._on_commit, self._on_rollback, self._undo, self.locks
+            self._on_commit, self._on_rollback, self._undo, self.locks = [], [], [], []
             return given
 
     # --- what was submitted inside ------------------------------------------------------------------------------------
@@ -276,6 +284,9 @@ class UnitOfWork:
         with self._guard:
             self.over = self.undone = True
             hooks, self._on_rollback, self._on_commit = self._on_rollback, [], []
+            undo, self._undo = self._undo, []
+        for action in undo:
+            action()
         dropped = self._staging.take() if self._staging else []
         if hooks or dropped:
             setting.logger.info(
