@@ -55,7 +55,7 @@ def run_steps(run: Run) -> Steps[State[Any]]:
         run.let_go()
     if run.definition.kind == "flow" and run.flow_context is None and run.world.recorder is not None:
         # The end of a flow is durable before its caller hears of it; tasks and subflows are flushed with it.
-        safe, _ = yield Do(run.world.recorder.flush)
+        safe, _ = yield Do(run.world.recorder.flush, masked=True)
         if not safe:
             run.log(logging.WARNING, "The run history is not safely written yet")
     if interrupt is not None and not is_interrupt(state.data):
@@ -176,7 +176,7 @@ def _work(run: Run) -> Steps[Ending]:
                 if definition.is_async:  # cancelled, while a thread goes on waiting: it has less to wait for then
                     yield Do(partial(run.children.close, error))
     if error is not None:
-        return of_error(error, _what(run))
+        return of_error(error, _what(run), run.id)
     return of_value(value, submitted=submitted)
 
 
@@ -187,7 +187,7 @@ def call_hooks(run: Run, state: State[Any]) -> Steps[BaseException | None]:
     """
     for hook in run.definition.hooks.at(state.type):
         call = hook if run.definition.is_async else in_step(hook)
-        _, error = yield Call(call, (run.owner, run.view(), state), {}, run.enter_context())
+        _, error = yield Call(call, (run.owner, run.view(), state), {}, run.enter_context(), shielded=True)
         if isinstance(error, Exception):
             name = function_name(hook)
             run.log(logging.ERROR, "Its hook %s at %s raised %r", name, state.name, error, exc_info=error)
