@@ -3,7 +3,7 @@
 Python can raise an exception in another thread (`PyThreadState_SetAsyncExc`), at any instruction. Code that is not
 written for that can be left in any state by it: a lock that is held for ever, an event that is never told. So each
 thread has a `Guard`, which knows whether the user's code or ours runs there now. The user's code is stopped by such an
-exception. Ours is not: it looks by itself whether it is to stop, where it waits and where it goes back to the user's code.
+exception. Ours is not: it looks by itself whether it is to stop, where it waits and where it goes back to the user's.
 """
 
 import os
@@ -190,7 +190,7 @@ class Guard:
             return mode
         while True:
             try:
-                # First the mode, then the look: who stops does it in the other order, and so one of both sees the other.
+                # First the mode, then the look. Who stops does it the other way round: one of both sees the other.
                 self.mode = ENGINE
                 if self.sent:
                     with self.lock:
@@ -312,7 +312,7 @@ class Guard:
         return monotonic() - self.since > _PATIENCE or not _is_delicate(frame)
 
     def abandon(self, region: Region) -> bool:
-        """Take the work of a thread away from it that is stuck in the user's code, or waits; return whether that worked.
+        """Take its work away from a thread that is stuck in the user's code, or waits; return whether that worked.
 
         Args:
             region: Its outermost one, which is what is taken over.
@@ -326,6 +326,7 @@ class Guard:
                 return False
             return True
 
+
 # --- the threads ------------------------------------------------------------------------------------------------------
 
 
@@ -337,14 +338,22 @@ class _Local(threading.local):
 _local = _Local()
 
 
+def _after_fork_in_child() -> None:
+    guard = _local.guard
+    guard.lock = threading.RLock()  # another thread may have held it, and is not here to give it back
+    guard.sent = False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 def current_guard() -> Guard:
     """Return the guard of this thread."""
     return _local.guard
 
 
-def wait_until(
-    ready: Callable[[], bool], bell: Bell, timeout: float | None = None, *, heeds: bool = False
-) -> bool:
+def wait_until(ready: Callable[[], bool], bell: Bell, timeout: float | None = None, *, heeds: bool = False) -> bool:
     """Wait until something is so, or until `timeout` seconds have passed; return whether it is.
 
     Args:
@@ -379,7 +388,7 @@ def wait_until(
 
 # --- raising ----------------------------------------------------------------------------------------------------------
 
-_set_async_exception: Callable[..., int] | None = None
+_set_async_exception: Callable[..., None] | None = None
 
 
 def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
@@ -393,8 +402,8 @@ def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
         function.restype = ctypes.c_int
         null = ctypes.py_object()
 
-        def set_async_exception(thread: int, kind: type[BaseException] | None) -> int:
-            return function(thread, null if kind is None else ctypes.py_object(kind))
+        def set_async_exception(thread: int, kind: type[BaseException] | None) -> None:
+            function(thread, null if kind is None else ctypes.py_object(kind))
 
         _set_async_exception = set_async_exception
     _set_async_exception(thread, kind)

@@ -85,7 +85,7 @@ class _Watch:
                 self._bell.wait(wait)
 
     def _act(self) -> None:
-        """Do what is due. (A function of its own: the thread holds nobody's work while it waits.)"""
+        """Do what is due, in a function of its own: the thread holds nobody's work while it waits."""
         now = monotonic()
         with self._lock:
             timers = [found for found in self._timers.items() if found[1].at <= now]
@@ -112,7 +112,7 @@ class _Watch:
             with self._lock:
                 self._urged.pop(guard, None)
             return
-        # What was told has not come to anything yet: it is told less and less often. What could not be told, soon again.
+        # What was told has come to nothing so far: it is told less and less often. What could not be told, soon again.
         pause = min(max(2 * pause, _SECOND_PAUSE), _LONGEST_PAUSE) if guard.urge() else _FIRST_PAUSE
         with self._lock:
             self._urged[guard] = (now + pause, pause)

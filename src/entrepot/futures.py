@@ -1,6 +1,7 @@
 """Results that are still being computed: futures of submitted tasks, and waiting for several of them."""
 
 import logging
+import os
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,15 @@ R = TypeVar("R")
 
 _log = logging.getLogger("entrepot.futures")
 _lock = allocate_lock()  # of all futures, held for a few instructions: a lock each would be most of their memory
+
+
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603  another thread may have held it, and is not here to give it back
+    _lock = allocate_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class EntrepotFuture(Generic[R]):

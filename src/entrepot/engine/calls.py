@@ -40,13 +40,15 @@ def call_here(
             guard.leave(SHIELDED if shielded and guard.wanted is not None else OPEN)
             value = fn(*args, **kwargs)
             guard.enter()
-            return value, None
+            return value, None  # noqa: TRY300  nothing strikes here
         except Abandoned:
             raise
         except BaseException as error:  # noqa: BLE001  the core decides
             guard.enter()
             return raised(_told(error, guard))
-    except StopRun as late:  # it struck between the user's code and `enter`
+    except Abandoned:
+        raise
+    except BaseException as late:  # noqa: BLE001  it struck between the user's code and `enter`
         guard.enter()
         return raised(_told(late, guard))
 
@@ -74,8 +76,10 @@ def limit_of(effect: Call, guard: Guard | None) -> tuple[float, BaseException] |
         effect: The call; its run notes when its time is over, for what it will call.
         guard: Of this thread, where a region that is open may see to the timeout around; None where there is no such.
     """
+    if effect.shielded:
+        return None
     run = effect.context.engine
-    around = None if effect.shielded else run.around_until
+    around = run.around_until
     if effect.timeout is None:
         run.until = around
         if around is None or (guard is not None and _is_kept(guard, around)):
@@ -139,5 +143,13 @@ def call_in_time(guard: Guard, effect: Call, deadline: float, error: BaseExcepti
 
 
 def call_elsewhere(effect: Call, place: Place, limit: tuple[float, BaseException] | None) -> Outcome:
-    """Call the user's code in another process, and return its outcome."""
-    raise NotImplementedError
+    """Call the user's code in another process, and return its outcome.
+
+    Args:
+        effect: What to call.
+        place: Brings it there.
+        limit: As of `limit_of`.
+    """
+    from entrepot.engine.isolation import call_there  # noqa: PLC0415  who uses no processes pays nothing for them
+
+    return call_there(effect, place, limit)

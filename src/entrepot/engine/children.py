@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from time import monotonic
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from entrepot._stops import Bell, StopRun, current_guard, wait_until
 from entrepot.engine import signals
@@ -167,15 +167,15 @@ class Children:
         why = None if error is None else self._why(error)
         try:
             if why is not None:
-                self._stop(why)
+                self._stop(why, error)
             elif error is not None:
                 self._cancel_waiting(None)
             if not self._wait(0, self._time_left()):
-                raise self._outlasted()
+                raise self._outlasted()  # noqa: TRY301  as if the wait had raised it
         except BaseException as interrupt:
             reason = self._why(interrupt)
             if reason is not None:
-                self._stop(reason)
+                self._stop(reason, interrupt)
                 self._leave_soon(interrupt)
             raise
         if why is None:
@@ -206,11 +206,11 @@ class Children:
         for child in list(self._under_way):
             child.cancel(why)
 
-    def _stop(self, why: StopRun) -> None:
+    def _stop(self, why: StopRun, error: BaseException | None) -> None:
         """End everything, with whatever that needs."""
         guard = current_guard()
         mode = guard.enter()
-        guard.closing = True
+        guard.closing = isinstance(error, KeyboardInterrupt)  # another one then ends the process
         try:
             self._stopping = why
             self._cancel_waiting(why)

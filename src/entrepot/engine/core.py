@@ -16,9 +16,10 @@ from entrepot.engine.effects import Call, Do, Sleep, Steps
 from entrepot.engine.hooks import in_step
 from entrepot.engine.outcomes import Ending, is_interrupt, of_error, of_value
 from entrepot.engine.run import Run
-from entrepot.errors import NotReadyError, ParameterError, StorageError
+from entrepot.errors import CrashedRunError, NotReadyError, ParameterError, StorageError
 from entrepot.futures import EntrepotFuture
 from entrepot.logging import captured_prints
+from entrepot.protocols.task_runner import Place
 from entrepot.states import State, StateType
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def run_steps(run: Run) -> Steps[State[Any]]:
         kept: Any = MISSING  # what an attempt returned whose result could not be kept yet
         while True:
             ending, kept = yield from _attempt(run, keeper, kept)
-            if ending.type is not StateType.FAILED:
-                break
+            if ending.type is not StateType.FAILED and not isinstance(ending.data, CrashedRunError):
+                break  # a lost process may be another's fault: that is tried again too
             last = yield from _give_up(run, ending, kept)
             if last is not None:
                 ending = last
@@ -167,7 +168,7 @@ def _work(run: Run) -> Steps[Ending]:
     definition = run.definition
     context = run.enter_context()
     with captured_prints() if context.log_prints else nullcontext():
-        value, error = yield Call(definition.fn, run.args, run.kwargs, context, definition.timeout, run.place)
+        value, error = yield Call(definition.fn, run.args, run.kwargs, context, definition.timeout, _place(run))
         submitted = run.children is not None
         if run.children is not None:
             _, trouble = yield Do(partial(run.children.close, error))
@@ -178,6 +179,15 @@ def _work(run: Run) -> Steps[Ending]:
     if error is not None:
         return of_error(error, _what(run), run.id)
     return of_value(value, submitted=submitted)
+
+
+def _place(run: Run) -> Place | None:
+    """Return where the function is called; None for here."""
+    if not run.definition.isolated:
+        return run.place
+    from entrepot.engine.isolation import ONE_SHOT  # noqa: PLC0415  who uses no processes pays nothing for them
+
+    return ONE_SHOT
 
 
 def call_hooks(run: Run, state: State[Any]) -> Steps[BaseException | None]:

@@ -18,7 +18,6 @@ from entrepot.context import CURRENT
 from entrepot.engine import signals
 from entrepot.engine.calls import call_elsewhere, call_here, limit_of
 from entrepot.engine.effects import NOTHING, Call, Do, Effect, Outcome, Sleep, Steps, raised
-from entrepot.errors import TimedOutError
 from entrepot.task_runners.pool import DaemonPool
 
 __all__ = ["drive_async", "run_to_end"]
@@ -246,10 +245,13 @@ def _in_other_thread(coroutine: Coroutine[Any, Any, T], *, heeds: bool) -> T:
         wait_until(lambda: bool(outcomes), bell, heeds=heeds)
     except BaseException as error:
         if regions:
-            stop(regions[0], error.again() if isinstance(error, StopRun) else StopRun("who waited for it was interrupted"))
+            stop(
+                regions[0],
+                error.again() if isinstance(error, StopRun) else StopRun("who waited for it was interrupted"),
+            )
             wait_until(lambda: bool(outcomes), bell, GRACE)
         raise
-    value, error = outcomes.pop()
-    if error is not None:
-        raise error
+    value, raised_there = outcomes.pop()
+    if raised_there is not None:
+        raise raised_there
     return cast("T", value)

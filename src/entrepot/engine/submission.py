@@ -24,7 +24,7 @@ from entrepot.engine.effects import Outcome, Steps
 from entrepot.engine.outcomes import is_interrupt
 from entrepot.engine.run import Run
 from entrepot.engine.stray import stray_children
-from entrepot.errors import NotReadyError
+from entrepot.errors import NotReadyError, TimedOutError
 from entrepot.futures import EntrepotFuture
 from entrepot.states import State, StateType
 from entrepot.task_runners import ThreadPoolTaskRunner
@@ -84,7 +84,7 @@ def _submit(run: Run) -> EntrepotFuture[Any]:
 def make_room() -> None:
     """Wait while what runs here has submitted very much that is not over; but never in an event loop's thread."""
     context = CURRENT.get()
-    children = None if context is None else context.engine.children
+    children = stray_children() if context is None else context.engine.children
     asyncio = sys.modules.get("asyncio")
     if children is None or (asyncio is not None and asyncio._get_running_loop() is not None):  # noqa: SLF001  the quiet way to ask
         return
@@ -217,9 +217,7 @@ class Submission:
             return
         error = given.exception()
         if error is not None and self._region is None and self._claim():
-            self._end(
-                StateType.CRASHED, "Crashed", f"{_what(run)} was lost by its task runner: {error!r}", error
-            )
+            self._end(StateType.CRASHED, "Crashed", f"{_what(run)} was lost by its task runner: {error!r}", error)
 
     # --- how it ends ------------------------------------------------------------------------------------------------
 
@@ -239,8 +237,9 @@ class Submission:
             stop(region, why)
 
     def abandon(self, why: StopRun) -> None:
-        """Let it end without its thread, which is stuck; in a thread of its own, where its hooks may take their time."""
-        stopped = StopRun(f"{why.message} (its thread was stuck, and left behind)", crashed=why.crashed, until=why.until)
+        """Let it end without its thread, which is stuck; in another one, where its hooks may take their time."""
+        message = f"{why.message} (its thread was stuck, and left behind)"
+        stopped = StopRun(message, crashed=why.crashed, until=why.until)
         threading.Thread(target=self.leave_behind, args=(stopped,), name="entrepot-task", daemon=True).start()
 
     def leave_behind(self, error: BaseException) -> None:
@@ -254,11 +253,12 @@ class Submission:
             return  # the thread is not its own
         if not guard.abandon(region):
             return
-        self._run.log(
-            logging.WARNING,
-            "Its code could not be stopped, and goes on in its thread until it comes back from where it is stuck;"
-            " with isolation='process' it could be ended",
-        )
+        if isinstance(error, TimedOutError):
+            self._run.log(
+                logging.WARNING,
+                "Its code could not be stopped, and goes on in its thread until it comes back from where it is stuck;"
+                " with isolation='process' it would have been ended",
+            )
         try:
             if not driven:  # it ended; it is its event loop that does not
                 self._finish(self._run.state or State(StateType.CRASHED))
@@ -266,6 +266,8 @@ class Submission:
             for steps, (clock, is_async) in reversed(driven[1:]):
                 _driven(steps, clock, (None, StopRun("the run around it was stopped")), is_async=is_async)
             self._work((None, error))
+        except (StopRun, Exception):  # noqa: BLE001  the run is over, and was told how; nobody is above here
+            return
         finally:
             if guard.released is not None:
                 guard.released()

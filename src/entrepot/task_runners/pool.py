@@ -124,7 +124,7 @@ class DaemonPool:
                 item = self._next()
                 if item is None:
                     return
-                guard.released = lambda item=item: self._lose(thread, item)  # type: ignore[misc]
+                guard.released = lambda item=item: self._lose(thread, item)
                 item.run()
                 guard.released = item = None
                 if guard.abandoned:
