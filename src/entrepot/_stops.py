@@ -412,11 +412,11 @@ def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
 _STDLIB = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120  compared with file names as texts
 _LOOP_FILES = (_STDLIB + "asyncio" + os.sep, _STDLIB + "selectors.py")
 _PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120  as above
-_DELICATE_FILES = {
-    "<frozen importlib._bootstrap>",
-    "<frozen importlib._bootstrap_external>",
-    sys.modules["threading"].__file__,
-}
+_WAIT = threading.Condition.wait.__code__
+_THREADING = _WAIT.co_filename
+_DELICATE_FILES = frozenset(
+    {"<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>", _THREADING}
+)
 
 
 def _frame_of(thread: int) -> FrameType | None:
@@ -427,6 +427,9 @@ def _is_delicate(frame: FrameType | None) -> bool:
     """Return whether code runs that holds, or is about to hold, locks which all threads need."""
     logging = sys.modules.get("logging")
     log_file = None if logging is None else logging.__file__
+    if frame is not None and frame.f_code is _WAIT:
+        while frame is not None and frame.f_code.co_filename == _THREADING:
+            frame = frame.f_back  # it only waits, and holds nothing
     if frame is not None and frame.f_code in BOUNDARIES:
         return True  # it has just left the user's code, or the user's code is written in C
     for _ in range(_DEPTH):

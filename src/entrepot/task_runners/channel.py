@@ -13,7 +13,7 @@ import cloudpickle
 
 from entrepot.errors import SerializationError
 
-__all__ = ["ANSWER", "CALL", "ERROR", "MESSAGE", "SETUP", "Buffer", "Channel", "packed", "unpacked"]
+__all__ = ["ANSWER", "CALL", "ERROR", "MESSAGE", "REFUSED", "SETUP", "Buffer", "Channel", "packed", "unpacked"]
 
 Buffer: TypeAlias = bytearray | mmap.mmap
 
@@ -22,6 +22,7 @@ CALL: Final = 2
 MESSAGE: Final = 3
 ANSWER: Final = 4
 ERROR: Final = 5
+REFUSED: Final = 6
 
 _HEAD: Final = struct.Struct("!BI")  # what kind of thing, and how many parts follow
 _LENGTH: Final = struct.Struct("!Q")

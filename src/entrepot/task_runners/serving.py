@@ -12,7 +12,7 @@ from typing import Any
 
 from entrepot._stops import StopRun
 from entrepot.errors import FailedRunError, SerializationError
-from entrepot.task_runners.channel import ANSWER, CALL, ERROR, MESSAGE, SETUP, Buffer, Channel, packed, unpacked
+from entrepot.task_runners.channel import ANSWER, CALL, ERROR, MESSAGE, REFUSED, SETUP, Buffer, Channel, packed, unpacked
 
 __all__ = ["RemoteTraceback", "serve", "surroundings"]
 
@@ -91,7 +91,11 @@ def _answer(channel: Channel, parts: list[Buffer]) -> None:
 
     try:
         work = unpacked(parts)
-        parts.clear()
+    except SerializationError as error:
+        channel.send(REFUSED, str(error))
+        return
+    parts.clear()
+    try:
         value = work(emit)
         del work
     except StopRun:
@@ -102,7 +106,7 @@ def _answer(channel: Channel, parts: list[Buffer]) -> None:
     try:
         channel.send(ANSWER, value, "its result")
     except SerializationError as error:
-        _send_error(channel, error)
+        channel.send(REFUSED, str(error))
 
 
 def _send_error(channel: Channel, error: BaseException) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from entrepot._stops import current_guard
 from entrepot.errors import CrashedRunError, SerializationError, TimedOutError
 from entrepot.task_runners import zygote
-from entrepot.task_runners.channel import ANSWER, CALL, MESSAGE, SETUP, Buffer, Channel, unpacked
+from entrepot.task_runners.channel import ANSWER, CALL, MESSAGE, REFUSED, SETUP, Buffer, Channel, unpacked
 from entrepot.task_runners.serving import RemoteTraceback, surroundings
 
 __all__ = ["Worker"]
@@ -96,6 +96,8 @@ class Worker:
             guard.restore(mode)
         if kind == ANSWER:
             return unpacked(parts)
+        if kind == REFUSED:
+            raise SerializationError(unpacked(parts), serializer="cloudpickle", path="")
         raised_there, text = unpacked(parts)
         raised_there.__cause__ = RemoteTraceback(text)
         raise raised_there
