@@ -25,6 +25,8 @@ __all__ = ["Worker"]
 
 _GRACE: Final = 0.5  # seconds between SIGTERM and SIGKILL
 _NUMBER: Final = struct.Struct("!i")
+_TRIES: Final = 3
+_START: Final = 60.0  # seconds: the first one comes with the start of Python, on a machine that may be busy
 _LAST: Final = 5.0  # seconds for the kernel to bury a process that was killed
 _PRELOADED: Final = ("entrepot.task_runners.serving", "entrepot.engine.remote", "entrepot.tasks", "entrepot.flows")
 """What workers need, imported once for all of them. By name: they are on floors above this one."""
@@ -38,22 +40,35 @@ class Worker:
     """
 
     def __init__(self) -> None:
+        self._closed = False
+        for _ in range(_TRIES):
+            if self._starts():
+                return
+        raise CrashedRunError("a process could not be started; what starts them may say why in the program's errors")
+
+    def _starts(self) -> bool:
+        """Let a process be started; return whether it was. If not, who starts them was lost, or has no room for more."""
         ours, theirs = socket.socketpair()
         self._ends, end = os.pipe()
         self._channel = Channel(ours)
-        self._told = b""  # by the zygote: the process id, then how it ended
-        self._closed = False
+        self._told = b""  # by who starts it: the process id, then how it ended
         try:
-            self._starter = _zygote()
-            self._number = self._starter.spawn(theirs.fileno(), end)
-            self._channel.send(SETUP, surroundings())
-        except OSError as error:
-            self._channel.close()
-            os.close(self._ends)
-            raise CrashedRunError(f"a worker process could not be started: {error}") from error
-        finally:
-            theirs.close()
+            with theirs:
+                self._starter = _zygote()
+                self._number = self._starter.spawn(theirs.fileno(), end)
             os.close(end)
+            end = -1
+            if self._hear_told(_NUMBER.size, _START):
+                self._channel.send(SETUP, surroundings())
+                return True
+        except OSError:
+            pass  # it was lost just now
+        finally:
+            if end != -1:
+                os.close(end)
+        self._channel.close()
+        os.close(self._ends)
+        return False
 
     def call(self, work: Callable[..., Any], timeout: float | None, hear: Callable[[Any], object]) -> Any:
         """Call a function there, and return what it returns, or raise what it raises.
@@ -158,21 +173,23 @@ class Worker:
 
     def _has_ended(self, seconds: float) -> bool:
         """Wait until it has ended; return whether it has."""
+        return self._hear_told(2 * _NUMBER.size, seconds) is not None
+
+    def _hear_told(self, size: int, seconds: float) -> bool | None:
+        """Wait until so much was told; return whether it was, or None if it was not told in time."""
         poll = select.poll()
         poll.register(self._ends, select.POLLIN)
         deadline = monotonic() + seconds
-        while len(self._told) < 2 * _NUMBER.size:
+        while len(self._told) < size:
             if not poll.poll(max(0.0, deadline - monotonic()) * 1000):
-                return False
-            more = os.read(self._ends, 2 * _NUMBER.size - len(self._told))
+                return None
+            more = os.read(self._ends, size - len(self._told))
             if not more:
-                return True  # who knew is gone too
+                return False  # who would tell it is gone
             self._told += more
         return True
 
     def _how_it_ended(self) -> str:
-        if len(self._told) < _NUMBER.size:
-            return "could not be started, or was lost with the one that starts them"
         (pid,) = _NUMBER.unpack(self._told[: _NUMBER.size])
         if len(self._told) < 2 * _NUMBER.size:
             return f"(id {pid}) was lost with the one that starts them"
