@@ -412,6 +412,7 @@ def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
 _STDLIB = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120  compared with file names as texts
 _LOOP_FILES = (_STDLIB + "asyncio" + os.sep, _STDLIB + "selectors.py")
 _PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120  as above
+_TESTS = _PACKAGE + "testing" + os.sep  # the code that our contracts run is as good as the user's
 _WAIT = threading.Condition.wait.__code__
 _THREADING = _WAIT.co_filename
 _DELICATE_FILES = frozenset(
@@ -436,7 +437,7 @@ def _is_delicate(frame: FrameType | None) -> bool:
         if frame is None or frame.f_code in BOUNDARIES:
             return False
         file = frame.f_code.co_filename
-        if file in _DELICATE_FILES or file == log_file or file.startswith(_PACKAGE):
+        if file in _DELICATE_FILES or file == log_file or (file.startswith(_PACKAGE) and not file.startswith(_TESTS)):
             return True
         frame = frame.f_back
     return False

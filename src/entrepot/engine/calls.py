@@ -23,6 +23,9 @@ from entrepot.protocols.task_runner import Place
 __all__ = ["call_elsewhere", "call_here", "call_in_time", "limit_of", "outlasted", "timed_out"]
 
 
+_LAG = 0.1  # seconds that a run around has to end by itself, and with it what it runs, before that does so unasked
+
+
 def call_here(
     guard: Guard, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], *, shielded: bool = False
 ) -> Outcome:
@@ -84,11 +87,11 @@ def limit_of(effect: Call, guard: Guard | None) -> tuple[float, BaseException] |
         run.until = around
         if around is None or (guard is not None and _is_kept(guard, around)):
             return None
-        return around, outlasted()
+        return around + _LAG, outlasted()
     own = monotonic() + effect.timeout
     if around is not None and around < own:
         run.until = around
-        return around, outlasted()
+        return around + _LAG, outlasted()
     run.until = own
     return own, timed_out(run.definition.kind, run.id, effect.timeout)
 

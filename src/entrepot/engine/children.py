@@ -170,7 +170,9 @@ class Children:
                 self._stop(why, error)
             elif error is not None:
                 self._cancel_waiting(None)
-            if not self._wait(0, self._time_left()):
+            limit = None if self._closed else self._until
+            left = None if limit is None else max(0.0, limit - monotonic())
+            if not self._wait(0, left) or (limit is not None and monotonic() >= limit):
                 raise self._outlasted()  # noqa: TRY301  as if the wait had raised it
         except BaseException as interrupt:
             reason = self._why(interrupt)
@@ -182,9 +184,6 @@ class Children:
             self._leave(error)
         else:
             self._leave_soon(error)
-
-    def _time_left(self) -> float | None:
-        return None if self._until is None or self._closed else max(0.0, self._until - monotonic())
 
     def _why(self, error: BaseException) -> StopRun | None:
         """Return why what runs is stopped after an error of the run; None if it is not."""
