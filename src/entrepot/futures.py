@@ -1,11 +1,14 @@
 """Results that are still being computed: futures of submitted tasks, and waiting for several of them."""
 
-import concurrent.futures
-import contextlib
 import logging
+import os
+from _thread import allocate_lock
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from time import monotonic
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from entrepot._stops import Bell, wait_until
 from entrepot.states import State
 
 __all__ = ["DoneAndNotDone", "EntrepotFuture", "FutureList", "as_completed", "wait"]
@@ -13,6 +16,16 @@ __all__ = ["DoneAndNotDone", "EntrepotFuture", "FutureList", "as_completed", "wa
 R = TypeVar("R")
 
 _log = logging.getLogger("entrepot.futures")
+_lock = allocate_lock()  # of all futures, held for a few instructions: a lock each would be most of their memory
+
+
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603  another thread may have held it, and is not here to give it back
+    _lock = allocate_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class EntrepotFuture(Generic[R]):
@@ -33,8 +46,8 @@ class EntrepotFuture(Generic[R]):
         self.task_run_id = task_run_id
         self.task_run_name = task_run_name
         self._peek: Callable[[], State[R] | None] | None = peek
-        self._final: concurrent.futures.Future[State[R]] = concurrent.futures.Future()
-        self._callbacks: list[Callable[[EntrepotFuture[R]], object]] = []
+        self._final: State[R] | None = None
+        self._callbacks: list[Callable[[EntrepotFuture[R]], object]] | None = None
         self.asked = False
 
     def __repr__(self) -> str:
@@ -43,23 +56,33 @@ class EntrepotFuture(Generic[R]):
     @property
     def state(self) -> State[R]:
         """The run's state as it is now; once the run is over, its last."""
-        if self._final.done():
+        if self._final is not None:
             self.asked = True
         return self.peek()
 
     def peek(self) -> State[R]:
         """Return what `state` is; it does not count as having asked."""
-        peek = None if self._final.done() else self._peek
-        now = None if peek is None else peek()
-        return self._final.result() if now is None else now
+        while True:
+            final, peek = self._final, self._peek
+            now = peek() if final is None and peek is not None else final
+            if now is not None:
+                return now
 
     def done(self) -> bool:
         """Return whether the run is over."""
-        return self._final.done()
+        return self._final is not None
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the run is over, or until `timeout` seconds have passed; return whether it is over."""
-        return not concurrent.futures.wait([self._final], timeout).not_done
+        if self._final is not None:
+            return True
+        bell = Bell()
+        ring = bell.ring
+        self.add_done_callback(ring)
+        try:
+            return wait_until(self.done, bell, timeout)
+        finally:
+            self._forget(ring)
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:  # noqa: FBT001, FBT002  as `State.result`
         """Wait for the run, and return what it returned or raise what it raised.
@@ -77,7 +100,7 @@ class EntrepotFuture(Generic[R]):
                 f"task run {self.task_run_name!r} was not over after {timeout} seconds; it is {self.state.name}"
             )
         self.asked = True
-        state = self._final.result()
+        state = self.peek()
         try:
             return state.result(raise_on_failure)
         finally:
@@ -88,29 +111,34 @@ class EntrepotFuture(Generic[R]):
 
         What a callback raises is logged.
         """
-        self._callbacks.append(callback)
-        if self._final.done():
-            self._call_back()
+        with _lock:
+            if self._final is None:
+                if self._callbacks is None:
+                    self._callbacks = []
+                self._callbacks.append(callback)
+                return
+        self._call(callback)
 
     def finish(self, state: State[R]) -> None:
         """Set the run's last state; the engine calls this. Only the first one counts."""
-        with contextlib.suppress(concurrent.futures.InvalidStateError):
-            self._final.set_result(state)
-        self._peek = None
-        self._call_back()
-
-    def _call_back(self) -> None:
-        # Taken off one by one, which is one step each: two threads never call the same, and nothing is held for ever
-        # (callbacks hold what waits for this run, with its arguments).
-        while True:
-            try:
-                callback = self._callbacks.pop(0)
-            except IndexError:
+        with _lock:
+            if self._final is not None:
                 return
-            try:
-                callback(self)
-            except Exception:  # noqa: BLE001  one's trouble is no reason not to call the others
-                _log.exception("a callback of task run %r raised", self.task_run_name)
+            self._final = state
+            callbacks, self._callbacks, self._peek = self._callbacks, None, None
+        for callback in callbacks or ():
+            self._call(callback)
+
+    def _call(self, callback: "Callable[[EntrepotFuture[R]], object]") -> None:
+        try:
+            callback(self)
+        except Exception:  # noqa: BLE001  one's trouble is no reason not to call the others
+            _log.exception("a callback of task run %r raised", self.task_run_name)
+
+    def _forget(self, callback: "Callable[[EntrepotFuture[R]], object]") -> None:
+        with _lock:
+            if self._callbacks is not None and callback in self._callbacks:
+                self._callbacks.remove(callback)
 
 
 class FutureList(list[EntrepotFuture[R]]):
@@ -154,7 +182,11 @@ def wait(futures: Iterable[EntrepotFuture[Any]], timeout: float | None = None) -
         timeout: How many seconds to wait; None for ever.
     """
     known = list(futures)
-    concurrent.futures.wait([future._final for future in known], timeout)  # noqa: SLF001  the same module
+    deadline = None if timeout is None else monotonic() + timeout
+    # From the last: what was submitted first is mostly over first, and so nearly all waits are for what is over.
+    for future in reversed(known):
+        if not future.done() and not future.wait(None if deadline is None else max(0.0, deadline - monotonic())):
+            break
     done = {future for future in known if future.done()}
     return DoneAndNotDone(done, set(known) - done)
 
@@ -169,6 +201,26 @@ def as_completed(futures: Iterable[EntrepotFuture[R]], timeout: float | None = N
     Raises:
         TimeoutError: If not all are over in time.
     """
-    by_final = {future._final: future for future in futures}  # noqa: SLF001  the same module
-    for final in concurrent.futures.as_completed(by_final, timeout):
-        yield by_final[final]
+    left = dict.fromkeys(futures)
+    deadline = None if timeout is None else monotonic() + timeout
+    over: deque[EntrepotFuture[R]] = deque()
+    bell = Bell()
+
+    def tell(future: EntrepotFuture[R]) -> None:
+        over.append(future)
+        bell.ring()
+
+    for future in left:
+        future.add_done_callback(tell)
+    try:
+        while left:
+            if not over:
+                rest = None if deadline is None else max(0.0, deadline - monotonic())
+                if not wait_until(lambda: bool(over), bell, rest):
+                    raise TimeoutError(f"{len(left)} task runs were not over after {timeout} seconds; they go on")
+            future = over.popleft()
+            del left[future]
+            yield future
+    finally:
+        for future in left:
+            future._forget(tell)  # noqa: SLF001  the same module

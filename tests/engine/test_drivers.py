@@ -99,7 +99,7 @@ CASES: dict[str, Callable[[], Case]] = {
         [Cancelled("no")], ["Running", "Cancelled"], {"retries": 1}, raises=Exception
     ),
     "a returned state that is no end": lambda: Case([Pending()], ["Running", "Failed"], raises=Exception),
-    "interrupt": lambda: Case([KeyboardInterrupt], ["Running", "Crashed"], {"retries": 3}, raises=KeyboardInterrupt),
+    "interrupt": lambda: Case([KeyboardInterrupt], ["Running", "Cancelled"], {"retries": 3}, raises=KeyboardInterrupt),
     "exit": lambda: Case([SystemExit], ["Running", "Crashed"], {"retries": 3}, raises=SystemExit),
     "cancellation": lambda: Case(
         [asyncio.CancelledError], ["Running", "Cancelled"], {"retries": 3}, raises=asyncio.CancelledError

@@ -1,4 +1,4 @@
-"""Ctrl-C, exits and lost threads: the run is recorded as crashed, and nobody waits for ever."""
+"""Ctrl-C, exits and lost threads: the run is recorded as cancelled or crashed, and nobody waits for ever."""
 
 import asyncio
 import os
@@ -59,7 +59,7 @@ def test_an_interrupt_ends_the_program_soon_and_is_recorded(where: str, tmp_path
     assert "KeyboardInterrupt" in errors
     with sqlite3.connect(f"file:{entrepot_home}/runs.db?mode=ro", uri=True) as database:
         text = "\n".join(str(row) for row in database.iterdump())
-    assert "CRASHED" in text
+    assert "CANCELLED" in text
 
 
 def test_a_killed_program_leaves_a_readable_history(tmp_path: Path, entrepot_home: Path) -> None:
@@ -76,8 +76,11 @@ def test_a_killed_program_leaves_a_readable_history(tmp_path: Path, entrepot_hom
         assert "slow-1" in "\n".join(str(row) for row in database.iterdump())
 
 
-@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_an_interrupt_goes_through_every_level(interrupt: type[BaseException], journal: Any) -> None:
+@pytest.mark.parametrize(
+    ("interrupt", "end"),
+    [(KeyboardInterrupt, "Cancelled"), (SystemExit, "Crashed"), (GeneratorExit, "Crashed")],
+)
+def test_an_interrupt_goes_through_every_level(interrupt: type[BaseException], end: str, journal: Any) -> None:
     @task(retries=3)
     def inner() -> None:
         raise interrupt
@@ -96,7 +99,7 @@ def test_an_interrupt_goes_through_every_level(interrupt: type[BaseException], j
     with pytest.raises(interrupt):
         outer(return_state=True)
     for name in ("inner", "middle", "outer"):
-        assert journal.states(name) == ["Running", "Crashed"]
+        assert journal.states(name) == ["Running", end]
 
 
 def test_a_cancelled_group_ends_its_tasks_as_cancelled(journal: Any) -> None:
@@ -163,10 +166,10 @@ def test_an_interrupt_while_a_task_is_submitted_leaves_nothing_to_wait_for(journ
     with pytest.raises(KeyboardInterrupt):
         f()
     assert journal.states("never") == ["Cancelled"]
-    assert journal.states("f") == ["Running", "Crashed"]
+    assert journal.states("f") == ["Running", "Cancelled"]
 
 
-def test_a_task_that_is_interrupted_while_it_waits_for_its_inputs_is_crashed(
+def test_a_task_that_is_interrupted_while_it_waits_for_its_inputs_is_cancelled(
     journal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> bool:
@@ -181,7 +184,7 @@ def test_a_task_that_is_interrupted_while_it_waits_for_its_inputs_is_crashed(
 
     with pytest.raises(KeyboardInterrupt):
         f()
-    assert journal.states("needs") == ["Crashed"]
+    assert journal.states("needs") == ["Cancelled"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

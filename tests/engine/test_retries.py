@@ -119,7 +119,7 @@ def test_waiting_for_a_retry_can_be_interrupted(journal: Any, world: World) -> N
 
     with use_world(World(world.settings, journal, Interrupted())), pytest.raises(KeyboardInterrupt):
         task(flaky(1), name="f", retries=3, retry_delay_seconds=7)()
-    assert journal.states("f") == ["Running", "AwaitingRetry", "Crashed"]
+    assert journal.states("f") == ["Running", "AwaitingRetry", "Cancelled"]
 
 
 def test_an_async_retry_waits_in_the_loop(world: World, journal: Any) -> None:

@@ -319,8 +319,8 @@ class TestCancelled:
 
         with pytest.raises(KeyboardInterrupt):
             f()
-        assert journal.states("interrupted") == ["Running", "Crashed"]
-        assert journal.states("f") == ["Running", "Crashed"]
+        assert journal.states("interrupted") == ["Running", "Cancelled"]
+        assert journal.states("f") == ["Running", "Cancelled"]
 
     def test_a_runner_that_refuses_work_crashes_the_run_and_nobody_hangs(self) -> None:
         class Refusing(SequentialTaskRunner):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.plugins import BLOCKS, SERIALIZERS
-from entrepot.plugins.builtin import BLOCK_GROUP, BUILTINS, KNOWN_ELSEWHERE, SERIALIZER_GROUP
+from entrepot.plugins import BLOCKS, SERIALIZERS, TASK_RUNNERS
+from entrepot.plugins.builtin import BLOCK_GROUP, BUILTINS, KNOWN_ELSEWHERE, SERIALIZER_GROUP, TASK_RUNNER_GROUP
 
-GROUPS = [BLOCK_GROUP, SERIALIZER_GROUP]
+GROUPS = [BLOCK_GROUP, SERIALIZER_GROUP, TASK_RUNNER_GROUP]
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -44,3 +44,8 @@ def test_every_builtin_block_loads_and_calls_itself_by_its_name(name: str) -> No
 @pytest.mark.parametrize("name", sorted(BUILTINS[SERIALIZER_GROUP]))
 def test_every_builtin_serializer_loads_and_calls_itself_by_its_name(name: str) -> None:
     assert SERIALIZERS.get(name)().name == name
+
+
+@pytest.mark.parametrize("name", sorted(BUILTINS[TASK_RUNNER_GROUP]))
+def test_every_builtin_task_runner_loads_and_calls_itself_by_its_name(name: str) -> None:
+    assert TASK_RUNNERS.get(name)().name == name

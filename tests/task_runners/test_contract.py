@@ -1,14 +1,48 @@
 """The runners that we ship meet the contract."""
 
+import contextvars
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Self
 
 import pytest
 
 from entrepot.errors import OptionError
 from entrepot.protocols.task_runner import TaskRunner
-from entrepot.task_runners import ConcurrentTaskRunner, SequentialTaskRunner, ThreadPoolTaskRunner
+from entrepot.task_runners import (
+    ConcurrentTaskRunner,
+    ProcessPoolTaskRunner,
+    SequentialTaskRunner,
+    ThreadPoolTaskRunner,
+)
 from entrepot.testing.task_runners import TaskRunnerContract
+
+
+class ForeignTaskRunner:
+    name = "foreign"
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+
+    def duplicate(self) -> Self:
+        return type(self)()
+
+    def __enter__(self) -> Self:
+        if self._pool is not None:
+            raise RuntimeError("entered")
+        self._pool = ThreadPoolExecutor(4)
+        return self
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any, /) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(cancel_futures=kind is not None)
+
+    def submit(self, call: Any, /) -> Future[Any]:
+        if self._pool is None:
+            raise RuntimeError("not entered")
+        return self._pool.submit(contextvars.copy_context().run, call)
 
 
 class TestThreadPool(TaskRunnerContract):
@@ -21,6 +55,20 @@ class TestThreadPoolOfOne(TaskRunnerContract):
     @pytest.fixture
     def task_runner(self) -> TaskRunner:
         return ThreadPoolTaskRunner(max_workers=1)
+
+
+class TestProcessPool(TaskRunnerContract):
+    @pytest.fixture
+    def task_runner(self) -> TaskRunner:
+        return ProcessPoolTaskRunner(max_workers=2)
+
+
+class TestForeign(TaskRunnerContract):
+    """One of a plugin, made of what everybody has: threads that we know nothing of."""
+
+    @pytest.fixture
+    def task_runner(self) -> TaskRunner:
+        return ForeignTaskRunner()
 
 
 class TestSequential(TaskRunnerContract):

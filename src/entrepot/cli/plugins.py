@@ -7,14 +7,14 @@ import typer
 
 from entrepot.cli.options import AsJson, topic
 from entrepot.cli.output import print_json, show, table, told, warn
-from entrepot.plugins import BLOCKS, SERIALIZERS
+from entrepot.plugins import BLOCKS, SERIALIZERS, TASK_RUNNERS
 
 __all__ = ["app"]
 
 _STYLES: Final = {"broken": "red", "conflict": "red", "loaded": "green", "available": "cyan"}
 
 app = topic(
-    "Block types and serializers that are installed.",
+    "Block types, serializers and task runners that are installed.",
     examples="  entrepot plugins --load       import each, to find the broken ones\n",
     lists=True,
 )
@@ -26,8 +26,8 @@ def plugins(
     load: Annotated[bool, typer.Option("--load", help="Import each one, to find those that are broken.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the block types and serializers that are installed, and whose they are."""
-    entries = [*BLOCKS.report(load=load), *SERIALIZERS.report(load=load)]
+    """List the block types, serializers and task runners that are installed, and whose they are."""
+    entries = [entry for names in (BLOCKS, SERIALIZERS, TASK_RUNNERS) for entry in names.report(load=load)]
     if as_json:
         print_json([asdict(entry) for entry in entries])
         return

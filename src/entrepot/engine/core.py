@@ -18,9 +18,10 @@ from entrepot.engine.hooks import in_step
 from entrepot.engine.outcomes import Ending, is_interrupt, of_error, of_value
 from entrepot.engine.parameters import copied
 from entrepot.engine.run import Run
-from entrepot.errors import NotReadyError, ParameterError, StorageError
+from entrepot.errors import CrashedRunError, NotReadyError, ParameterError, StorageError
 from entrepot.futures import EntrepotFuture
 from entrepot.logging import captured_prints
+from entrepot.protocols.task_runner import Place
 from entrepot.states import State, StateType
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def run_steps(run: Run) -> Steps[State[Any]]:
         kept: Any = MISSING  # what an attempt returned whose result could not be kept yet
         while True:
             ending, kept = yield from attempt(run, keeper, kept)
-            if ending.type is not StateType.FAILED:
-                break
+            if ending.type is not StateType.FAILED and not isinstance(ending.data, CrashedRunError):
+                break  # a lost process may be another's fault: that is tried again too
             last = yield from _give_up(run, ending, kept)
             if last is not None:
                 ending = last
@@ -73,7 +74,7 @@ def run_steps(run: Run) -> Steps[State[Any]]:
 def _close(run: Run, state: State[Any]) -> Steps[None]:
     """Make the end of a flow durable before its caller hears of it; tasks and subflows are flushed with it."""
     if run.world.recorder is not None:
-        safe, _ = yield Do(run.world.recorder.flush)
+        safe, _ = yield Do(run.world.recorder.flush, masked=True)
         if not safe:  # the recorder itself has said why
             run.log(logging.DEBUG, "The run history is not safely written yet")
     if run.snapshot is not None:
@@ -205,7 +206,7 @@ def _work(run: Run) -> Steps[Ending]:
     definition = run.definition
     context = run.enter_context()
     with captured_prints() if context.log_prints else nullcontext():
-        value, error = yield Call(definition.fn, run.args, run.kwargs, context, definition.timeout, run.place)
+        value, error = yield Call(definition.fn, run.args, run.kwargs, context, definition.timeout, _place(run))
         submitted = run.children is not None
         if run.children is not None:
             _, trouble = yield Do(partial(run.children.close, error))
@@ -214,8 +215,17 @@ def _work(run: Run) -> Steps[Ending]:
                 if definition.is_async:  # cancelled, while a thread goes on waiting: it has less to wait for then
                     yield Do(partial(run.children.close, error))
     if error is not None:
-        return of_error(error, _what(run))
+        return of_error(error, _what(run), run.id)
     return of_value(value, submitted=submitted)
+
+
+def _place(run: Run) -> Place | None:
+    """Return where the function is called; None for here."""
+    if not run.definition.isolated:
+        return run.place
+    from entrepot.engine.isolation import ONE_SHOT  # noqa: PLC0415  who uses no processes pays nothing for them
+
+    return ONE_SHOT
 
 
 def call_hooks(run: Run, state: State[Any]) -> Steps[BaseException | None]:
@@ -225,7 +235,7 @@ def call_hooks(run: Run, state: State[Any]) -> Steps[BaseException | None]:
     """
     for hook in run.definition.hooks.at(state.type):
         call = hook if run.definition.is_async else in_step(hook)
-        _, error = yield Call(call, (run.owner, run.view(), state), {}, run.enter_context())
+        _, error = yield Call(call, (run.owner, run.view(), state), {}, run.enter_context(), shielded=True)
         if isinstance(error, Exception):
             name = function_name(hook)
             run.log(logging.ERROR, "Its hook %s at %s raised %r", name, state.name, error, exc_info=error)

@@ -23,6 +23,7 @@ class Call:
         context: The run whose code this is.
         timeout: Seconds after which it is stopped, with a `TimedOutError` that names the run; None for never.
         place: Runs it elsewhere, in another process; None for here.
+        shielded: Whether it runs, to its end, also after the run was told to stop, as hooks do.
     """
 
     fn: Callable[..., Any]
@@ -31,13 +32,20 @@ class Call:
     context: RunContext
     timeout: float | None = None
     place: Place | None = None
+    shielded: bool = False
 
 
 @dataclass(slots=True)
 class Do:
-    """Do something of ours that may block: read or write a store, wait for other runs, flush."""
+    """Do something of ours that may block: read or write a store, wait for other runs, flush.
+
+    Attributes:
+        action: What.
+        masked: Whether it ends by itself before long, and must not be interrupted.
+    """
 
     action: Callable[[], Any]
+    masked: bool = False
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from entrepot.engine.parameters import Binder
 from entrepot.engine.retries import RetryDelay, RetryPolicy, retry_policy
 from entrepot.engine.templates import check_run_name, check_template
 from entrepot.engine.validation import Validator
-from entrepot.errors import OptionError
+from entrepot.errors import OptionError, PluginError
 from entrepot.protocols.recorder import RunKind
 from entrepot.protocols.serializer import Serializer
 from entrepot.protocols.storage import Storage, SupportsStorage
@@ -357,11 +357,19 @@ def _check_storage(what: str, storage: Any) -> None:
 
 
 def _task_runner(what: str, runner: Any) -> TaskRunner | None:
+    if isinstance(runner, str):
+        from entrepot.task_runners.naming import named_task_runner  # noqa: PLC0415  only who gives a name pays for it
+
+        try:
+            return named_task_runner(runner)
+        except PluginError as error:
+            raise OptionError(f"{what}: {error}", option="task_runner") from error
     if isinstance(runner, type):
         runner = runner()
     if runner is not None and not (hasattr(runner, "submit") and hasattr(runner, "duplicate")):
         raise OptionError(
-            f"{what}: task_runner is a task runner such as ThreadPoolTaskRunner(max_workers=8), not {runner!r}",
+            f"{what}: task_runner is a task runner such as ThreadPoolTaskRunner(max_workers=8), its class, or the name"
+            f" of one ('threads', 'processes', 'sequential'), not {runner!r}",
             option="task_runner",
         )
     made: TaskRunner | None = runner

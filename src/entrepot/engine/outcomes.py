@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from entrepot._sentinels import MISSING
-from entrepot.engine import inputs
-from entrepot.errors import PausedRunError
+from entrepot._stops import StopRun
+from entrepot.engine import inputs, signals
+from entrepot.errors import CrashedRunError, PausedRunError, TimedOutError
 from entrepot.futures import EntrepotFuture
 from entrepot.states import State, StateType
 
@@ -22,16 +23,22 @@ class Ending(NamedTuple):
     data: Any = MISSING
 
 
-def of_error(error: BaseException, what: str) -> Ending:
+def of_error(error: BaseException, what: str, run_id: str = "") -> Ending:
     """Return how an attempt ended that raised.
 
     Args:
         error: What it raised.
         what: "Flow" or "Task".
+        run_id: Of the run, which the errors of its own timeout and of its lost process name.
     """
     if isinstance(error, PausedRunError):
         return Ending(StateType.PAUSED, "Suspended", str(error), error)
     if isinstance(error, Exception):
+        if run_id and getattr(error, "run_id", "") == run_id:
+            if isinstance(error, TimedOutError):
+                return Ending(StateType.FAILED, "TimedOut", str(error), error)
+            if isinstance(error, CrashedRunError):
+                return Ending(StateType.CRASHED, "Crashed", str(error), error)
         shown = str(error)
         return Ending(
             StateType.FAILED,
@@ -39,9 +46,13 @@ def of_error(error: BaseException, what: str) -> Ending:
             f"{what} run encountered an exception: {type(error).__name__}{': ' if shown else ''}{shown}",
             error,
         )
-    if _is_cancellation(error):
-        return Ending(StateType.CANCELLED, "Cancelled", f"{what} run was cancelled", error)
-    return Ending(StateType.CRASHED, "Crashed", f"{what} run was ended from outside: {type(error).__name__}", error)
+    crash = _crash_of(error)
+    if crash is not None:
+        return Ending(StateType.CRASHED, "Crashed", f"{what} run was ended from outside: {crash}", error)
+    reason = ": interrupted (Ctrl-C)" if isinstance(error, KeyboardInterrupt) else ""
+    if isinstance(error, StopRun) and error.message:
+        reason = f": {error.message}"
+    return Ending(StateType.CANCELLED, "Cancelled", f"{what} run was cancelled{reason}", error)
 
 
 def of_value(value: Any, *, submitted: bool) -> Ending:
@@ -117,6 +128,13 @@ def _of_state(state: State[Any]) -> Ending:
     return Ending(state.type, state.name, state.message, None if nothing else state.data)
 
 
-def _is_cancellation(error: BaseException) -> bool:
+def _crash_of(error: BaseException) -> str | None:
+    """Return what ended a run from outside, if an interrupt counts as that; None for a cancellation."""
+    if isinstance(error, StopRun):
+        return error.message if error.crashed else None
+    if isinstance(error, KeyboardInterrupt):
+        return None
     asyncio = sys.modules.get("asyncio")  # where it was never loaded, nothing is its error
-    return asyncio is not None and isinstance(error, asyncio.CancelledError)
+    if asyncio is not None and isinstance(error, asyncio.CancelledError):
+        return signals.received()
+    return type(error).__name__

@@ -61,6 +61,7 @@ class Run:
         "_named",
         "_told",
         "args",
+        "around_until",
         "attempt",
         "cache_key",
         "calls",
@@ -88,6 +89,7 @@ class Run:
         "state",
         "submitted",
         "tags",
+        "until",
         "upstream",
         "wait_for",
         "world",
@@ -120,6 +122,9 @@ class Run:
         self.enclosing: RunContext | None = enclosing
         self.flow_context: FlowRunContext | None = flow
         self.world: World = current_world() if enclosing is None else enclosing.engine.world
+        # When the time of the run around it is over, as of `time.monotonic`; and when its own attempt's is.
+        self.around_until: float | None = None if enclosing is None else enclosing.engine.until
+        self.until: float | None = self.around_until
         self.id = new_id() if definition.kind == "flow" else next_id()
         self.attempt = 1
         self.context: RunContext | None = None  # of the attempt under way

@@ -13,6 +13,7 @@ from entrepot.engine.hooks import hooks_of
 from entrepot.engine.options import define, merged
 from entrepot.engine.outcomes import answer_of
 from entrepot.engine.past import Past
+from entrepot.engine.pickling import reduced
 from entrepot.engine.run import Run
 from entrepot.protocols.recorder import RunKind
 
@@ -48,6 +49,9 @@ class Runnable(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
+
+    def __reduce__(self) -> Any:
+        return reduced(self)
 
     # --- what it is ---------------------------------------------------------------------------------------------------
 

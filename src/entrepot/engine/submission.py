@@ -1,27 +1,37 @@
-"""Submitted tasks: started when what they need is there, whatever thread that happens in; no thread waits."""
+"""Submitted runs: started when what they need is there, whatever thread that happens in; no thread waits for it."""
 
 import contextvars
+import logging
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
+from entrepot._clock import Clock
+from entrepot._stops import Abandoned, Region, StopRun, current_guard
+from entrepot._watch import stop
 from entrepot.context import CURRENT, TRANSACTION, TaskRunContext
 from entrepot.engine import inputs
-from entrepot.engine.children import Children, stray_children
+from entrepot.engine.calls import outlasted, timed_out
+from entrepot.engine.children import Children
 from entrepot.engine.core import call_hooks, run_steps
 from entrepot.engine.drive import drive
+from entrepot.engine.effects import Outcome, Steps
 from entrepot.engine.outcomes import is_interrupt
 from entrepot.engine.run import Run
-from entrepot.errors import NotReadyError
+from entrepot.engine.stray import stray_children
+from entrepot.errors import NotReadyError, TimedOutError
 from entrepot.futures import EntrepotFuture
 from entrepot.states import State, StateType
 from entrepot.task_runners import ThreadPoolTaskRunner
 
-__all__ = ["submit"]
+__all__ = ["make_room", "submit"]
+
+T = TypeVar("T")
 
 _making = threading.Lock()
 
@@ -40,6 +50,15 @@ def submit(run: Run) -> EntrepotFuture[Any]:
 
     It goes to the runner when everything is over that it needs. If something did not complete, it ends as `NotReady`.
     """
+    guard = current_guard()
+    mode = guard.enter()
+    try:
+        return _submit(run)
+    finally:
+        guard.leave(mode)
+
+
+def _submit(run: Run) -> EntrepotFuture[Any]:
     leaves = inputs.leaves_of((run.parameters, run.wait_for) if run.wait_for else run.parameters)
     waits_for = [found for found in inputs.upstream_of(leaves) if isinstance(found, EntrepotFuture)] if leaves else []
     children = _children()
@@ -51,19 +70,28 @@ def submit(run: Run) -> EntrepotFuture[Any]:
         run.take_name()
         run.tell_created()
     future: EntrepotFuture[Any] = EntrepotFuture(run.id, run.name, partial(_state_of, run))
-    launch = partial(_launch, run, future, children, leaves)
-    children.adopt(future)
+    submission = Submission(run, future, children, leaves)
+    children.adopt(submission)
     transaction = TRANSACTION.get()
     if transaction is not None:
         transaction.unit.adopt(future)
     try:
-        _when_done(waits_for, partial(contextvars.copy_context().run, launch))
+        _when_done(waits_for, partial(contextvars.copy_context().run, submission.launch))
     except BaseException:
         # An interrupt, here or in a task that runs in this thread. Nobody may wait for what never comes.
-        if not future.done():
-            _end(run, future, StateType.CANCELLED, "Cancelled", f"{_what(run)} was cancelled before it started")
+        submission.cancel(None)
         raise
     return future
+
+
+def make_room() -> None:
+    """Wait while what runs here has submitted very much that is not over; but never in an event loop's thread."""
+    context = CURRENT.get()
+    children = stray_children() if context is None else context.engine.children
+    asyncio = sys.modules.get("asyncio")
+    if children is None or (asyncio is not None and asyncio._get_running_loop() is not None):  # noqa: SLF001  the quiet way to ask
+        return
+    children.make_room()
 
 
 def _what(run: Run) -> str:
@@ -84,69 +112,198 @@ def _children() -> Children:
         if run.children is None:
             flow = context.flow_run_context if isinstance(context, TaskRunContext) else context
             runner = None if flow is None else flow.engine.definition.task_runner
-            run.children = Children(ThreadPoolTaskRunner() if runner is None else runner.duplicate())
+            own, timeout = run.until != run.around_until, run.definition.timeout
+            run.children = Children(
+                ThreadPoolTaskRunner() if runner is None else runner.duplicate(),
+                run.id,
+                run.until,
+                partial(timed_out, run.definition.kind, run.id, timeout) if own and timeout else outlasted,
+            )
         return run.children
 
 
-def _launch(run: Run, future: EntrepotFuture[Any], children: Children, leaves: list[Any]) -> None:
-    """Give a run to its task runner; everything that it needs is over."""
-    try:
-        inputs.check(leaves)
-    except NotReadyError as error:
-        _end(run, future, StateType.PENDING, "NotReady", str(error), error)
-        return
-    try:
-        given = children.submit(partial(_execute, run, future))
-    except Exception as error:  # noqa: BLE001  of any runner; whoever waits for the future must hear of it
-        if not future.done():
-            kind = StateType.CANCELLED if children.closed else StateType.CRASHED
-            why = "the run that submitted it ended" if children.closed else f"its task runner raised {error!r}"
-            _end(run, future, kind, kind.value.title(), f"{_what(run)} did not start: {why}", error)
-        return
-    given.add_done_callback(partial(_check, run, future))
+class Submission:
+    """A submitted run, until it is over.
+
+    Args:
+        run: The run.
+        future: Its future.
+        children: What it counts among.
+        leaves: The futures and states among its arguments.
+    """
+
+    __slots__ = ("_children", "_future", "_leaves", "_region", "_run", "_steps", "_unclaimed")
+
+    def __init__(self, run: Run, future: EntrepotFuture[Any], children: Children, leaves: list[Any]) -> None:
+        self._run = run
+        self._future = future
+        self._children = children
+        self._leaves = leaves
+        self._unclaimed = [None]  # taken by who runs it, or by who says that it never will
+        self._steps: Steps[State[Any]] | None = None
+        self._region: Region | None = None  # of the thread that runs it
+
+    def launch(self) -> None:
+        """Give the run to its task runner; everything that it needs is over."""
+        if self._future.done():
+            return
+        children = self._children
+        if children.closed and self._claim():
+            message = f"{_what(self._run)} did not start: the run that submitted it ended"
+            self._end(StateType.CANCELLED, "Cancelled", message)
+            return
+        try:
+            inputs.check(self._leaves)
+        except NotReadyError as error:
+            if self._claim():
+                self._end(StateType.PENDING, "NotReady", str(error), error)
+            return
+        try:
+            given = children.submit(self)
+        except Exception as error:  # noqa: BLE001  of any runner; whoever waits for the future must hear of it
+            if self._claim():
+                kind = StateType.CANCELLED if children.closed else StateType.CRASHED
+                why = "the run that submitted it ended" if children.closed else f"its task runner raised {error!r}"
+                self._end(kind, kind.value.title(), f"{_what(self._run)} did not start: {why}", error)
+            return
+        given.add_done_callback(self._check)
+
+    def __call__(self) -> None:
+        """Run it to its end; called by the task runner."""
+        if not self._claim():
+            return
+        run = self._run
+        if run.definition.kind == "task":
+            run.place = self._children.place
+        self._steps = run_steps(run)
+        self._work(None)
+
+    def _claim(self) -> bool:
+        try:
+            self._unclaimed.pop()
+        except IndexError:
+            return False
+        return True
+
+    def _work(self, first: Outcome | None) -> None:
+        """Drive the run in this thread, which it has to itself, from what came of its last effect."""
+        run, steps, clock = self._run, self._steps, self._run.world.clock
+        assert steps is not None  # noqa: S101  set by who calls this
+        guard = current_guard()
+        mode, outer = guard.enter(), guard.host
+        self._region = region = guard.open()
+        guard.host = self
+        if self._children.stopping is not None:
+            self.stop(self._children.stopping)  # whoever stopped the others came too early for this one
+        try:
+            state = _driven(steps, clock, first, is_async=run.definition.is_async)
+        except Abandoned:
+            raise
+        except BaseException as error:
+            self._end(StateType.CRASHED, "Crashed", f"{_what(run)} was lost: {error!r}", error)
+            raise
+        finally:
+            guard.close(region)
+            guard.host = outer
+            guard.restore(mode)
+        self._finish(state)
+        if is_interrupt(state.data):
+            raise state.data  # type: ignore[misc]  # an interrupt; in the flow's own thread it must end the flow
+
+    def _check(self, given: Future[Any]) -> None:
+        """See that the future ends even if the runner never started the run, or lost it."""
+        if self._future.done():
+            return
+        run = self._run
+        if given.cancelled():
+            self.cancel(None)
+            return
+        error = given.exception()
+        if error is not None and self._region is None and self._claim():
+            self._end(StateType.CRASHED, "Crashed", f"{_what(run)} was lost by its task runner: {error!r}", error)
+
+    # --- how it ends ------------------------------------------------------------------------------------------------
+
+    def cancel(self, why: StopRun | None) -> bool:
+        """End it if it has not started; return whether that was so."""
+        if self._future.done() or not self._claim():
+            return False
+        kind = StateType.CRASHED if why is not None and why.crashed else StateType.CANCELLED
+        reason = "" if why is None else f": {why.message}"
+        self._end(kind, kind.value.title(), f"{_what(self._run)} was cancelled before it started{reason}")
+        return True
+
+    def stop(self, why: StopRun) -> None:
+        """Let it end, in whatever thread it runs."""
+        region = self._region
+        if region is not None:
+            stop(region, why)
+
+    def abandon(self, why: StopRun) -> None:
+        """Let it end without its thread, which is stuck; in another one, where its hooks may take their time."""
+        message = f"{why.message} (its thread was stuck, and left behind)"
+        stopped = StopRun(message, crashed=why.crashed, until=why.until)
+        threading.Thread(target=self.leave_behind, args=(stopped,), name="entrepot-task", daemon=True).start()
+
+    def leave_behind(self, error: BaseException) -> None:
+        """Go on in this thread without the one that is stuck, as if the code that it runs had raised an error."""
+        region = self._region
+        if region is None:
+            return
+        guard = region.guard
+        driven = list(guard.driven.items())
+        if driven and driven[0][0] is not self._steps:
+            return  # the thread is not its own
+        if not guard.abandon(region):
+            return
+        if isinstance(error, TimedOutError):
+            self._run.log(
+                logging.WARNING,
+                "Its code could not be stopped, and goes on in its thread until it comes back from where it is stuck;"
+                " with isolation='process' it would have been ended",
+            )
+        try:
+            if not driven:  # it ended; it is its event loop that does not
+                self._finish(self._run.state or State(StateType.CRASHED))
+                return
+            for steps, (clock, is_async) in reversed(driven[1:]):
+                _driven(steps, clock, (None, StopRun("the run around it was stopped")), is_async=is_async)
+            self._work((None, error))
+        except (StopRun, Exception):  # noqa: BLE001  the run is over, and was told how; nobody is above here
+            return
+        finally:
+            if guard.released is not None:
+                guard.released()
+
+    def lose(self, why: StopRun) -> None:
+        """Say that it ended, whatever it still does."""
+        if not self._future.done():
+            kind = StateType.CRASHED if why.crashed else StateType.CANCELLED
+            message = f"{_what(self._run)} was stopped, and could not be waited for: {why.message}"
+            self._end(kind, kind.value.title(), message)
+
+    def _end(self, kind: StateType, name: str, message: str, error: BaseException | None = None) -> None:
+        """End a run that the core did not end."""
+        run = self._run
+        run.tell_created()
+        state = run.enter(kind, name, message, *(() if error is None else (error,)))
+        run.log_end(state)
+        drive(call_hooks(run, state), run.world.clock)
+        self._finish(state)
+
+    def _finish(self, state: State[Any]) -> None:
+        self._future.finish(state)
+        self._run.let_go()
+        self._children.let_go(self)
 
 
-def _execute(run: Run, future: EntrepotFuture[Any]) -> None:
-    """Run a task to its end; called by the task runner."""
-    if future.done():
-        return
-    steps, clock = run_steps(run), run.world.clock
-    try:
-        if run.definition.is_async:
-            from entrepot.engine.drive_async import drive_async, run_to_end  # noqa: PLC0415  asyncio only for async tasks
+def _driven(steps: Steps[T], clock: Clock, first: Outcome | None, *, is_async: bool) -> T:
+    """Drive a run to its end in this thread."""
+    if not is_async:
+        return drive(steps, clock, first)
+    from entrepot.engine.drive_async import drive_async, run_to_end  # noqa: PLC0415  asyncio only for async tasks
 
-            state = run_to_end(drive_async(steps, clock))
-        else:
-            state = drive(steps, clock)
-    except BaseException as error:
-        _end(run, future, StateType.CRASHED, "Crashed", f"{_what(run)} was lost: {error!r}", error)
-        raise
-    future.finish(state)
-    run.let_go()
-    if is_interrupt(state.data):
-        raise state.data  # type: ignore[misc]  # an interrupt; in the flow's own thread it must end the flow
-
-
-def _check(run: Run, future: EntrepotFuture[Any], given: Future[Any]) -> None:
-    """See that a future ends even if its runner never started the run, or lost it."""
-    if given.cancelled():
-        _end(run, future, StateType.CANCELLED, "Cancelled", f"{_what(run)} was cancelled before it started")
-        return
-    error = given.exception()
-    if error is not None and not future.done():
-        _end(run, future, StateType.CRASHED, "Crashed", f"{_what(run)} was lost by its task runner: {error!r}", error)
-
-
-def _end(
-    run: Run, future: EntrepotFuture[Any], kind: StateType, name: str, message: str, error: BaseException | None = None
-) -> None:
-    """End a run that the core did not end."""
-    run.tell_created()
-    state = run.enter(kind, name, message, *(() if error is None else (error,)))
-    run.log_end(state)
-    drive(call_hooks(run, state), run.world.clock)
-    future.finish(state)
-    run.let_go()
+    return run_to_end(drive_async(steps, clock, first))
 
 
 # --- callbacks in turn ------------------------------------------------------------------------------------------------

@@ -6,10 +6,11 @@
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["BLOCK_GROUP", "BUILTINS", "KNOWN_ELSEWHERE", "SERIALIZER_GROUP"]
+__all__ = ["BLOCK_GROUP", "BUILTINS", "KNOWN_ELSEWHERE", "SERIALIZER_GROUP", "TASK_RUNNER_GROUP"]
 
 BLOCK_GROUP: Final = "entrepot.blocks"
 SERIALIZER_GROUP: Final = "entrepot.serializers"
+TASK_RUNNER_GROUP: Final = "entrepot.task_runners"
 
 BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
     BLOCK_GROUP: {
@@ -28,6 +29,11 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
         "json": "entrepot.serializers.json:JSONSerializer",
         "pickle": "entrepot.serializers.pickle:PickleSerializer",
     },
+    TASK_RUNNER_GROUP: {
+        "processes": "entrepot.task_runners.processes:ProcessPoolTaskRunner",
+        "sequential": "entrepot.task_runners.sequential:SequentialTaskRunner",
+        "threads": "entrepot.task_runners.threads:ThreadPoolTaskRunner",
+    },
 }
 
 # Names that people bring along from elsewhere, and what to do about them here.
@@ -39,5 +45,10 @@ KNOWN_ELSEWHERE: Final[Mapping[str, Mapping[str, str]]] = {
     },
     SERIALIZER_GROUP: {
         "compressed": "name what is compressed: 'compressed/json' or 'compressed/pickle'",
+    },
+    TASK_RUNNER_GROUP: {
+        "concurrent": "tasks in threads are the built-in task runner 'threads'",
+        "thread": "tasks in threads are the built-in task runner 'threads'",
+        "process": "tasks in processes are the built-in task runner 'processes'",
     },
 }

@@ -1,6 +1,6 @@
 """Where submitted tasks run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -16,19 +16,17 @@ class Place(Protocol):
     Everything but the function stays with the driver: states, retries, the cache, hooks.
     """
 
-    def call(
-        self,
-        fn: Callable[..., Any],
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        context: Any,
-        timeout: float | None,
-        /,
-    ) -> Any:
-        """Call the function there, in the context of its run, and return what it returns, or raise what it raises.
+    def call(self, work: Callable[..., Any], timeout: float | None, hear: Callable[[Any], object], /) -> Any:
+        """Call `work` there, and return what it returns, or raise what it raises; called by the thread that drives.
+
+        Args:
+            work: The function with its arguments and its run's surroundings; `cloudpickle` can pickle it. It is called
+                with one argument, a function that brings a picklable message back (log lines, what nested runs do).
+            timeout: Seconds after which it is ended there, whatever it does; None for never.
+            hear: To be called here with each of those messages, in the thread that called this.
 
         Raises:
-            TimedOutError: If it was stopped after `timeout` seconds.
+            TimedOutError: If it was ended after `timeout` seconds.
             CrashedRunError: If the process ended without an answer.
             SerializationError: If it, its arguments or its result cannot go there and back.
         """
@@ -40,6 +38,10 @@ class TaskRunner(Protocol):
 
     A flow run enters its runner, submits, and leaves it; `duplicate` gives each run one of its own. The engine only
     submits calls that wait for nothing: what they depend on is done before.
+
+    A runner may have two more attributes. `place`, a `Place` or None: where the functions of tasks are called, if not
+    in the runner's own threads. `max_workers`, a number: how many calls run at a time; mapping waits while several
+    times as many are under way.
     """
 
     name: str

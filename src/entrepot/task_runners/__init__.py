@@ -1,6 +1,12 @@
-"""Where submitted tasks run: in a pool of threads, or one after another in the caller's own."""
+"""Where submitted tasks run: in threads, in processes, or one after another in the caller's own thread."""
 
+from entrepot.task_runners.processes import ProcessPoolTaskRunner
 from entrepot.task_runners.sequential import SequentialTaskRunner
 from entrepot.task_runners.threads import ConcurrentTaskRunner, ThreadPoolTaskRunner
 
-__all__ = ["ConcurrentTaskRunner", "SequentialTaskRunner", "ThreadPoolTaskRunner"]
+__all__ = [
+    "ConcurrentTaskRunner",
+    "ProcessPoolTaskRunner",
+    "SequentialTaskRunner",
+    "ThreadPoolTaskRunner",
+]

@@ -2,11 +2,12 @@
 
 import contextvars
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Self, TypeVar
 
 from entrepot.errors import OptionError
+from entrepot.task_runners.pool import DaemonPool
 
 __all__ = ["ConcurrentTaskRunner", "ThreadPoolTaskRunner"]
 
@@ -29,7 +30,7 @@ class ThreadPoolTaskRunner:
         if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
             raise OptionError(f"max_workers is a whole number from 1, not {max_workers!r}", option="max_workers")
         self.max_workers = workers
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: DaemonPool | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(max_workers={self.max_workers})"
@@ -48,7 +49,7 @@ class ThreadPoolTaskRunner:
         """Start; threads come with the work."""
         if self._pool is not None:
             raise RuntimeError("this task runner is entered already; use runner.duplicate() for another run")
-        self._pool = ThreadPoolExecutor(self.max_workers, thread_name_prefix="entrepot-task")
+        self._pool = DaemonPool(self.max_workers, "entrepot-task")
         return self
 
     def __exit__(
@@ -57,7 +58,7 @@ class ThreadPoolTaskRunner:
         """Wait for what was submitted; if an error comes through, cancel what has not started."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool.shutdown(wait=True, cancel_futures=kind is not None)
+            pool.close(cancel=kind is not None)
 
     def submit(self, call: Callable[[], T], /) -> Future[T]:
         """Run `call` in a thread, in the context variables of the caller at this moment.
@@ -68,7 +69,7 @@ class ThreadPoolTaskRunner:
         pool = self._pool
         if pool is None:
             raise RuntimeError("this task runner takes no tasks: it was not entered, or its run is over")
-        return pool.submit(contextvars.copy_context().run, call)
+        return pool.submit(call, contextvars.copy_context())
 
 
 ConcurrentTaskRunner = ThreadPoolTaskRunner

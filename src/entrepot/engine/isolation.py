@@ -1,0 +1,205 @@
+"""The code of a task in another process: packed with what it finds around it, and what it says on the way brought back.
+
+Everything but the function stays here: states, retries, the cache, hooks. There, the code finds its run as it would
+here; what it logs, and what runs inside it do, is sent back and goes on from here.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from time import monotonic
+from typing import Any, Final
+
+import cloudpickle
+
+from entrepot.context import TAGS, FlowRun, FlowRunContext, RunContext, TaskRunContext
+from entrepot.engine.effects import Call, Outcome, raised
+from entrepot.engine.keeping import NOTHING_SAID
+from entrepot.engine.past import Past
+from entrepot.engine.remote import EVENT, LOG, Around, Part, run_there
+from entrepot.engine.run import Run
+from entrepot.errors import CrashedRunError, SerializationError, TimedOutError
+from entrepot.protocols.task_runner import Place
+from entrepot.task_runners.serving import RemoteTraceback
+from entrepot.task_runners.workers import Worker
+
+__all__ = ["ONE_SHOT", "call_there"]
+
+_LARGEST = 65_536  # bytes of a pickled parameter of the flow that tasks in other processes still get to see
+_plain = frozenset({type(None), bool, int, float, str, bytes})
+
+
+class _OneShot:
+    """A `Place`: a process for each call."""
+
+    def call(self, work: Callable[..., Any], timeout: float | None, hear: Callable[[Any], object], /) -> Any:
+        """Call a function in a fresh process; see `Place.call`."""
+        worker = Worker()
+        try:
+            return worker.call(work, timeout, hear)
+        finally:
+            worker.close()
+
+
+ONE_SHOT: Final[Place] = _OneShot()
+
+
+def call_there(effect: Call, place: Place, limit: tuple[float, BaseException] | None) -> Outcome:
+    """Call the code of a task run in another process, and return its outcome.
+
+    Args:
+        effect: The call.
+        place: Brings it there.
+        limit: When its time is over, as of `time.monotonic`, and what it is then said to have raised.
+    """
+    seconds = None if limit is None else max(0.0, limit[0] - monotonic())
+    try:
+        return place.call(_Work(effect), seconds, _Ear(effect.context.engine)), None
+    except BaseException as error:  # noqa: BLE001  the core decides
+        meant = error if isinstance(error.__cause__, RemoteTraceback) else _meant(error, effect, limit)
+        return raised(error) if meant is error else (None, meant)
+
+
+def _meant(error: BaseException, effect: Call, limit: tuple[float, BaseException] | None) -> BaseException:
+    """Return what an error of the place means to the run."""
+    run = effect.context.engine
+    if isinstance(error, TimedOutError) and limit is not None:
+        return limit[1]
+    if isinstance(error, CrashedRunError):
+        what = f"{run.definition.kind.title()} run {run.name!r}"
+        return CrashedRunError(f"{what} crashed: {error}", run_id=run.id)
+    if isinstance(error, SerializationError):
+        label = run.definition.label
+        return SerializationError(
+            f"{label} cannot run in another process: {error}", serializer=error.serializer, path=error.path
+        )
+    return error
+
+
+class _Work:
+    """A call of a task's function, to be pickled here and called there.
+
+    Args:
+        effect: The call.
+    """
+
+    def __init__(self, effect: Call) -> None:
+        self._effect = effect
+
+    def __call__(self, emit: Callable[[object], object]) -> Any:
+        """Call it here: for places that are no other process."""
+        restore, arguments = self.__reduce__()
+        return restore(*arguments)(emit)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        effect = self._effect
+        code, whole = _code_of(effect)
+        return run_there, (code, whole, effect.args, effect.kwargs, _around(effect.context))
+
+
+def _code_of(effect: Call) -> tuple[bytes, bool]:
+    """Return the pickled task, and True; where it has options that cannot be pickled, only its function, and False."""
+    try:
+        return cloudpickle.dumps(effect.context.engine.owner, protocol=5), True
+    except Exception:  # noqa: BLE001  whatever its options do when they are pickled: they are not needed there
+        return cloudpickle.dumps(effect.fn, protocol=5), False
+
+
+def _around(context: RunContext) -> Around:
+    run = context.engine
+    flow = context.flow_run_context if isinstance(context, TaskRunContext) else context
+    return Around(
+        task=Part(
+            view=context.task_run if isinstance(context, TaskRunContext) else context.flow_run,
+            name=run.definition.name,
+            key=run.definition.key,
+            parameters=context.parameters,
+            start_time=context.start_time,
+            log_prints=context.log_prints,
+            root_id=run.root_id,
+            attempt=run.attempt,
+            inherited=_if_picklable(run.inherited, NOTHING_SAID),
+            standing=_standing_of(run),
+            past=_past_of(run),
+        ),
+        flow=None if flow is None or flow is context else _flow_part(flow),
+        ambient_tags=TAGS.get(),
+        level=_lowest_level(),
+    )
+
+
+def _standing_of(run: Run) -> str:
+    from entrepot.engine.standing import standing_of  # noqa: PLC0415  it loads what keys are made with
+
+    return standing_of(run)
+
+
+def _past_of(run: Run) -> Past | None:
+    return None if run.past is None else replace(run.past, claim=None)
+
+
+def _flow_part(context: FlowRunContext) -> Part:
+    run, view = context.engine, context.flow_run
+    parameters = _small(context.parameters)
+    return Part(
+        view=FlowRun(
+            view.id,
+            view.name,
+            view.flow_name,
+            view.run_count,
+            view.start_time,
+            parameters=parameters,
+            tags=view.tags,
+            parent_run_id=view.parent_run_id,
+        ),
+        name=run.definition.name,
+        key=run.definition.key,
+        parameters=parameters,
+        start_time=context.start_time,
+        log_prints=context.log_prints,
+        root_id=run.root_id,
+        attempt=run.attempt,
+        inherited=_if_picklable(run.inherited, NOTHING_SAID),
+        standing=_standing_of(run),
+        past=_past_of(run),
+    )
+
+
+def _small(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a flow that cost little to send along; its tasks were given what they need."""
+    return {name: value for name, value in parameters.items() if type(value) in _plain or _is_small(value)}
+
+
+def _is_small(value: Any) -> bool:
+    try:
+        return len(cloudpickle.dumps(value)) <= _LARGEST
+    except Exception:  # noqa: BLE001  whatever it does when it is pickled
+        return False
+
+
+def _if_picklable(value: Any, otherwise: Any) -> Any:
+    return value if value is otherwise or _is_small(value) else otherwise
+
+
+def _lowest_level() -> int:
+    """Return the level from which some logger here takes notice; below it, nothing needs to be sent."""
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    levels = [logger.level for logger in loggers if isinstance(logger, logging.Logger) and logger.level]
+    return max(min(levels, default=logging.WARNING), logging.root.manager.disable + 1)
+
+
+class _Ear:
+    """Hears what comes back on the way."""
+
+    def __init__(self, run: Any) -> None:
+        self._recorder = run.world.recorder
+
+    def __call__(self, message: Any) -> None:
+        kind, content = message
+        if kind == LOG:
+            record = logging.makeLogRecord(content)
+            logger = logging.getLogger(record.name)
+            if logger.isEnabledFor(record.levelno):
+                logger.handle(record)
+        elif kind == EVENT and self._recorder is not None:
+            self._recorder.record(content)
