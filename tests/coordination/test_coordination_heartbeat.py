@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import threading
 import time
 import uuid
 from pathlib import Path
@@ -80,16 +79,15 @@ def test_what_was_let_go_is_not_given_back_by_its_owner() -> None:
 def test_the_thread_ends_when_nothing_is_held_and_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeat, "_LINGERS", 0.05)
 
-    def threads() -> int:
-        return sum(thread.name == "entrepot-leases" for thread in threading.enumerate())
-
+    heart = heartbeat._Heart()
+    monkeypatch.setattr(heartbeat, "_heart", heart)
     for _ in range(2):
         one = held()
         hold(one)
-        assert threads() == 1
+        assert heart._thread is not None
         let_go(one)
-        heartbeat._heart._messages.put(None)
-        until(lambda: threads() == 0)
+        heart._messages.put(None)
+        until(lambda: heart._thread is None)
 
 
 def test_trouble_with_the_file_is_said_once_and_ends_nothing(
