@@ -295,6 +295,21 @@ class TestWaiting:
 
 
 class TestCoroutines:
+    def test_the_first_wait_is_told_where_it_was_asked_for(self) -> None:
+        set_limit("db", 1)
+        told: list[tuple[str, int]] = []
+
+        async def main() -> None:
+            slots = concurrency("db", timeout_seconds=0.3)
+            with pytest.raises(LimitTimeoutError):
+                await slots.aacquire(on_wait=lambda text: told.append((text, threading.get_ident())))
+
+        with held_elsewhere("db"):
+            asyncio.run(main())
+        ((text, thread),) = told
+        assert "1 of 1 slots of 'db' are in use" in text
+        assert thread == threading.get_ident()
+
     def test_the_loop_runs_on_while_one_of_them_waits(self) -> None:
         set_limit("db", 1)
 

@@ -85,6 +85,17 @@ def test_without_limits_no_database_and_no_loop_are_loaded() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_limits_that_cannot_be_read_limit_nothing_and_that_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    default_path().parent.mkdir()
+    default_path().write_bytes(b"this is no database at all, " * 200)
+    for _ in range(3):
+        assert tag_slots(["heavy"]) is None
+    assert ["limits by tag limit nothing for now" in record.getMessage() for record in caplog.records] == [True]
+    default_path().unlink()
+    set_limit("tag:heavy", 1)
+    assert tag_slots(["heavy"]) is not None
+
+
 def test_as_the_engine_uses_them() -> None:
     set_limit("tag:heavy", 1)
     told: list[str] = []

@@ -201,7 +201,8 @@ class TestLeases:
         holder = request(db=1, seconds=30)
         ask(holder, clock)
         clock.advance(100)
-        ask(request(api=1), clock)
+        for _ in range(2):  # the second is refused, and looks who is in its way: not that one
+            ask(request(api=1), clock)
         assert renew(default_path(), [holder.claim_id], clock=clock) == {holder.claim_id}
         assert not ask(request(db=1), clock).granted
 

@@ -69,6 +69,7 @@ class Acquisition:
         self._begun = time.monotonic()
         self._next_report = _REPORT
         self._warned = False
+        self._waits_for = ""
         self._held: Held | None = None
         self._number: int | None = None
         self.claim_id: str | None = None
@@ -84,6 +85,7 @@ class Acquisition:
                 pause = self._attempt()
                 if pause is None:
                     break
+                self._tell()
                 if bell.number is None and _blocks_a_loop():
                     self._logger.warning(
                         "this wait for slots of %s blocks an event loop, and whoever holds them in it; write `async"
@@ -107,6 +109,7 @@ class Acquisition:
                 pause = await on_worker(self._attempt)
                 if pause is None:
                     break
+                self._tell()
                 bell.number = self._number
                 await bell.wait(pause)
         except GeneratorExit:  # the coroutine is thrown away: it cannot await any more
@@ -199,11 +202,14 @@ class Acquisition:
 
     # --- what is said -------------------------------------------------------------------------------------------------
 
+    def _tell(self) -> None:
+        """Call `on_wait`, the first time: in the caller's thread and context, not where attempts are made."""
+        on_wait, self._on_wait = self._on_wait, None
+        if on_wait is not None:
+            on_wait(self._waits_for)
+
     def _report(self, answer: Answer, waited: float) -> None:
-        text = _described(answer)
-        if self._on_wait is not None:
-            on_wait, self._on_wait = self._on_wait, None
-            on_wait(text)
+        self._waits_for = text = _described(answer)
         if not self._warned and any(one.claim_id in self._request.around for one in _holders(answer)):
             self._warned = True
             self._logger.warning("this waits for slots that the code around it holds itself: %s", text)

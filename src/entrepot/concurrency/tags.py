@@ -5,6 +5,7 @@ The names of such limits are read when the shared file has changed; else a task 
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from typing import Final
 from entrepot import settings
 from entrepot.concurrency.slots import Slots
 from entrepot.coordination.names import DATABASE_NAME, TAG_PREFIX
+from entrepot.errors import StorageError
 
 __all__ = ["tag_slots"]
 
@@ -21,18 +23,21 @@ _UNSETTLED: Final = 100_000_000  # nanoseconds: a file changed so shortly before
 
 _Look = tuple[tuple[int, int, int, int] | None, tuple[int, int, int, int] | None]
 
+_log = logging.getLogger("entrepot.concurrency")
+
+_unread: set[str] = set()  # files that could not be read the last time
 _known: tuple[str, _Look, frozenset[str]] | None = None  # the file, how it looked, the limits by tag in it
 
 
 def tag_slots(tags: Iterable[str], *, home: Path | None = None) -> Slots | None:
     """Return the slots that a task run with these tags has to hold while it runs, or None: most often None.
 
+    Limits that cannot be read limit nothing: that is logged, once. What is wrong with their file then fails no run that
+    may have nothing to do with it.
+
     Args:
         tags: Of the task run.
         home: Where the shared file is; the home folder by default.
-
-    Raises:
-        StorageError: If the shared file is there and cannot be read.
     """
     names = [TAG_PREFIX + tag for tag in tags]
     if not names:
@@ -55,9 +60,15 @@ def _limited(home: Path) -> frozenset[str]:
     from entrepot.coordination.limits import read_limits  # noqa: PLC0415  the lazy seam: it loads SQLite
 
     begun = time.time_ns()
-    limited = frozenset(
-        limit.name for limit in read_limits(path=Path(file)) if limit.active and limit.name.startswith(TAG_PREFIX)
-    )
+    try:
+        found = read_limits(path=Path(file))
+    except StorageError as error:
+        if file not in _unread:
+            _unread.add(file)
+            _log.warning("limits by tag limit nothing for now: %s", error)
+        return frozenset()
+    _unread.discard(file)
+    limited = frozenset(limit.name for limit in found if limit.active and limit.name.startswith(TAG_PREFIX))
     # A file's times have steps of some milliseconds: two changes within one look alike.
     settled = all(part is None or part[2] + _UNSETTLED < begun for part in look)
     _known = (file, look, limited) if settled else None

@@ -17,7 +17,7 @@ from typing import Final
 from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.coordination.database import reading, writing
 from entrepot.coordination.deciding import Claim, Limit, Verdict, decide
-from entrepot.coordination.leases import drop_dead, drop_expired, has_swept
+from entrepot.coordination.leases import drop_dead, drop_expired_claims, has_swept
 from entrepot.coordination.limits import keep_level, limits_by_name
 from entrepot.coordination.liveness import forget, is_proven_dead, process_token
 from entrepot.errors import LimitError
@@ -134,7 +134,7 @@ def attempt(path: Path, request: Request, *, explain: bool = True, clock: Clock 
             verdict = _decided(connection, claim, limits, now)
             if not verdict.granted or not has_swept(home, token):
                 if not verdict.granted:
-                    drop_expired(connection, now)
+                    drop_expired_claims(connection, limited, now)
                 gone = drop_dead(connection, home, token)
                 verdict = _decided(connection, claim, limits, now)
             if verdict.granted:

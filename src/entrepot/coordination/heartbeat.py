@@ -163,7 +163,7 @@ def let_go(held: Held) -> None:
 
 def _at_exit() -> None:
     """Give back what code that is cut off by the end of the process still holds."""
-    for path in _heart.paths:
+    for path in filter(Path.exists, _heart.paths):
         with suppress(StorageError), writing(path, patience=1.0) as connection:
             drop_process(connection, process_token(path.parent))
 

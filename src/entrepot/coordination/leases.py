@@ -9,22 +9,31 @@ from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.coordination.database import writing
 from entrepot.coordination.liveness import is_proven_dead, known_processes
 
-__all__ = ["drop_dead", "drop_expired", "drop_process", "has_swept", "renew"]
+__all__ = ["drop_dead", "drop_expired_claims", "drop_expired_lock", "drop_process", "has_swept", "renew"]
 
 _DUST: Final = 1.0  # seconds: an `expires` further away than a lease lasts is of before the machine's last start
+
+_ENDED: Final = "(expires <= ? OR expires > ? + seconds)"
 
 _swept: set[tuple[Path, str]] = set()  # homes that this process has looked through for what the dead left
 
 
-def drop_expired(connection: sqlite3.Connection, now: float) -> None:
-    """Remove what was not renewed in time.
+def drop_expired_claims(connection: sqlite3.Connection, names: Iterable[str], now: float) -> None:
+    """Remove claims on some limits that were not renewed in time.
 
     Args:
         connection: In a transaction.
+        names: The limits.
         now: Seconds of the monotonic clock, read in the transaction.
     """
-    for table in ("claims", "locks"):
-        connection.execute(f"DELETE FROM {table} WHERE expires <= ? OR expires > ? + seconds", (now, now + _DUST))  # noqa: S608
+    for name in names:
+        mine = "claim_id IN (SELECT claim_id FROM claimed WHERE name = ?)"
+        connection.execute(f"DELETE FROM claims WHERE {mine} AND {_ENDED}", (name, now, now + _DUST))  # noqa: S608
+
+
+def drop_expired_lock(connection: sqlite3.Connection, key: str, now: float) -> None:
+    """Remove a lock that was not renewed in time, or whose time is over."""
+    connection.execute(f"DELETE FROM locks WHERE key = ? AND {_ENDED}", (key, now, now + _DUST))  # noqa: S608
 
 
 def drop_dead(connection: sqlite3.Connection, home: Path, token: str) -> list[str]:

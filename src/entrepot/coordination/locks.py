@@ -7,7 +7,7 @@ from typing import Final
 
 from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.coordination.database import reading, writing
-from entrepot.coordination.leases import drop_dead, drop_expired, has_swept
+from entrepot.coordination.leases import drop_dead, drop_expired_lock, has_swept
 from entrepot.coordination.liveness import forget, is_proven_dead, process_token
 
 __all__ = ["LEASE_SECONDS", "lock_holder", "try_lock", "unlock"]
@@ -34,7 +34,7 @@ def try_lock(path: Path, key: str, holder: str, hold_timeout: float | None, *, c
         taken = _is_free(connection, key, holder)
         if not taken or not has_swept(home, token):
             if not taken:
-                drop_expired(connection, now)
+                drop_expired_lock(connection, key, now)
             gone = drop_dead(connection, home, token)
             taken = _is_free(connection, key, holder)
         if taken:
