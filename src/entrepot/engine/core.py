@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from entrepot._sentinels import MISSING
+from entrepot.concurrency.tags import tag_slots
 from entrepot.context import TRANSACTION
 from entrepot.engine import inputs
 from entrepot.engine.definition import function_name
@@ -25,6 +26,7 @@ from entrepot.protocols.task_runner import Place
 from entrepot.states import State, StateType
 
 if TYPE_CHECKING:
+    from entrepot.concurrency import Slots
     from entrepot.engine.persistence import Keeper
     from entrepot.engine.run_transactions import Attempt
 
@@ -184,6 +186,31 @@ def _attempt(run: Run, keeper: "Keeper | None", kept: Any) -> Steps[tuple[Ending
             return of_error(error, what), MISSING  # before any work was done
         if found is not MISSING:
             return Ending(StateType.COMPLETED, "Cached", "", found), MISSING
+    slots = tag_slots(run.tags, home=run.world.settings.home) if run.tags and run.definition.kind == "task" else None
+    if slots is None:
+        return (yield from _run_now(run, keeper, kept))
+    error = yield from _take(run, slots)
+    if error is not None:
+        return of_error(error, what), MISSING
+    ending, kept = yield from _run_now(run, keeper, kept)
+    # A coroutine that is thrown away cannot await any more.
+    waits = run.definition.is_async and not isinstance(ending.data, GeneratorExit)
+    give_back = slots.arelease if waits else slots.release
+    _, error = yield Call(give_back, (), {}, run.enter_context(), shielded=True)
+    return (ending if error is None or is_interrupt(ending.data) else of_error(error, what)), kept
+
+
+def _take(run: Run, slots: "Slots") -> Steps[BaseException | None]:
+    """Wait for the slots that the tags of a task run need; return what ended the wait without them."""
+    wait = partial(run.enter, StateType.SCHEDULED, "AwaitingConcurrencySlot")
+    acquire = slots.aacquire if run.definition.is_async else slots.acquire
+    _, error = yield Call(acquire, (), {"on_wait": wait}, run.enter_context())
+    return error
+
+
+def _run_now(run: Run, keeper: "Keeper | None", kept: Any) -> Steps[tuple[Ending, Any]]:
+    """Run the function, and keep what it returned."""
+    what = _what(run)
     running = run.enter(StateType.RUNNING, "Running" if run.attempt == 1 else "Retrying")
     interrupt = yield from call_hooks(run, running)
     if interrupt is not None:
