@@ -170,7 +170,7 @@ class TestInterrupts:
         with use_world(World(settings.current(), default_recorder(), Interrupted())), pytest.raises(KeyboardInterrupt):
             asks()
         assert waiting() == []
-        assert states("asks") == ["Running", "Paused", "Running", "Crashed"]
+        assert states("asks") == ["Running", "Paused", "Running", "Cancelled"]
 
     def test_a_pause_that_is_cancelled_is_over(self) -> None:
         @flow

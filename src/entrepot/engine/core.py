@@ -59,6 +59,7 @@ def run_steps(run: Run) -> Steps[State[Any]]:
             if last is not None:
                 ending = last
                 break
+            ending = None  # its error leads to what the attempt was called with
             run.new_attempt()
     state = run.enter(*ending)
     run.leave_trace(state)
