@@ -29,6 +29,7 @@ __all__ = [
     "current_guard",
     "hear_urges",
     "ignore_urges",
+    "let_go_of_logging",
     "wait_until",
 ]
 
@@ -42,7 +43,7 @@ OPEN: Final = 2
 BOUNDARIES: Final[set[CodeType]] = set()
 """The code of the functions of ours that call the user's."""
 
-_PATIENCE = 1.0  # seconds that code is spared which holds locks that all threads need
+_PATIENCE = 1.0  # seconds that code is spared which is better left to its end
 _LOOP_PATIENCE = 0.5  # seconds that an event loop has for ending by itself what was cancelled
 _DEPTH = 200  # frames that are looked at
 _SIGNAL = signal.SIGURG  # ignored by default, and used by next to nobody; SIGALRM may be the user's own
@@ -268,8 +269,8 @@ class Guard:
     def urge(self) -> bool:
         """Tell the thread that it is to stop, however it can be told now; return whether it was told.
 
-        Where it waits in our code it is woken. The user's code gets an exception, unless it is inside code that holds
-        locks which all threads need (logging, imports, ours); after a second, also then.
+        Where it waits in our code it is woken. The user's code gets an exception. Imports, and what it called of ours,
+        are spared for a second; places where it may just have taken a lock are always spared.
         """
         waker, canceller = self.waker, self.canceller
         if waker is not None:
@@ -303,13 +304,24 @@ class Guard:
             if self.mode != OPEN:  # see `enter`
                 return False
             _raise_in(self.thread, StopRun)
+            if _takes_a_lock(_frame_of(self.thread)):  # it ran on since the first look
+                _raise_in(self.thread, None)
+                return False
             return True
 
-    def may_strike(self, frame: FrameType | None) -> bool:
-        """Return whether the code that runs may be struck: it is not delicate, or was spared for long enough."""
+    def may_strike(self, frame: FrameType | None, *, waits: bool = False) -> bool:
+        """Return whether the code that runs may be struck: it is not delicate, or was spared for long enough.
+
+        Args:
+            frame: The innermost.
+            waits: Whether, where it takes a lock, it surely waits for it after so long, and can be woken.
+        """
         if self.since is None:
             self.since = monotonic()
-        return monotonic() - self.since > _PATIENCE or not _is_delicate(frame)
+        spared = monotonic() - self.since > _PATIENCE
+        if _takes_a_lock(frame):
+            return spared and waits
+        return spared or not _is_delicate(frame)
 
     def abandon(self, region: Region) -> bool:
         """Take its work away from a thread that is stuck in the user's code, or waits; return whether that worked.
@@ -411,33 +423,52 @@ def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
 
 _STDLIB = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120  compared with file names as texts
 _LOOP_FILES = (_STDLIB + "asyncio" + os.sep, _STDLIB + "selectors.py")
+_LOGGING_FILES = _STDLIB + "logging" + os.sep
+_IMPORT_FILES = "<frozen importlib."
 _PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120  as above
 _TESTS = _PACKAGE + "testing" + os.sep  # the code that our contracts run is as good as the user's
-_WAIT = threading.Condition.wait.__code__
-_THREADING = _WAIT.co_filename
-_DELICATE_FILES = frozenset(
-    {"<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>", _THREADING}
-)
+_LOCKING = frozenset({"acquire", "__enter__", "_acquire_restore", "_get_module_lock"})
+
+
+def let_go_of_logging() -> None:
+    """Release the locks of logging that this thread still holds, because it was struck while it logged.
+
+    All threads need these. Up to Python 3.12 there is a moment between taking one and seeing to its release.
+    """
+    logging: Any = sys.modules.get("logging")
+    if logging is None:
+        return
+    handlers = [reference() for reference in list(logging._handlerList)]  # noqa: SLF001  nobody else knows them all
+    for lock in (logging._lock, *(getattr(handler, "lock", None) for handler in handlers)):  # noqa: SLF001  as above
+        while getattr(lock, "_is_owned", bool)():
+            lock.release()
 
 
 def _frame_of(thread: int) -> FrameType | None:
     return sys._current_frames().get(thread)  # noqa: SLF001  the one way to see it
 
 
+def _takes_a_lock(frame: FrameType | None) -> bool:
+    """Return whether code of Python's own runs that may just have taken a lock, and has not seen to its release yet.
+
+    To strike there would leave a lock held for ever, and others waiting for it. Those of logging are let go in any case,
+    by `let_go_of_logging`.
+    """
+    if frame is None or frame.f_code.co_name not in _LOCKING:
+        return False
+    file = frame.f_code.co_filename
+    return file.startswith((_STDLIB, _IMPORT_FILES)) and not file.startswith(_LOGGING_FILES)
+
+
 def _is_delicate(frame: FrameType | None) -> bool:
-    """Return whether code runs that holds, or is about to hold, locks which all threads need."""
-    logging = sys.modules.get("logging")
-    log_file = None if logging is None else logging.__file__
-    if frame is not None and frame.f_code is _WAIT:
-        while frame is not None and frame.f_code.co_filename == _THREADING:
-            frame = frame.f_back  # it only waits, and holds nothing
+    """Return whether code runs that is better left to its end: an import, something of ours that the user called."""
     if frame is not None and frame.f_code in BOUNDARIES:
         return True  # it has just left the user's code, or the user's code is written in C
     for _ in range(_DEPTH):
         if frame is None or frame.f_code in BOUNDARIES:
             return False
         file = frame.f_code.co_filename
-        if file in _DELICATE_FILES or file == log_file or (file.startswith(_PACKAGE) and not file.startswith(_TESTS)):
+        if file.startswith(_IMPORT_FILES) or (file.startswith(_PACKAGE) and not file.startswith(_TESTS)):
             return True
         frame = frame.f_back
     return False
@@ -447,7 +478,7 @@ def _on_urge(_: int, frame: FrameType | None) -> None:
     """Stop the main thread's code, if it is to stop and may be struck here."""
     guard = current_guard()
     wanted = guard.wanted
-    if wanted is not None and wanted.why is not None and guard.mode == OPEN and guard.may_strike(frame):
+    if wanted is not None and wanted.why is not None and guard.mode == OPEN and guard.may_strike(frame, waits=True):
         raise wanted.why.again()
 
 

@@ -14,7 +14,7 @@ __all__ = ["GRACE", "keep_time", "stop", "stop_keeping_time"]
 GRACE = 1.0
 """Seconds that code has to stop once it was told; after that it counts as stuck."""
 
-_FIRST_PAUSE, _SECOND_PAUSE, _LONGEST_PAUSE = 0.02, 0.1, 2.0  # seconds between one urge and the next
+_FIRST_PAUSE, _SECOND_PAUSE, _LONGEST_PAUSE = 0.005, 0.1, 2.0  # seconds between one urge and the next
 
 
 class _Timer:

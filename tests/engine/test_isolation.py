@@ -212,7 +212,9 @@ class TestLostProcesses:
             "    time.sleep(60)\n"
             "flow(lambda: slow.map([0, 1]).result())()\n"
         )
-        process = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        process = subprocess.Popen(
+            [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         assert process.stdout is not None
         pids = {int(pid) for _ in range(2) for pid in process.stdout.readline().split()}
         assert len(pids) == 3
@@ -320,7 +322,9 @@ class TestWhatItFindsThere:
         assert (run_id, name, run_tags) == (journal.run("t").run_id, "t-1", ("inside", "own"))
         assert (parameters, flow_run_id, flow_parameters) == ({}, journal.run("f").run_id, {"small": 3})
 
-    def test_its_log_and_its_prints_come_back_with_its_run(self, caplog: pytest.LogCaptureFixture, journal: Any) -> None:
+    def test_its_log_and_its_prints_come_back_with_its_run(
+        self, caplog: pytest.LogCaptureFixture, journal: Any
+    ) -> None:
         caplog.set_level(logging.INFO)
 
         def talk() -> None:

@@ -54,10 +54,7 @@ SYNC = {
         "    t.submit().result()"
     ),
     "in a process of its own": (
-        "def f():\n"
-        "    @task(isolation='process')\n"
-        "    def t(): print('ready', flush=True); time.sleep(60)\n"
-        "    t()"
+        "def f():\n    @task(isolation='process')\n    def t(): print('ready', flush=True); time.sleep(60)\n    t()"
     ),
     "in processes": (
         "def f():\n"

@@ -60,9 +60,7 @@ def busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 
 @pytest.mark.parametrize(("one", "calls"), [(direct, CALLS), (nested, CALLS), (submits, CALLS // 5)])
 @pytest.mark.parametrize("where", ["main", "threads"])
-def test_each_call_has_one_end_and_the_next_one_is_not_struck(
-    one: Any, calls: int, where: str, journal: Any
-) -> None:
+def test_each_call_has_one_end_and_the_next_one_is_not_struck(one: Any, calls: int, where: str, journal: Any) -> None:
     ends: Counter[str] = Counter()
 
     @flow(task_runner=ThreadPoolTaskRunner(max_workers=4))
@@ -80,5 +78,7 @@ def test_each_call_has_one_end_and_the_next_one_is_not_struck(
     assert sum(ends.values()) == calls
     guard = current_guard()
     assert (guard.mode, guard.wanted, guard.regions, guard.driven) == (OPEN, None, [], {})
-    last = Counter(said[-1].state_name for run, said in journal.transitions.items() if journal.created[run].kind == "task")
+    last = Counter(
+        said[-1].state_name for run, said in journal.transitions.items() if journal.created[run].kind == "task"
+    )
     assert set(last) <= {"Completed", "TimedOut", "Cancelled"}

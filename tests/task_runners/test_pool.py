@@ -101,5 +101,7 @@ def test_a_thread_that_is_stuck_keeps_no_process(tmp_path: Path) -> None:
         "gate = threading.Lock(); gate.acquire()\n"
         "print(flow(lambda: stuck.submit().wait(30))(), flush=True)\n"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=True
+    )
     assert ran.stdout == "True\n"

@@ -12,7 +12,18 @@ from typing import Any
 
 from entrepot._stops import StopRun
 from entrepot.errors import FailedRunError, SerializationError
-from entrepot.task_runners.channel import ANSWER, CALL, ERROR, MESSAGE, REFUSED, SETUP, Buffer, Channel, packed, unpacked
+from entrepot.task_runners.channel import (
+    ANSWER,
+    CALL,
+    ERROR,
+    MESSAGE,
+    REFUSED,
+    SETUP,
+    Buffer,
+    Channel,
+    packed,
+    unpacked,
+)
 
 __all__ = ["RemoteTraceback", "serve", "surroundings"]
 
