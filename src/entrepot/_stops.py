@@ -449,10 +449,10 @@ def _frame_of(thread: int) -> FrameType | None:
 
 
 def _takes_a_lock(frame: FrameType | None) -> bool:
-    """Return whether code of Python's own runs that may just have taken a lock, and has not seen to its release yet.
+    """Return whether code of Python's own runs that may just have taken a lock, and not yet seen to its release.
 
-    To strike there would leave a lock held for ever, and others waiting for it. Those of logging are let go in any case,
-    by `let_go_of_logging`.
+    To strike there would leave a lock held for ever, and others waiting for it. The locks of logging are let go in any
+    case, by `let_go_of_logging`.
     """
     if frame is None or frame.f_code.co_name not in _LOCKING:
         return False
@@ -483,7 +483,7 @@ def _on_urge(_: int, frame: FrameType | None) -> None:
 
 
 def hear_urges() -> bool:
-    """Let the main thread be stopped by a signal, which also ends what it waits for in the system; called in it.
+    """Let the main thread be stopped by a signal, which also ends its waits in the system.
 
     Returns:
         Whether `ignore_urges` is to be called when that is over. False in other threads, and where the user's program

@@ -5,9 +5,9 @@ import pickle
 from typing import Any
 
 import cloudpickle
-import entrepot_test_tasks as tasks
 import pytest
 
+import entrepot_test_tasks as tasks
 from entrepot import flow, task
 
 
