@@ -114,11 +114,11 @@ class Region:
 
     __slots__ = ("closed", "deadline", "guard", "why")
 
-    def __init__(self, guard: "Guard", deadline: float | None) -> None:
+    def __init__(self, guard: "Guard") -> None:
         self.guard = guard
         self.why: StopRun | None = None
         self.closed = False
-        self.deadline = deadline
+        self.deadline: float | None = None
 
 
 class Guard:
@@ -221,9 +221,9 @@ class Guard:
         """Go back to whose code ran before, and let it run even if it is to stop."""
         self.mode = mode
 
-    def open(self, deadline: float | None = None) -> Region:
+    def open(self) -> Region:
         """Begin a region, inside those that are open."""
-        region = Region(self, deadline)
+        region = Region(self)
         with self.lock:
             self.regions.append(region)
         return region
@@ -278,6 +278,8 @@ class Guard:
             return True
         if canceller is not None:
             return self._urge_loop(canceller)
+        if self.mode != OPEN:
+            return False  # it looks by itself
         if self.thread == threading.main_thread().ident and signal.getsignal(_SIGNAL) == _on_urge:
             signal.pthread_kill(self.thread, _SIGNAL)  # it also ends what the thread waits for in the system
             return True

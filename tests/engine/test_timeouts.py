@@ -432,6 +432,30 @@ class TestWhatComesOfIt:
         assert went_on == []
         assert journal.states("f") == ["Running", "TimedOut"]
 
+    @pytest.mark.parametrize("runner", [ThreadPoolTaskRunner(), SequentialTaskRunner()], ids=str)
+    @pytest.mark.parametrize("called", [True, False])
+    def test_what_such_code_submitted_is_stopped_all_the_same(self, called: Any, runner: Any, journal: Any) -> None:
+        @task(name="inner")
+        def inner() -> None:
+            spin()
+
+        @task(name="outer")
+        def outer() -> None:
+            try:
+                inner.submit()
+                spin()
+            except BaseException:  # noqa: BLE001  this is the case
+                return
+
+        @flow(timeout_seconds=2 * SHORT, name="f", task_runner=runner)
+        def f() -> None:
+            outer() if called else outer.submit()
+
+        with Watch(), pytest.raises(TimedOutError):
+            f()
+        assert journal.states("f") == ["Running", "TimedOut"]
+        assert journal.states("outer") == journal.states("inner") == ["Running", "Cancelled"]
+
     def test_cleaning_up_is_not_disturbed_at_once(self) -> None:
         cleaned: list[int] = []
 

@@ -237,6 +237,8 @@ class Children:
 
     def _leave_soon(self, error: BaseException | None) -> None:
         """Leave the runner, and do not wait for it for long: it may wait for a thread that is stuck."""
+        if self._left:
+            return
         bell, gone = Bell(), threading.Event()
 
         def leave() -> None:

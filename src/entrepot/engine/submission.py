@@ -260,13 +260,17 @@ class Submission:
                 " with isolation='process' it would have been ended",
             )
         try:
-            if not driven:  # it ended; it is its event loop that does not
-                self._finish(self._run.state or State(StateType.CRASHED))
+            state = self._run.state
+            if not driven and state is not None and state.is_final():
+                self._finish(state)  # it is over; it is its event loop that is not
+                return
+            if not driven:
+                self.lose(StopRun(str(error)))  # it has not begun
                 return
             for steps, (clock, is_async) in reversed(driven[1:]):
                 _driven(steps, clock, (None, StopRun("the run around it was stopped")), is_async=is_async)
             self._work((None, error))
-        except (StopRun, Exception):  # noqa: BLE001  the run is over, and was told how; nobody is above here
+        except BaseException:  # noqa: BLE001  the run is over, and was told how; nobody is above here
             return
         finally:
             if guard.released is not None:
