@@ -202,7 +202,7 @@ class Guard:
                 while self.lock._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001  as threading.Condition asks
                     self.lock.release()
         if self.abandoned:
-            self._go()
+            self.go_if_abandoned()
         return mode
 
     def leave(self, mode: int) -> None:
@@ -258,7 +258,12 @@ class Guard:
         if wanted is not None and wanted.why is not None:
             raise wanted.why.again()
 
-    def _go(self) -> None:
+    def go_if_abandoned(self) -> None:
+        """See whether the work of this thread is still its own; where it waited in our code, it may be so no longer.
+
+        Raises:
+            Abandoned: If it is not.
+        """
         with self.lock:  # who abandons a thread may think better of it
             if not self.abandoned:
                 return
@@ -393,7 +398,7 @@ def wait_until(ready: Callable[[], bool], bell: Bell, timeout: float | None = No
     finally:
         guard.waker = None
         if guard.abandoned:
-            guard._go()  # noqa: SLF001  the same module
+            guard.go_if_abandoned()
         if heeds:
             guard.settle()
         guard.restore(mode)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from entrepot import flow, task
 from entrepot._stops import ENGINE, OPEN, SHIELDED, Abandoned, Bell, Guard, Region, StopRun, current_guard, wait_until
@@ -266,3 +268,22 @@ def test_a_bell_that_rings_before_the_wait_is_heard() -> None:
     bell.wait(PATIENCE)
     assert time.monotonic() - start < PATIENCE / 2
     bell.wait(0.01)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["open", "close", "stop"]), st.integers(0, 5)), max_size=30))
+def test_whatever_is_opened_closed_and_stopped_the_outermost_that_is_to_stop_counts(steps: list[Any]) -> None:
+    guard = Guard()  # of no thread: nothing is struck
+    guard.mode = ENGINE
+    made: list[Region] = []
+    for what, which in steps:
+        if what == "open":
+            made.append(guard.open())
+        elif made and what == "close":
+            guard.close(made[which % len(made)])
+        elif made:
+            stop(made[which % len(made)], WHY)
+        still = [region for region in made if not region.closed]
+        assert guard.regions == still
+        assert guard.wanted is next((region for region in still if region.why is not None), None)
+    for region in made:
+        guard.close(region)

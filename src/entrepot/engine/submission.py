@@ -17,7 +17,7 @@ from entrepot._watch import stop
 from entrepot.context import CURRENT, TaskRunContext
 from entrepot.engine import inputs
 from entrepot.engine.calls import outlasted, timed_out
-from entrepot.engine.children import Children
+from entrepot.engine.children import Children, aside
 from entrepot.engine.core import call_hooks, run_steps
 from entrepot.engine.drive import drive
 from entrepot.engine.effects import Outcome, Steps
@@ -240,7 +240,7 @@ class Submission:
         """Let it end without its thread, which is stuck; in another one, where its hooks may take their time."""
         message = f"{why.message} (its thread was stuck, and left behind)"
         stopped = StopRun(message, crashed=why.crashed, until=why.until)
-        threading.Thread(target=self.leave_behind, args=(stopped,), name="entrepot-task", daemon=True).start()
+        aside(partial(self.leave_behind, stopped), "entrepot-task")
 
     def leave_behind(self, error: BaseException) -> None:
         """Go on in this thread without the one that is stuck, as if the code that it runs had raised an error."""

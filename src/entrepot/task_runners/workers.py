@@ -109,6 +109,7 @@ class Worker:
         finally:
             guard.waker = None
             guard.restore(mode)
+            guard.go_if_abandoned()
         if kind == ANSWER:
             return unpacked(parts)
         if kind == REFUSED:
