@@ -29,6 +29,7 @@ __all__ = [
     "current_guard",
     "hear_urges",
     "ignore_urges",
+    "let_go_of_logging",
     "wait_until",
 ]
 
@@ -42,7 +43,7 @@ OPEN: Final = 2
 BOUNDARIES: Final[set[CodeType]] = set()
 """The code of the functions of ours that call the user's."""
 
-_PATIENCE = 1.0  # seconds that code is spared which holds locks that all threads need
+_PATIENCE = 1.0  # seconds that code is spared which is better left to its end
 _LOOP_PATIENCE = 0.5  # seconds that an event loop has for ending by itself what was cancelled
 _DEPTH = 200  # frames that are looked at
 _SIGNAL = signal.SIGURG  # ignored by default, and used by next to nobody; SIGALRM may be the user's own
@@ -113,11 +114,11 @@ class Region:
 
     __slots__ = ("closed", "deadline", "guard", "why")
 
-    def __init__(self, guard: "Guard", deadline: float | None) -> None:
+    def __init__(self, guard: "Guard") -> None:
         self.guard = guard
         self.why: StopRun | None = None
         self.closed = False
-        self.deadline = deadline
+        self.deadline: float | None = None
 
 
 class Guard:
@@ -201,7 +202,7 @@ class Guard:
                 while self.lock._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001  as threading.Condition asks
                     self.lock.release()
         if self.abandoned:
-            self._go()
+            self.go_if_abandoned()
         return mode
 
     def leave(self, mode: int) -> None:
@@ -220,9 +221,9 @@ class Guard:
         """Go back to whose code ran before, and let it run even if it is to stop."""
         self.mode = mode
 
-    def open(self, deadline: float | None = None) -> Region:
+    def open(self) -> Region:
         """Begin a region, inside those that are open."""
-        region = Region(self, deadline)
+        region = Region(self)
         with self.lock:
             self.regions.append(region)
         return region
@@ -257,7 +258,12 @@ class Guard:
         if wanted is not None and wanted.why is not None:
             raise wanted.why.again()
 
-    def _go(self) -> None:
+    def go_if_abandoned(self) -> None:
+        """See whether the work of this thread is still its own; where it waited in our code, it may be so no longer.
+
+        Raises:
+            Abandoned: If it is not.
+        """
         with self.lock:  # who abandons a thread may think better of it
             if not self.abandoned:
                 return
@@ -268,8 +274,8 @@ class Guard:
     def urge(self) -> bool:
         """Tell the thread that it is to stop, however it can be told now; return whether it was told.
 
-        Where it waits in our code it is woken. The user's code gets an exception, unless it is inside code that holds
-        locks which all threads need (logging, imports, ours); after a second, also then.
+        Where it waits in our code it is woken. The user's code gets an exception. Imports, and what it called of ours,
+        are spared for a second; places where it may just have taken a lock are always spared.
         """
         waker, canceller = self.waker, self.canceller
         if waker is not None:
@@ -277,6 +283,8 @@ class Guard:
             return True
         if canceller is not None:
             return self._urge_loop(canceller)
+        if self.mode != OPEN:
+            return False  # it looks by itself
         if self.thread == threading.main_thread().ident and signal.getsignal(_SIGNAL) == _on_urge:
             signal.pthread_kill(self.thread, _SIGNAL)  # it also ends what the thread waits for in the system
             return True
@@ -303,13 +311,24 @@ class Guard:
             if self.mode != OPEN:  # see `enter`
                 return False
             _raise_in(self.thread, StopRun)
+            if _takes_a_lock(_frame_of(self.thread)):  # it ran on since the first look
+                _raise_in(self.thread, None)
+                return False
             return True
 
-    def may_strike(self, frame: FrameType | None) -> bool:
-        """Return whether the code that runs may be struck: it is not delicate, or was spared for long enough."""
+    def may_strike(self, frame: FrameType | None, *, waits: bool = False) -> bool:
+        """Return whether the code that runs may be struck: it is not delicate, or was spared for long enough.
+
+        Args:
+            frame: The innermost.
+            waits: Whether, where it takes a lock, it surely waits for it after so long, and can be woken.
+        """
         if self.since is None:
             self.since = monotonic()
-        return monotonic() - self.since > _PATIENCE or not _is_delicate(frame)
+        spared = monotonic() - self.since > _PATIENCE
+        if _takes_a_lock(frame):
+            return spared and waits
+        return spared or not _is_delicate(frame)
 
     def abandon(self, region: Region) -> bool:
         """Take its work away from a thread that is stuck in the user's code, or waits; return whether that worked.
@@ -379,7 +398,7 @@ def wait_until(ready: Callable[[], bool], bell: Bell, timeout: float | None = No
     finally:
         guard.waker = None
         if guard.abandoned:
-            guard._go()  # noqa: SLF001  the same module
+            guard.go_if_abandoned()
         if heeds:
             guard.settle()
         guard.restore(mode)
@@ -434,31 +453,52 @@ def _take_down_the_sign(raise_here: Callable[[], object]) -> None:
 
 _STDLIB = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120  compared with file names as texts
 _LOOP_FILES = (_STDLIB + "asyncio" + os.sep, _STDLIB + "selectors.py")
+_LOGGING_FILES = _STDLIB + "logging" + os.sep
+_IMPORT_FILES = "<frozen importlib."
 _PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120  as above
 _TESTS = _PACKAGE + "testing" + os.sep  # the code that our contracts run is as good as the user's
-_WAIT = threading.Condition.wait.__code__
-_THREADING = _WAIT.co_filename
-_DELICATE_FILES = frozenset({"<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>", _THREADING})
+_LOCKING = frozenset({"acquire", "__enter__", "_acquire_restore", "_get_module_lock"})
+
+
+def let_go_of_logging() -> None:
+    """Release the locks of logging that this thread still holds, because it was struck while it logged.
+
+    All threads need these. Up to Python 3.12 there is a moment between taking one and seeing to its release.
+    """
+    logging: Any = sys.modules.get("logging")
+    if logging is None:
+        return
+    handlers = [reference() for reference in list(logging._handlerList)]  # noqa: SLF001  nobody else knows them all
+    for lock in (logging._lock, *(getattr(handler, "lock", None) for handler in handlers)):  # noqa: SLF001  as above
+        while getattr(lock, "_is_owned", bool)():
+            lock.release()
 
 
 def _frame_of(thread: int) -> FrameType | None:
     return sys._current_frames().get(thread)  # noqa: SLF001  the one way to see it
 
 
+def _takes_a_lock(frame: FrameType | None) -> bool:
+    """Return whether code of Python's own runs that may just have taken a lock, and not yet seen to its release.
+
+    To strike there would leave a lock held for ever, and others waiting for it. The locks of logging are let go in any
+    case, by `let_go_of_logging`.
+    """
+    if frame is None or frame.f_code.co_name not in _LOCKING:
+        return False
+    file = frame.f_code.co_filename
+    return file.startswith((_STDLIB, _IMPORT_FILES)) and not file.startswith(_LOGGING_FILES)
+
+
 def _is_delicate(frame: FrameType | None) -> bool:
-    """Return whether code runs that holds, or is about to hold, locks which all threads need."""
-    logging = sys.modules.get("logging")
-    log_file = None if logging is None else logging.__file__
-    if frame is not None and frame.f_code is _WAIT:
-        while frame is not None and frame.f_code.co_filename == _THREADING:
-            frame = frame.f_back  # it only waits, and holds nothing
+    """Return whether code runs that is better left to its end: an import, something of ours that the user called."""
     if frame is not None and frame.f_code in BOUNDARIES:
         return True  # it has just left the user's code, or the user's code is written in C
     for _ in range(_DEPTH):
         if frame is None or frame.f_code in BOUNDARIES:
             return False
         file = frame.f_code.co_filename
-        if file in _DELICATE_FILES or file == log_file or (file.startswith(_PACKAGE) and not file.startswith(_TESTS)):
+        if file.startswith(_IMPORT_FILES) or (file.startswith(_PACKAGE) and not file.startswith(_TESTS)):
             return True
         frame = frame.f_back
     return False
@@ -468,12 +508,12 @@ def _on_urge(_: int, frame: FrameType | None) -> None:
     """Stop the main thread's code, if it is to stop and may be struck here."""
     guard = current_guard()
     wanted = guard.wanted
-    if wanted is not None and wanted.why is not None and guard.mode == OPEN and guard.may_strike(frame):
+    if wanted is not None and wanted.why is not None and guard.mode == OPEN and guard.may_strike(frame, waits=True):
         raise wanted.why.again()
 
 
 def hear_urges() -> bool:
-    """Let the main thread be stopped by a signal, which also ends what it waits for in the system; called in it.
+    """Let the main thread be stopped by a signal, which also ends its waits in the system.
 
     Returns:
         Whether `ignore_urges` is to be called when that is over. False in other threads, and where the user's program

@@ -14,7 +14,8 @@ __all__ = ["GRACE", "keep_time", "stop", "stop_keeping_time"]
 GRACE = 1.0
 """Seconds that code has to stop once it was told; after that it counts as stuck."""
 
-_FIRST_PAUSE, _SECOND_PAUSE, _LONGEST_PAUSE = 0.02, 0.1, 2.0  # seconds between one urge and the next
+_FIRST_PAUSE, _NEXT_PAUSE = 0.005, 0.05  # seconds until somebody is urged again who could not be told
+_SECOND_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds until somebody is who was told
 
 
 class _Timer:
@@ -112,8 +113,8 @@ class _Watch:
             with self._lock:
                 self._urged.pop(guard, None)
             return
-        # What was told has come to nothing so far: it is told less and less often. What could not be told, soon again.
-        pause = min(max(2 * pause, _SECOND_PAUSE), _LONGEST_PAUSE) if guard.urge() else _FIRST_PAUSE
+        # Who was told, and has not ended so far, is told less and less often. Who could not be told, soon again.
+        pause = min(max(2 * pause, _SECOND_PAUSE), _LONGEST_PAUSE) if guard.urge() else min(1.5 * pause, _NEXT_PAUSE)
         with self._lock:
             self._urged[guard] = (now + pause, pause)
 

@@ -87,9 +87,17 @@ ASYNC = {
         "    t.map(range(5)); sleeps.map(range(5)); ready()"
     ),
 }
+UNDER_UVLOOP = {
+    f"uvloop: {name}": HEAD
+    + "import uvloop\n"
+    + f"@hooked\n{ASYNC[name]}\n"
+    + "with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:\n    runner.run(f())\n"
+    for name in ("async: in gathered tasks", "async: with submitted tasks")
+}
 PROGRAMS = {name: HEAD + f"@hooked\n{text}\nf()\n" for name, text in SYNC.items()} | {
     name: HEAD + f"@hooked\n{text}\nasyncio.run(f())\n" for name, text in ASYNC.items()
 }
+PROGRAMS |= UNDER_UVLOOP
 
 
 class Program:
@@ -157,6 +165,7 @@ def test_ctrl_c_cancels_what_runs(where: str, tmp_path: Path, entrepot_home: Pat
         "in processes",
         "async: in gathered tasks",
         "async: with submitted tasks",
+        *UNDER_UVLOOP,
     ],
 )
 def test_sigterm_crashes_what_runs_and_ends_the_process(where: str, tmp_path: Path, entrepot_home: Path) -> None:

@@ -65,7 +65,7 @@ def in_a_thread(call: Any) -> Any:
 class TestInTheMainThread:
     @pytest.mark.parametrize("work", [spin, sleep, wait_for_an_event])
     def test_whatever_it_does_a_task_is_stopped(self, work: Any, journal: Any) -> None:
-        with Watch(), pytest.raises(TimedOutError, match="exceeded its timeout of 0.1 seconds") as caught:
+        with Watch(), pytest.raises(TimedOutError, match=r"exceeded its timeout of 0\.1 seconds") as caught:
             task(work, name="t", timeout_seconds=SHORT)()
         assert journal.states("t") == ["Running", "TimedOut"]
         assert caught.value.seconds == SHORT
@@ -220,7 +220,7 @@ WAITS: dict[str, Any] = {
     "as completed": lambda futures: list(as_completed(futures)),
     "a task that needs it": lambda futures: task(lambda value: value, name="needs")(futures[0]),
     "the end": lambda _: None,
-    "a subflow": lambda futures: flow(lambda: futures[0].result(), name="sub")(),
+    "a subflow": lambda futures: flow(futures[0].result, name="sub")(),
 }
 
 
@@ -243,7 +243,7 @@ def test_a_flow_that_waits_is_stopped_with_what_it_waits_for(where: str, thread:
     def around() -> None:
         waits.submit().result()
 
-    with Watch(), pytest.raises(TimedOutError, match="Flow run exceeded its timeout of 0.3 seconds"):
+    with Watch(), pytest.raises(TimedOutError, match=r"Flow run exceeded its timeout of 0\.3 seconds"):
         waits() if thread == "main" else around()
     assert [future.state.name for future in futures] == ["Cancelled"] * 3
     with pytest.raises(CancelledRunError, match="timeout"):
@@ -432,6 +432,30 @@ class TestWhatComesOfIt:
         assert went_on == []
         assert journal.states("f") == ["Running", "TimedOut"]
 
+    @pytest.mark.parametrize("runner", [ThreadPoolTaskRunner(), SequentialTaskRunner()], ids=str)
+    @pytest.mark.parametrize("called", [True, False])
+    def test_what_such_code_submitted_is_stopped_all_the_same(self, called: Any, runner: Any, journal: Any) -> None:
+        @task(name="inner")
+        def inner() -> None:
+            spin()
+
+        @task(name="outer")
+        def outer() -> None:
+            try:
+                inner.submit()
+                spin()
+            except BaseException:  # noqa: BLE001  this is the case
+                return
+
+        @flow(timeout_seconds=2 * SHORT, name="f", task_runner=runner)
+        def f() -> None:
+            outer() if called else outer.submit()
+
+        with Watch(), pytest.raises(TimedOutError):
+            f()
+        assert journal.states("f") == ["Running", "TimedOut"]
+        assert journal.states("outer") == journal.states("inner") == ["Running", "Cancelled"]
+
     def test_cleaning_up_is_not_disturbed_at_once(self) -> None:
         cleaned: list[int] = []
 
@@ -440,8 +464,7 @@ class TestWhatComesOfIt:
             try:
                 spin()
             finally:
-                for _ in range(1000):
-                    cleaned.append(1)
+                cleaned.extend(n for n in range(1000))
 
         with pytest.raises(TimedOutError):
             careful()

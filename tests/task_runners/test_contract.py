@@ -34,7 +34,7 @@ class ForeignTaskRunner:
         self._pool = ThreadPoolExecutor(4)
         return self
 
-    def __exit__(self, kind: Any, error: Any, traceback: Any, /) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object, /) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(cancel_futures=kind is not None)

@@ -62,10 +62,10 @@ def test_async_tasks_and_importable_ones() -> None:
 
 
 def test_calls_and_subflows_stay_here() -> None:
-    pid = task(lambda: os.getpid())
+    pid = task(os.getpid)
 
     def body() -> Any:
-        return pid(), flow(lambda: os.getpid(), name="sub").submit().result(), pid.submit().result()
+        return pid(), flow(os.getpid, name="sub").submit().result(), pid.submit().result()
 
     called, sub, submitted = in_a_flow(body)
     assert called == sub == HERE

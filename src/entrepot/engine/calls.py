@@ -14,6 +14,7 @@ from entrepot._stops import (
     StopRun,
     hear_urges,
     ignore_urges,
+    let_go_of_logging,
 )
 from entrepot._watch import keep_time, stop_keeping_time
 from entrepot.engine.effects import Call, Outcome, raised
@@ -47,11 +48,14 @@ def call_here(
         except Abandoned:
             raise
         except BaseException as error:  # noqa: BLE001  the core decides
+            if guard.wanted is not None or not isinstance(error, Exception):
+                let_go_of_logging()
             guard.enter()
             return raised(_told(error, guard))
     except Abandoned:
         raise
     except BaseException as late:  # noqa: BLE001  it struck between the user's code and `enter`
+        let_go_of_logging()
         guard.enter()
         return raised(_told(late, guard))
 

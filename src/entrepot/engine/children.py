@@ -11,7 +11,7 @@ from entrepot.engine import signals
 from entrepot.errors import TimedOutError
 from entrepot.protocols.task_runner import Place, TaskRunner
 
-__all__ = ["Child", "Children"]
+__all__ = ["Child", "Children", "aside"]
 
 T = TypeVar("T")
 
@@ -237,6 +237,8 @@ class Children:
 
     def _leave_soon(self, error: BaseException | None) -> None:
         """Leave the runner, and do not wait for it for long: it may wait for a thread that is stuck."""
+        if self._left:
+            return
         bell, gone = Bell(), threading.Event()
 
         def leave() -> None:
@@ -246,5 +248,14 @@ class Children:
                 gone.set()
                 bell.ring()
 
-        threading.Thread(target=leave, name="entrepot-leaving", daemon=True).start()
+        aside(leave, "entrepot-leaving")
         wait_until(gone.is_set, bell, _LEAVING)
+
+
+def aside(work: Callable[[], object], name: str) -> None:
+    """Do something in a thread that nobody waits for; here, where none can be started any more."""
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        work()

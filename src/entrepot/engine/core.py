@@ -223,7 +223,7 @@ def _run_now(run: Run, keeper: "Keeper | None", kept: Any) -> Steps[tuple[Ending
     else:
         ending = Ending(StateType.COMPLETED, "Completed", "", kept)
     if keeper is not None:
-        _, error = yield Do(partial(keeper.keep, ending.data))
+        _, error = yield Do(partial(keeper.keep, ending.data), shielded=True)  # the work was done
         if error is not None:
             return of_error(error, what), ending.data
     return ending, MISSING
@@ -237,11 +237,10 @@ def _work(run: Run) -> Steps[Ending]:
         value, error = yield Call(definition.fn, run.args, run.kwargs, context, definition.timeout, _place(run))
         submitted = run.children is not None
         if run.children is not None:
-            _, trouble = yield Do(partial(run.children.close, error))
+            _, trouble = yield Do(partial(run.children.close, error), shielded=error is not None)
             if trouble is not None and error is None:
-                error = trouble
-                if definition.is_async:  # cancelled, while a thread goes on waiting: it has less to wait for then
-                    yield Do(partial(run.children.close, error))
+                error = trouble  # it was not to wait, or to wait no longer: whatever runs is seen to now
+                yield Do(partial(run.children.close, error), shielded=True)
     if error is not None:
         return of_error(error, _what(run), run.id)
     return of_value(value, submitted=submitted)

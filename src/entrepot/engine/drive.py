@@ -52,7 +52,7 @@ def _act(effect: Effect, clock: Clock, guard: Guard) -> Outcome:
         if type(effect) is Do:
             if effect.masked:
                 return effect.action(), None
-            return call_here(guard, effect.action, (), {}, shielded=True)
+            return call_here(guard, effect.action, (), {}, shielded=effect.shielded)
         if isinstance(effect, Sleep):
             if clock is SYSTEM_CLOCK:
                 wait_until(_never, Bell(), effect.seconds, heeds=True)

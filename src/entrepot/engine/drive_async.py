@@ -12,7 +12,19 @@ from time import monotonic
 from typing import Any, TypeVar, cast
 
 from entrepot._clock import SYSTEM_CLOCK, Clock
-from entrepot._stops import BOUNDARIES, ENGINE, OPEN, SHIELDED, Bell, Guard, Region, StopRun, current_guard, wait_until
+from entrepot._stops import (
+    BOUNDARIES,
+    ENGINE,
+    OPEN,
+    SHIELDED,
+    Bell,
+    Guard,
+    Region,
+    StopRun,
+    current_guard,
+    let_go_of_logging,
+    wait_until,
+)
 from entrepot._watch import GRACE, stop
 from entrepot.context import CURRENT
 from entrepot.engine import signals
@@ -107,6 +119,7 @@ def _told(error: BaseException, guard: Guard) -> BaseException:
     wanted = guard.wanted
     if wanted is None or wanted.why is None or not isinstance(error, StopRun | asyncio.CancelledError):
         return error
+    let_go_of_logging()
     return wanted.why.again().with_traceback(error.__traceback__)
 
 

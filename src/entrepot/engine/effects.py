@@ -41,10 +41,12 @@ class Do:
 
     Attributes:
         action: What.
-        masked: Whether it ends by itself before long, and must not be interrupted.
+        shielded: Whether it is done, to its end, also after the run was told to stop.
+        masked: Whether it ends by itself before long, and must not be interrupted at all.
     """
 
     action: Callable[[], Any]
+    shielded: bool = False
     masked: bool = False
 
 

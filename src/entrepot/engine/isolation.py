@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import cloudpickle
 
+from entrepot._clock import Clock
+from entrepot._stops import StopRun
 from entrepot.context import TAGS, FlowRun, FlowRunContext, RunContext, TaskRunContext
 from entrepot.engine.effects import Call, Outcome, raised
 from entrepot.engine.keeping import NOTHING_SAID
@@ -19,7 +21,9 @@ from entrepot.engine.past import Past
 from entrepot.engine.remote import EVENT, LOG, Around, Part, run_there
 from entrepot.engine.run import Run
 from entrepot.errors import CrashedRunError, SerializationError, TimedOutError
+from entrepot.protocols.recorder import Recorder, RunCreated, RunEvent, RunTransition
 from entrepot.protocols.task_runner import Place
+from entrepot.states import FINAL_TYPES, StateType, new_id
 from entrepot.task_runners.serving import RemoteTraceback
 from entrepot.task_runners.workers import Worker
 
@@ -53,10 +57,15 @@ def call_there(effect: Call, place: Place, limit: tuple[float, BaseException] | 
         limit: When its time is over, as of `time.monotonic`, and what it is then said to have raised.
     """
     seconds = None if limit is None else max(0.0, limit[0] - monotonic())
+    run = effect.context.engine
+    ear = _Ear(run.world.recorder, run.world.clock)
     try:
-        return place.call(_Work(effect), seconds, _Ear(effect.context.engine)), None
+        return place.call(_Work(effect), seconds, ear.hear), None
     except BaseException as error:  # noqa: BLE001  the core decides
-        meant = error if isinstance(error.__cause__, RemoteTraceback) else _meant(error, effect, limit)
+        if isinstance(error.__cause__, RemoteTraceback):
+            return raised(error)  # of the code itself
+        meant = _meant(error, effect, limit)
+        ear.end_what_is_open(meant)
         return raised(error) if meant is error else (None, meant)
 
 
@@ -189,17 +198,48 @@ def _lowest_level() -> int:
 
 
 class _Ear:
-    """Hears what comes back on the way."""
+    """Hears what comes back on the way.
 
-    def __init__(self, run: Any) -> None:
-        self._recorder = run.world.recorder
+    Args:
+        recorder: Is told of runs inside the code.
+        clock: Tells when the last of them ended.
+    """
 
-    def __call__(self, message: Any) -> None:
+    def __init__(self, recorder: Recorder | None, clock: Clock) -> None:
+        self._recorder = recorder
+        self._clock = clock
+        self._open: dict[str, int] = {}  # runs that began there and have not ended, and their attempts
+
+    def hear(self, message: Any) -> None:
+        """Pass a message on."""
         kind, content = message
         if kind == LOG:
             record = logging.makeLogRecord(content)
             logger = logging.getLogger(record.name)
             if logger.isEnabledFor(record.levelno):
                 logger.handle(record)
-        elif kind == EVENT and self._recorder is not None:
-            self._recorder.record(content)
+        elif kind == EVENT:
+            self._note(content)
+            self._record(content)
+
+    def _note(self, event: RunEvent) -> None:
+        if isinstance(event, RunCreated):
+            self._open[event.run_id] = 1
+        elif isinstance(event, RunTransition):
+            self._open[event.run_id] = event.epoch
+            if event.state_type in FINAL_TYPES or event.state_name == "NotReady":
+                del self._open[event.run_id]
+
+    def end_what_is_open(self, error: BaseException) -> None:
+        """Say that the runs in there are over, which their process can say no more."""
+        crashed = isinstance(error, CrashedRunError) or (isinstance(error, StopRun) and error.crashed)
+        end = StateType.CRASHED if crashed else StateType.CANCELLED
+        for run_id, epoch in self._open.items():
+            message = f"The process that it was in was ended: {error}"
+            self._record(
+                RunTransition(new_id(), run_id, epoch, end.value, end.value.title(), self._clock.now(), message)
+            )
+
+    def _record(self, event: RunEvent) -> None:
+        if self._recorder is not None:
+            self._recorder.record(event)

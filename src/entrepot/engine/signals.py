@@ -33,7 +33,7 @@ class _State:
 
     def __init__(self) -> None:
         self.sync = 0
-        self.tasks: list[Any] = []
+        self.tasks: dict[Any, None] = {}
         self.received: signal.Signals | None = None
 
 
@@ -75,13 +75,15 @@ def begin_async(task: Any) -> bool:
         return False
     if not _state.sync and not _state.tasks:
         _handle(_TERMINATE, signal.SIG_DFL, _on_terminate)
-    _state.tasks.append(task)
+    if task in _state.tasks:
+        return False
+    _state.tasks[task] = None
     return True
 
 
 def end_async(task: Any) -> None:
     """Note that it is over."""
-    _state.tasks.remove(task)
+    _state.tasks.pop(task, None)
     _rest()
 
 

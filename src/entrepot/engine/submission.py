@@ -17,7 +17,7 @@ from entrepot._watch import stop
 from entrepot.context import CURRENT, TRANSACTION, TaskRunContext
 from entrepot.engine import inputs
 from entrepot.engine.calls import outlasted, timed_out
-from entrepot.engine.children import Children
+from entrepot.engine.children import Children, aside
 from entrepot.engine.core import call_hooks, run_steps
 from entrepot.engine.drive import drive
 from entrepot.engine.effects import Outcome, Steps
@@ -200,7 +200,10 @@ class Submission:
         except Abandoned:
             raise
         except BaseException as error:
-            self._end(StateType.CRASHED, "Crashed", f"{_what(run)} was lost: {error!r}", error)
+            if run.state is not None and run.state.is_final():  # an interrupt came through its last hook
+                self._finish(run.state)
+            else:
+                self._end(StateType.CRASHED, "Crashed", f"{_what(run)} was lost: {error!r}", error)
             raise
         finally:
             guard.close(region)
@@ -243,7 +246,7 @@ class Submission:
         """Let it end without its thread, which is stuck; in another one, where its hooks may take their time."""
         message = f"{why.message} (its thread was stuck, and left behind)"
         stopped = StopRun(message, crashed=why.crashed, until=why.until)
-        threading.Thread(target=self.leave_behind, args=(stopped,), name="entrepot-task", daemon=True).start()
+        aside(partial(self.leave_behind, stopped), "entrepot-task")
 
     def leave_behind(self, error: BaseException) -> None:
         """Go on in this thread without the one that is stuck, as if the code that it runs had raised an error."""
@@ -263,13 +266,17 @@ class Submission:
                 " with isolation='process' it would have been ended",
             )
         try:
-            if not driven:  # it ended; it is its event loop that does not
-                self._finish(self._run.state or State(StateType.CRASHED))
+            state = self._run.state
+            if not driven and state is not None and state.is_final():
+                self._finish(state)  # it is over; it is its event loop that is not
+                return
+            if not driven:
+                self.lose(StopRun(str(error)))  # it has not begun
                 return
             for steps, (clock, is_async) in reversed(driven[1:]):
                 _driven(steps, clock, (None, StopRun("the run around it was stopped")), is_async=is_async)
             self._work((None, error))
-        except (StopRun, Exception):  # noqa: BLE001  the run is over, and was told how; nobody is above here
+        except BaseException:  # noqa: BLE001  the run is over, and was told how; nobody is above here
             return
         finally:
             if guard.released is not None:

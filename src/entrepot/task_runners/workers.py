@@ -47,7 +47,7 @@ class Worker:
         raise CrashedRunError("a process could not be started; what starts them may say why in the program's errors")
 
     def _starts(self) -> bool:
-        """Let a process be started; return whether it was. If not, who starts them was lost, or has no room for more."""
+        """Let a process be started; return whether it was. Who starts them may have been lost, or have no room."""
         ours, theirs = socket.socketpair()
         self._ends, end = os.pipe()
         self._channel = Channel(ours)
@@ -109,6 +109,7 @@ class Worker:
         finally:
             guard.waker = None
             guard.restore(mode)
+            guard.go_if_abandoned()
         if kind == ANSWER:
             return unpacked(parts)
         if kind == REFUSED:

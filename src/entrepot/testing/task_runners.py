@@ -60,8 +60,8 @@ def _leave_by_error(runner: TaskRunner, calls: int) -> list[Future[Any]]:
 class TaskRunnerContract:
     """What every task runner does. Inherit it, and give a fixture `task_runner` that returns one, not entered.
 
-    Calls are closures, and are not pickled. What a runner runs in other processes is brought there by its `place`, which
-    the tests of flows use, and those of the place itself where there is one.
+    Calls are closures, and are not pickled. What a runner runs in other processes is brought there by its `place`. The
+    tests of flows use it, and those of the place itself, where there is one.
     """
 
     @pytest.fixture(autouse=True)
