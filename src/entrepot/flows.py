@@ -6,9 +6,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, 
 from entrepot.engine.options import FlowOptions
 from entrepot.engine.past import Past
 from entrepot.engine.runnable import Runnable
-from entrepot.engine.submission import submit
 from entrepot.errors import OptionError
-from entrepot.futures import EntrepotFuture
 from entrepot.states import State
 
 __all__ = ["Flow", "FlowOptions", "flow"]
@@ -92,46 +90,6 @@ class Flow(Runnable[P, R]):
             return past_of(*asked[0], self.key)
 
         return self._call(args, kwargs, past)
-
-    @overload
-    def submit(
-        self: "Flow[..., Coroutine[Any, Any, T]]",
-        *args: Any,
-        return_state: Literal[False] = False,
-        wait_for: Iterable[Any] | None = None,
-        **kwargs: Any,
-    ) -> EntrepotFuture[T]: ...
-    @overload
-    def submit(
-        self,
-        *args: Any,
-        return_state: Literal[False] = False,
-        wait_for: Iterable[Any] | None = None,
-        **kwargs: Any,
-    ) -> EntrepotFuture[R]: ...
-    @overload
-    def submit(
-        self, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = None, **kwargs: Any
-    ) -> State[Any]: ...
-    def submit(
-        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
-    ) -> Any:
-        """Let the subflow run in the task runner of the flow around it (outside flows: in threads); as `Task.submit`.
-
-        Args:
-            *args: As of the function, or futures and states of what they are to be.
-            return_state: Whether to wait, and return the run's last state.
-            wait_for: Futures of runs that must complete first.
-            **kwargs: As `args`, by name.
-
-        Raises:
-            ParameterError: If the arguments do not fit the function.
-        """
-        future = submit(self._run(args, kwargs, wait_for))
-        if not return_state:
-            return future
-        future.wait()
-        return future.state
 
     def with_options(self, **options: Unpack[FlowOptions]) -> Self:
         """Return the same flow with some options given anew; `None` takes an option back.

@@ -10,7 +10,7 @@ from entrepot.engine.options import TaskOptions
 from entrepot.engine.retries import exponential_backoff
 from entrepot.engine.runnable import H, Runnable
 from entrepot.engine.submission import submit
-from entrepot.futures import EntrepotFuture, FutureList
+from entrepot.futures import FutureList
 from entrepot.states import State
 
 __all__ = [
@@ -68,48 +68,6 @@ class Task(Runnable[P, R]):
             NotReadyError: If something upstream did not complete.
         """
         return self._call(args, kwargs)
-
-    @overload
-    def submit(
-        self: "Task[..., Coroutine[Any, Any, T]]",
-        *args: Any,
-        return_state: Literal[False] = False,
-        wait_for: Iterable[Any] | None = None,
-        **kwargs: Any,
-    ) -> EntrepotFuture[T]: ...
-    @overload
-    def submit(
-        self,
-        *args: Any,
-        return_state: Literal[False] = False,
-        wait_for: Iterable[Any] | None = None,
-        **kwargs: Any,
-    ) -> EntrepotFuture[R]: ...
-    @overload
-    def submit(
-        self, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = None, **kwargs: Any
-    ) -> State[Any]: ...
-    def submit(
-        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
-    ) -> Any:
-        """Let the task run in the task runner of the flow (outside flows: in threads), and return its future at once.
-
-        It starts when every future among its arguments is done. A flow waits at its end for all that it submitted.
-
-        Args:
-            *args: As of the function, or futures and states of what they are to be.
-            return_state: Whether to wait, and return the run's last state.
-            wait_for: Futures of runs that must complete first.
-            **kwargs: As `args`, by name.
-
-        Raises:
-            ParameterError: If the arguments do not fit the function.
-        """
-        future = submit(self._run(args, kwargs, wait_for))
-        if not return_state:
-            return future
-        future.wait()
-        return future.state
 
     @overload
     def map(

@@ -3,9 +3,9 @@
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
+from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from entrepot.engine.core import run_steps
 from entrepot.engine.drive import drive
@@ -15,12 +15,16 @@ from entrepot.engine.outcomes import answer_of
 from entrepot.engine.past import Past
 from entrepot.engine.pickling import reduced
 from entrepot.engine.run import Run
+from entrepot.engine.submission import submit
+from entrepot.futures import EntrepotFuture
 from entrepot.protocols.recorder import RunKind
+from entrepot.states import State
 
 __all__ = ["Runnable"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 H = TypeVar("H", bound=Callable[..., Any])
 
 
@@ -187,6 +191,49 @@ class Runnable(Generic[P, R]):
         steps, clock = run_steps(run), run.world.clock
         del run  # as above
         return answer_of(await drive_async(steps, clock), return_state=return_state)
+
+    @overload
+    def submit(
+        self: "Runnable[..., Coroutine[Any, Any, T]]",
+        *args: Any,
+        return_state: Literal[False] = False,
+        wait_for: Iterable[Any] | None = None,
+        **kwargs: Any,
+    ) -> EntrepotFuture[T]: ...
+    @overload
+    def submit(
+        self,
+        *args: Any,
+        return_state: Literal[False] = False,
+        wait_for: Iterable[Any] | None = None,
+        **kwargs: Any,
+    ) -> EntrepotFuture[R]: ...
+    @overload
+    def submit(
+        self, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> State[Any]: ...
+    def submit(
+        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """Let it run in the task runner of the flow around (outside flows: in threads), and return its future at once.
+
+        It starts when every future among its arguments is done. A flow waits at its end for all that it submitted:
+        tasks, and subflows.
+
+        Args:
+            *args: As of the function, or futures and states of what they are to be.
+            return_state: Whether to wait, and return the run's last state.
+            wait_for: Futures of runs that must complete first.
+            **kwargs: As `args`, by name.
+
+        Raises:
+            ParameterError: If the arguments do not fit the function.
+        """
+        future = submit(self._run(args, kwargs, wait_for))
+        if not return_state:
+            return future
+        future.wait()
+        return future.state
 
     # --- others like it -----------------------------------------------------------------------------------------------
 
