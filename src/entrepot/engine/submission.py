@@ -269,7 +269,7 @@ class Submission:
             for steps, (clock, is_async) in reversed(driven[1:]):
                 _driven(steps, clock, (None, StopRun("the run around it was stopped")), is_async=is_async)
             self._work((None, error))
-        except (StopRun, Exception):  # noqa: BLE001  the run is over, and was told how; nobody is above here
+        except (Abandoned, StopRun, Exception):  # noqa: BLE001  the run is over, or goes on elsewhere; nobody is above
             return
         finally:
             if guard.released is not None:
