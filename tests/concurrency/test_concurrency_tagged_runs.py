@@ -117,7 +117,7 @@ def test_slots_are_free_after_failures_and_cancellations() -> None:
 
 
 @pytest.mark.parametrize("submitted", [False, True])
-def test_a_flow_whose_time_is_over_stops_at_once_though_a_task_of_it_waits_for_a_slot(submitted: bool) -> None:
+def test_a_flow_whose_time_is_over_stops_at_once_though_a_task_of_it_waits_for_a_slot(*, submitted: bool) -> None:
     set_limit("tag:shut", 0)
 
     @task(tags=["shut"])
