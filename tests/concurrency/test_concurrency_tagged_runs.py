@@ -114,3 +114,24 @@ def test_slots_are_free_after_failures_and_cancellations() -> None:
 
     asyncio.run(main())
     assert standings(default_path()) == {}
+
+
+@pytest.mark.parametrize("submitted", [False, True])
+def test_a_flow_whose_time_is_over_stops_at_once_though_a_task_of_it_waits_for_a_slot(*, submitted: bool) -> None:
+    set_limit("tag:shut", 0)
+
+    @task(tags=["shut"])
+    def work() -> None:
+        pass
+
+    @flow(timeout_seconds=0.2)
+    def etl() -> None:
+        if submitted:
+            work.submit().result()
+        else:
+            work()
+
+    begun = time.monotonic()
+    assert etl(return_state=True).name == "TimedOut"
+    assert time.monotonic() - begun < 0.9  # our own code is spared for a second, where it does not look by itself
+    assert standings(default_path()) == {}

@@ -203,6 +203,26 @@ class TestInThreads:
         gates[0].set()
         assert journal.states("stuck") == ["Running", "Retrying", "Completed"]
 
+    def test_what_is_left_behind_twice_ends_without_a_word(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        threads: list[threading.Thread] = []
+        complaints: list[object] = []
+        monkeypatch.setattr(threading, "excepthook", complaints.append)
+
+        @task(timeout_seconds=SHORT, retries=1, name="stuck")
+        def stuck() -> None:
+            threads.append(threading.current_thread())
+            time.sleep(2)
+
+        @flow
+        def f() -> None:
+            stuck.submit().wait()
+
+        f(return_state=True)
+        for thread in threads:
+            thread.join(SOON)
+        assert len(threads) == 2
+        assert complaints == []
+
     def test_a_task_run_by_a_task_is_stopped_with_it(self, journal: Any) -> None:
         @task(timeout_seconds=SHORT, name="outer")
         def outer() -> None:

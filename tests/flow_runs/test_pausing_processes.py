@@ -199,3 +199,25 @@ def test_a_suspended_run_leaves_its_process_and_is_answered_meanwhile(
     second = start("suspends", one.pause.root_run_id)
     out, err = second.communicate(timeout=60)
     assert (second.returncode, out) == (0, "first 4\n"), err
+
+
+def test_a_subflow_that_waited_when_its_process_was_killed_is_paused_no_more_once_the_run_is_resumed(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "nested.py"
+    script.write_text(
+        "import os\n"
+        "from entrepot import flow, pause_flow_run\n"
+        "@flow\n"
+        "def inner():\n    pause_flow_run(poll_interval=0.05)\n"
+        "@flow(persist_result=True)\n"
+        "def outer():\n    if 'ASKS' in os.environ:\n        inner()\n    return 1\n"
+        "if __name__ == '__main__':\n    outer()\n"
+    )
+    process = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "ASKS": "1"})
+    one = asked()
+    process.kill()
+    process.wait()
+    resumed = cli("runs", "resume", one.pause.root_run_id)
+    assert resumed.returncode == 0, resumed.stderr
+    assert RunHistory(default_path()).get(one.pause.run_id).state_name == "Resumed"

@@ -13,9 +13,9 @@ from urllib.parse import quote, quote_plus
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pydantic import Field, PrivateAttr, Secret, SecretBytes, SecretStr
+from pydantic import BaseModel, Field, PrivateAttr, Secret, SecretBytes, SecretStr
 
-from entrepot import _secrets
+from entrepot import _secrets, flow, task
 from entrepot._secrets import LIMIT, MASK, forget_secrets, mask, remember_secret
 from entrepot.blocks.core import Block
 from entrepot.blocks.system import JSON
@@ -284,3 +284,24 @@ class TestBlocks:
         with pytest.raises(ValueError, match="user"):
             Account(password="refused-one")
         assert not _secrets.knows_secrets()
+
+
+class TestParameters:
+    @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"password": [s]}, lambda s: _Login(key=s)])
+    def test_a_secret_among_parameters_is_masked_as_that_of_a_block(self, wrap: Callable[[SecretStr], object]) -> None:
+        forget_secrets()
+
+        @task
+        def log_in(password: object) -> None:
+            pass
+
+        @flow
+        def main() -> None:
+            log_in(wrap(SecretStr("hunter2-of-parameters")))
+
+        main()
+        assert mask("cannot log in with hunter2-of-parameters") == f"cannot log in with {MASK}"
+
+
+class _Login(BaseModel):
+    key: SecretStr

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Collection
 from contextlib import suppress
 from operator import itemgetter
-from queue import Empty, SimpleQueue
+
+from entrepot import _stops
 
 __all__ = ["AsyncBell", "Bell", "ring", "stop_listening"]
 
@@ -25,22 +26,27 @@ class Bell:
         self.names = frozenset(names)
         self.number: int | None = None
         # No threading.Event: an interrupt in the midst of its Python code would leave its lock locked for good.
-        self._rings: SimpleQueue[None] = SimpleQueue()
+        self._bell = _stops.Bell()
+        self._rang = False
 
     def listen(self) -> None:
         """Be rung from now on; what was rung before is forgotten."""
-        self._rings = SimpleQueue()
+        self._bell, self._rang = _stops.Bell(), False
         with _lock:
             _waiting.add(self)
 
     def ring(self) -> None:
         """Wake who waits, or who is about to."""
-        self._rings.put(None)
+        self._rang = True
+        self._bell.ring()
 
     def wait(self, seconds: float) -> None:
-        """Wait for a ring, but not longer than this."""
-        with suppress(Empty):
-            self._rings.get(timeout=seconds)
+        """Wait for a ring, but not longer than this.
+
+        Raises:
+            StopRun: If the run that waits is to stop: at once, where a stop would else spare our own code for a while.
+        """
+        _stops.wait_until(lambda: self._rang, self._bell, seconds)
 
 
 class AsyncBell:

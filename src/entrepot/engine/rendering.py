@@ -4,16 +4,18 @@ import dataclasses
 import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, time, timedelta
 from enum import Enum
 from functools import lru_cache
+from itertools import islice
 from pathlib import PurePath
 from typing import Any
 
-from entrepot._secrets import mask
+from entrepot._secrets import mask, remember_secret
 from entrepot.futures import EntrepotFuture
 
-__all__ = ["LIMIT", "MASK", "render", "render_all"]
+__all__ = ["LIMIT", "MASK", "remember_secrets", "render", "render_all"]
 
 LIMIT = 100
 """Characters of one parameter."""
@@ -28,6 +30,7 @@ _SECRET = re.compile(
     r"|(?:password|passwd|passphrase|secret|token|credentials?|apikey|accesskey|privatekey)_$"  # dbpassword
 )
 _ITEMS = 6  # of each collection
+_LOOKED_AT = 100  # members of a collection in which secrets are looked for
 _DEPTH = 3
 _PLAIN = (bool, int, float, complex, type(None), date, time, timedelta, PurePath, Enum, range)
 _PLAIN_TOO = frozenset({"decimal.Decimal", "fractions.Fraction", "uuid.UUID"})  # by name: their import costs much
@@ -46,6 +49,39 @@ def render_all(parameters: Mapping[str, Any], untrusted: Collection[str] = ()) -
         name: MASK if _is_secret(name) else f"<{type(value).__qualname__}>" if name in untrusted else render(value)
         for name, value in parameters.items()
     }
+
+
+def remember_secrets(parameters: Mapping[str, Any]) -> None:
+    """Have the secrets (`SecretStr` and its like) among parameters masked from now on, as those of blocks are.
+
+    They are looked for in collections, dataclasses and pydantic models, too: three levels deep, and in the first 100
+    members.
+    """
+    if "pydantic" in sys.modules:  # else there are none
+        for value in parameters.values():
+            _remember(value, _DEPTH)
+
+
+def _remember(value: Any, depth: int) -> None:
+    kind = type(value)
+    members: Any
+    if kind is str or kind is bytes or isinstance(value, _PLAIN):
+        return
+    if hasattr(kind, "get_secret_value"):
+        with suppress(Exception):  # of a class of the user's: whoever reads it next hears of it
+            remember_secret(value.get_secret_value())
+        return
+    if kind in (list, tuple, set, frozenset):
+        members = value
+    elif kind is dict:
+        members = value.values()
+    elif _is_pydantic(value) or (dataclasses.is_dataclass(kind) and hasattr(value, "__dict__")):
+        members = vars(value).values()
+    else:
+        return
+    if depth:
+        for member in islice(members, _LOOKED_AT):
+            _remember(member, depth - 1)
 
 
 def render(value: object) -> str:

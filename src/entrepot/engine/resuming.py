@@ -150,8 +150,12 @@ def _check_line(history: RunHistory, run: RunSummary, root_id: str, recorder: Re
             )
     if recorder is not None:
         waiting += [one for one in going_on if one.state_type == "PAUSED"]
-        for one in [inner for outer in waiting for inner in (*inside(history.get(outer.run_id)), outer)]:
-            if not one.is_terminal:
+        for outer in line:
+            ends = outer in waiting
+            for one in (*inside(history.get(outer.run_id)), outer):
+                # Also a subflow that waited when the process of the run around it died: it waits for nobody now.
+                if one.is_terminal or not (ends or one.state_type == "PAUSED"):
+                    continue
                 now, words = SYSTEM_CLOCK.now(), "another run goes on in its place"
                 recorder.record(RunTransition(new_id(), one.run_id, one.epoch, "CANCELLED", "Resumed", now, words))
 

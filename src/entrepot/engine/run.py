@@ -14,7 +14,7 @@ from entrepot.engine.keeping import NOTHING_SAID, Inherited
 from entrepot.engine.names import Counter, flow_run_name
 from entrepot.engine.origins import Origins
 from entrepot.engine.past import Past
-from entrepot.engine.rendering import MASK, render_all
+from entrepot.engine.rendering import MASK, remember_secrets, render_all
 from entrepot.engine.templates import run_name_of
 from entrepot.engine.world import World, current_world
 from entrepot.logging import FLOW_RUNS, TASK_RUNS, mask, mask_all, run_facts, set_up_logging, speak_for
@@ -329,7 +329,10 @@ class Run:
                 secrets that nothing wraps up.
         """
         recorder = self.world.recorder
-        if recorder is None or self._told:
+        if self._told:
+            return
+        remember_secrets(self.parameters)
+        if recorder is None:
             return
         self._told = True
         definition = self.definition

@@ -276,7 +276,7 @@ class Submission:
             for steps, (clock, is_async) in reversed(driven[1:]):
                 _driven(steps, clock, (None, StopRun("the run around it was stopped")), is_async=is_async)
             self._work((None, error))
-        except BaseException:  # noqa: BLE001  the run is over, and was told how; nobody is above here
+        except BaseException:  # noqa: BLE001  the run is over, or goes on elsewhere; nobody is above here
             return
         finally:
             if guard.released is not None:
