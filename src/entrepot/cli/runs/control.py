@@ -50,7 +50,7 @@ def resume(
 
 @app.command(epilog="\b\nExamples:\n  entrepot runs rerun 3f2a\n  entrepot runs rerun 3f2a --from transform-1")
 def rerun(
-    run: Annotated[str, typer.Argument(help="A flow run that is over: its id, the beginning of it, or its name.")],
+    run: Annotated[str, typer.Argument(help="A flow run that is over and kept its parameters: its id, the beginning of it, or its name.")],
     *,
     start: Annotated[
         str | None,
@@ -111,12 +111,14 @@ def _call_again(run_id: str, take_over: Callable[[str, str], Any], param: list[s
 
     snapshot = snapshots.load(default_path().parent, run_id)
     if snapshot is None:
-        take_over(run_id, RunHistory(default_path()).find(run_id).key)  # there may be a better reason
+        found = RunHistory(default_path()).find(run_id)
+        take_over(run_id, found.key)  # there may be a better reason
+        over = found.state_type == "COMPLETED"
         raise NotResumableError(
             f"nothing was kept of run {run_id} that another process could start it with; call its flow in your own"
-            f" code, with its parameters and resume={run_id!r}. (Parameters are kept where the flow has"
-            " persist_result=True; or where one of its tasks keeps its result, if they are texts, numbers, and lists"
-            " and dicts of them.)",
+            f" code, with its parameters{'' if over else f' and resume={run_id!r}'}. (Parameters are kept where the"
+            " flow has persist_result=True; or where one of its tasks keeps its result, if they are texts, numbers,"
+            " and lists and dicts of them.)",
             run_id=run_id,
         )
     given = _given(param)

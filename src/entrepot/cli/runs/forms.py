@@ -114,6 +114,7 @@ def _ask(form: Mapping[str, Any], field: FieldInfo, said: dict[str, Any]) -> Non
     for turn in range(_TRIES):
         text = ask_for_field(field)
         if text is None:
+            said.pop(field.name, None)  # what was said before, and did not fit
             return
         said[field.name] = _typed(form, field, text)
         wrong = problems(_field_form(form, field.name), said[field.name])

@@ -1,6 +1,7 @@
 """`entrepot runs`, `entrepot runs show`: which runs there were, and what one of them did."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +21,11 @@ from entrepot.runs.lines import heartbeat_of, keeps_something, line_of
 from entrepot.runs.liveness import FOLDER, Life, life_of
 from entrepot.runs.outline import FOLD, Outline, RunNode, read_outline
 from entrepot.runs.sweeping import sweep
+
+_STATES = (
+    *("Pending", "Running", "Completed", "Failed", "Cancelled", "Crashed", "Paused", "Scheduled", "Cached", "Retrying"),
+    *("AwaitingRetry", "TimedOut", "NotReady", "Suspended", "Resumed"),
+)
 
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
 OfFlow = Annotated[str | None, typer.Option("--flow", help="Only runs of the flow (or task) of this name.")]
@@ -61,7 +67,7 @@ def ls(
         print_json([_facts(run) for run in found])
         return
     if not found:
-        typer.echo(f"no runs{' like that' if flow or state else ''} in {default_path()}", err=True)
+        typer.echo(f"no runs{' like that' if flow or state else ''} in {default_path()}{_near(flow, state)}", err=True)
         return
     show(
         table(
@@ -174,6 +180,8 @@ def _how_to_resume(run: RunSummary) -> str:
     """Return what continues a run that did not complete, or "" where nothing was kept that it could go on with."""
     if run.kind != "flow" or run.parent_run_id or run.flow_run_id or run.state_type in {"COMPLETED", "RUNNING", None}:
         return ""
+    if run.state_name == "Resumed":  # another run has taken over
+        return ""
     history = RunHistory(default_path())
     line = line_of(history, run.root_run_id or run.run_id)
     if any(one.state_type == "COMPLETED" or not (one.is_terminal or one.state_name == "Suspended") for one in line):
@@ -181,6 +189,19 @@ def _how_to_resume(run: RunSummary) -> str:
     if (default_path().parent / SNAPSHOTS / run.run_id).is_file():
         return f"entrepot runs resume {run.run_id[:8]}"
     return f"call its flow again with resume={run.run_id!r}" if keeps_something(history, run.run_id) else ""
+
+
+def _near(flow: str | None, state: str | None) -> str:
+    """Return what may have been meant where nothing was found."""
+    hints = []
+    if state is not None and state.lower() not in {name.lower() for name in _STATES}:
+        hints.append(f"states are {', '.join(_STATES)}")
+    if flow is not None:
+        known = {run.definition for run in RunHistory(default_path()).list(limit=1000, kind=None)}
+        if flow not in known:
+            near = get_close_matches(flow, known, n=1)
+            hints.append(f"no {flow!r} was run{f'; did you mean {near[0]!r}?' if near else ''}")
+    return f" ({'; '.join(hints)})" if hints else ""
 
 
 def _facts(run: RunSummary) -> dict[str, Any]:
