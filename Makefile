@@ -78,7 +78,7 @@ test-newest: $(WORK)/wheel-newest ## The suite, against the built wheel, on the 
 	  echo "The newest Python here is the one that has just been tested."; \
 	else $(WORK)/newest-venv/bin/python -m pytest -n $(WORKERS); fi
 
-soak: $(WORK)/wheel-first ## The long form of the crash campaign: SOAK kills (20,000, about half an hour)
+soak: $(WORK)/wheel-first ## The long forms of the crash campaigns: SOAK kills of writers (20,000), 500 of flows (some 40 minutes)
 	ENTREPOT_SOAK=$(SOAK) $(BIN)/python -m pytest -n $(WORKERS) -m soak
 
 bench: $(WORK)/wheel-first ## Measure, side by side with peers, and print the table

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["entrepot_test_servers"]
+from entrepot._secrets import forget_secrets
+
+pytest_plugins = ["entrepot_test_processes", "entrepot_test_servers"]
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +18,9 @@ def entrepot_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "entrepot-home"
     monkeypatch.setenv("ENTREPOT_HOME", str(home))
     return home
+
+
+@pytest.fixture(autouse=True)
+def no_known_secrets() -> None:
+    """Forget the secrets of other tests: what is a secret there is a common word here."""
+    forget_secrets()

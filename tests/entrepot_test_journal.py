@@ -16,10 +16,10 @@ class Journal:
         self._events = 0
 
     def record(self, event: RunEvent) -> None:
-        self._events += 1
         if not isinstance(event, RunCreated | RunTransition):
             self.notes.append(event)
             return
+        self._events += 1
         if isinstance(event, RunCreated):
             if event.run_id in self.created:
                 self.rejections.append(f"{event.name} was created twice")

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 from entrepot._version import __version__
 
 if TYPE_CHECKING:
+    from entrepot import runtime
     from entrepot.annotations import allow_failure, unmapped
     from entrepot.context import tags
+    from entrepot.flow_runs import pause_flow_run, resume_flow_run, suspend_flow_run
     from entrepot.flows import Flow, flow
     from entrepot.logging import get_run_logger
     from entrepot.states import State
@@ -20,6 +22,10 @@ __all__ = [
     "allow_failure",
     "flow",
     "get_run_logger",
+    "pause_flow_run",
+    "resume_flow_run",
+    "runtime",
+    "suspend_flow_run",
     "tags",
     "task",
     "unmapped",
@@ -32,6 +38,10 @@ _HOMES = {
     "allow_failure": "annotations",
     "flow": "flows",
     "get_run_logger": "logging",
+    "pause_flow_run": "flow_runs",
+    "resume_flow_run": "flow_runs",
+    "runtime": "runtime",
+    "suspend_flow_run": "flow_runs",
     "tags": "context",
     "task": "tasks",
     "unmapped": "annotations",
@@ -44,7 +54,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415  the lazy seam
 
-    found = getattr(import_module(f"{__name__}.{home}"), name)
+    module = import_module(f"{__name__}.{home}")
+    found = module if home == name else getattr(module, name)
     globals()[name] = found
     return found
 

@@ -71,7 +71,7 @@ def open_for_reading(path: Path, ladder: Ladder, *, patience: float = 5.0) -> sq
     if not path.exists():
         return None
     # Not "mode=ro": a reader of a WAL file takes part in its shared index, and may be the one that has to make it.
-    connection = sqlite3.connect(path, timeout=patience, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA query_only=1")
         version = _version(connection)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, Final
@@ -28,10 +29,33 @@ def raise_in(thread: int, kind: type[BaseException] | None) -> None:
         null = ctypes.py_object()
 
         def set_async_exception(thread: int, kind: type[BaseException] | None) -> None:
-            function(thread, null if kind is None else ctypes.py_object(kind))
+            if kind is not None:
+                function(thread, ctypes.py_object(kind))
+                return
+            function(thread, null)
+            if sys.version_info < (3, 13):
+                _take_down_the_sign(lambda: function(threading.get_ident(), ctypes.py_object(_NothingError)))
 
         _set_async_exception = set_async_exception
     _set_async_exception(thread, kind)
+
+
+class _NothingError(BaseException):
+    """Is raised to be caught at once."""
+
+
+def _take_down_the_sign(raise_here: Callable[[], object]) -> None:
+    """Let Python know that no thread has an exception to raise any more.
+
+    Up to 3.12, it goes on looking for the one that was taken back: at every jump of every thread, and for ever where
+    `sys.settrace` is used, by a debugger, say. Only an exception that is raised ends that, so one is raised here.
+    """
+    try:
+        raise_here()
+        for _ in range(1_000_000):  # it is raised at one of the next jumps
+            pass
+    except _NothingError:
+        pass
 
 
 _STDLIB = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120  compared with file names as texts

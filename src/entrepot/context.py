@@ -1,25 +1,34 @@
-"""Which run the current code is part of, and which tags runs get here."""
+"""Which run the current code is part of, and which tags runs get here.
 
-from collections.abc import Iterator, Mapping, Sequence
+Code in a thread is part of the run that started the thread, or that gave the work to a `ThreadPoolExecutor`: until
+that run is over, and unless it is the code of a run of its own. For other ways into another thread there is `inherit`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
+from entrepot._inherited import InheritedVar, carrying
 from entrepot.errors import MissingContextError, OptionError
 
 __all__ = [
     "CURRENT",
     "TAGS",
+    "TRANSACTION",
     "FlowRun",
     "FlowRunContext",
     "RunContext",
     "TaskRun",
     "TaskRunContext",
     "get_run_context",
+    "inherit",
     "tags",
 ]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,7 @@ class TaskRun:
     parent_run_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class FlowRunContext:
     """The surroundings of the code of a flow.
 
@@ -99,7 +108,7 @@ class FlowRunContext:
         return context.flow_run_context if isinstance(context, TaskRunContext) else context
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class TaskRunContext:
     """The surroundings of the code of a task.
 
@@ -130,7 +139,7 @@ class TaskRunContext:
 
 RunContext: TypeAlias = FlowRunContext | TaskRunContext
 
-CURRENT: ContextVar[RunContext | None] = ContextVar("entrepot_run", default=None)
+CURRENT: InheritedVar[RunContext | None] = InheritedVar("entrepot_run", default=None, weak=True)
 """The innermost run's context; the engine's drivers set it around user code."""
 
 
@@ -146,8 +155,25 @@ def get_run_context() -> RunContext:
     return context
 
 
-TAGS: ContextVar[frozenset[str]] = ContextVar("entrepot_tags", default=frozenset())
+def inherit(call: Callable[P, R]) -> Callable[P, R]:
+    """Return a function that is a part of the run that is current now, whatever thread it is called in.
+
+    Threads and `ThreadPoolExecutor`s do this by themselves; this is for callbacks that a library calls from threads of
+    its own::
+
+        consumer.subscribe(on_message=inherit(handle))
+
+    When the run is over, the function is called as outside of runs.
+    """
+    return carrying(call)
+
+
+TAGS: InheritedVar[frozenset[str]] = InheritedVar("entrepot_tags", default=frozenset())
 """The tags that runs created here get, beside their definition's own."""
+
+
+TRANSACTION: InheritedVar[Any] = InheritedVar("entrepot_transaction", default=None, weak=True)
+"""The innermost `Transaction` that the current code is part of, or None."""
 
 
 @contextmanager

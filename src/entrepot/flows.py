@@ -4,8 +4,10 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
 from entrepot.engine.options import FlowOptions
+from entrepot.engine.past import Past
 from entrepot.engine.runnable import Runnable
 from entrepot.engine.submission import submit
+from entrepot.errors import OptionError
 from entrepot.futures import EntrepotFuture
 from entrepot.states import State
 
@@ -38,6 +40,10 @@ class Flow(Runnable[P, R]):
     ) -> State[R]: ...
     @overload
     def __call__(self, *args: Any, wait_for: Iterable[Any] | None, **kwargs: Any) -> R: ...
+    @overload
+    def __call__(self, *args: Any, resume: str | None, **kwargs: Any) -> R: ...
+    @overload
+    def __call__(self, *args: Any, rerun_from: str | None, **kwargs: Any) -> R: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the flow here and now, and return what it returns, or raise what it raises.
 
@@ -53,13 +59,39 @@ class Flow(Runnable[P, R]):
         Args:
             *args: As of the function.
             **kwargs: As of the function; and `return_state=True` to get the run's last state, whatever it is, and
-                `wait_for=[...]` for futures of runs that must complete first.
+                `wait_for=[...]` for futures of runs that must complete first. `resume="3f2a"` (an id, the beginning of
+                one, or a name) continues a run of this flow that did not complete: what was completed in it and kept
+                is not run again. `rerun_from="7c1d"` does a finished run again from one of its task runs on: what had
+                completed before that began is used again, all else is computed anew and replaces what was kept. A
+                flow that has parameters of these names gets them itself.
 
         Raises:
             ParameterError: If the arguments do not fit the function or its annotations.
             NotReadyError: If something upstream did not complete.
+            RunNotFoundError: If there is no run to resume.
+            NotResumableError: If it goes on, has completed, is of another flow, or is resumed by somebody else.
         """
+        if "resume" in kwargs or "rerun_from" in kwargs:
+            return self._continue(args, kwargs)
         return self._call(args, kwargs)
+
+    def _continue(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        own = self._definition.binder.signature.parameters
+        ours = {name: kwargs.pop(name) for name in ("resume", "rerun_from") if name in kwargs and name not in own}
+        asked = [(name, value) for name, value in ours.items() if value is not None]
+        if not asked:
+            return self._call(args, kwargs)
+        if len(asked) > 1:
+            raise OptionError(
+                "resume= and rerun_from= each say which run to continue; give one of them", option="resume"
+            )
+
+        def past() -> Past:
+            from entrepot.engine.resuming import past_of  # noqa: PLC0415  the lazy seam: it loads SQLite and stores
+
+            return past_of(*asked[0], self.key)
+
+        return self._call(args, kwargs, past)
 
     @overload
     def submit(

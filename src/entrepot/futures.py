@@ -35,9 +35,12 @@ class EntrepotFuture(Generic[R]):
         task_run_id: The run's id.
         task_run_name: The run's name.
         peek: Returns the run's state as it is now; None once `finish` was called.
+
+    Attributes:
+        asked: Whether somebody has looked how the run ended, and so knows if it failed.
     """
 
-    __slots__ = ("__weakref__", "_callbacks", "_final", "_peek", "task_run_id", "task_run_name")
+    __slots__ = ("__weakref__", "_callbacks", "_final", "_peek", "asked", "task_run_id", "task_run_name")
 
     def __init__(self, task_run_id: str, task_run_name: str, peek: Callable[[], State[R] | None]) -> None:
         self.task_run_id = task_run_id
@@ -45,13 +48,20 @@ class EntrepotFuture(Generic[R]):
         self._peek: Callable[[], State[R] | None] | None = peek
         self._final: State[R] | None = None
         self._callbacks: list[Callable[[EntrepotFuture[R]], object]] | None = None
+        self.asked = False
 
     def __repr__(self) -> str:
-        return f"<EntrepotFuture {self.task_run_name!r} {self.state.name}>"
+        return f"<EntrepotFuture {self.task_run_name!r} {self.peek().name}>"
 
     @property
     def state(self) -> State[R]:
         """The run's state as it is now; once the run is over, its last."""
+        if self._final is not None:
+            self.asked = True
+        return self.peek()
+
+    def peek(self) -> State[R]:
+        """Return what `state` is; it does not count as having asked."""
         while True:
             final, peek = self._final, self._peek
             now = peek() if final is None and peek is not None else final
@@ -89,7 +99,8 @@ class EntrepotFuture(Generic[R]):
             raise TimeoutError(
                 f"task run {self.task_run_name!r} was not over after {timeout} seconds; it is {self.state.name}"
             )
-        state = self.state
+        self.asked = True
+        state = self.peek()
         try:
             return state.result(raise_on_failure)
         finally:

@@ -4,7 +4,11 @@
     config.toml       settings
     blocks/           sealed block documents
     results/          the default result store
+    snapshots/        what another process needs to resume each flow run, encrypted
+    processes/        a lock for each process that runs flows, as long as it lives
     runs.db           the run history (SQLite), opened by `entrepot.runs`
+    state.db          what processes share (SQLite), opened by `entrepot.coordination`
+    processes/        one locked file for each process that holds something of that
 
 Folders are made by whoever writes first, 0700; reading makes nothing.
 """
@@ -93,7 +97,7 @@ def _sealed_data() -> str | None:
     Stores that only an option of a task names are not known here; there, a new key finds an unknown one, and says so.
     """
     spec = settings.current().results_storage
-    storages = [blocks_storage(), results_storage()]
+    storages = [blocks_storage(), results_storage(), LocalStorage(home_path() / "snapshots")]
     if spec is not None and ("://" in spec or Path(spec).expanduser().is_absolute()):  # else: a block, seen above
         storages.append(open_storage(spec))
     for storage in storages:

@@ -28,6 +28,7 @@ __all__ = [
     "State",
     "StateType",
     "new_id",
+    "next_id",
 ]
 
 R = TypeVar("R")
@@ -53,21 +54,37 @@ FINAL_TYPES = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CANCEL
 _UNSUCCESSFUL = FINAL_TYPES - {StateType.COMPLETED}
 
 
-_digits: list[str] = []  # random bytes for the next ids: a question to the system costs more than all the rest
-_AT_ONCE = 64
+_series: list[str] = []  # the digits of the next ids: a question to the system costs more than all the rest
+_AT_ONCE = 256
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_digits.clear)  # else parent and child would give the same ids
+    os.register_at_fork(after_in_child=_series.clear)  # else parent and child would give the same ids
 
 
 def new_id() -> str:
     """Return a fresh random UUID (version 4, RFC 9562), as text."""
+    return _uuid(os.urandom(16).hex())
+
+
+def next_id() -> str:
+    """Return a fresh UUID for something of which there are many: the next one of a series of 256.
+
+    All of a series begin with the same six random digits, the next two count, the rest is random: so 256 neighbours in
+    time are neighbours in every index, and a history does not become slower as it grows. Still, eight digits tell ids
+    apart as well as eight random ones.
+    """
     try:
-        digits = _digits.pop()  # one step: no two threads get the same
+        digits = _series.pop()  # one step: no two threads get the same
     except IndexError:
-        fresh = os.urandom(16 * _AT_ONCE).hex()
-        _digits.extend(fresh[start : start + 32] for start in range(32, len(fresh), 32))
-        digits = fresh[:32]
+        fresh = os.urandom(3 + 12 * _AT_ONCE).hex()
+        first, rest = fresh[:6], fresh[6:]
+        made = [f"{first}{number:02x}{rest[24 * number : 24 * number + 24]}" for number in range(_AT_ONCE)]
+        digits = made[0]
+        _series.extend(reversed(made[1:]))
+    return _uuid(digits)
+
+
+def _uuid(digits: str) -> str:
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
@@ -95,7 +112,7 @@ class State(Generic[R]):
     name: str = ""
     message: str = ""
     timestamp: datetime = field(default_factory=_now)
-    id: str = field(default_factory=new_id)
+    id: str = field(default_factory=next_id)
     data: R | BaseException | Missing = MISSING
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
 from entrepot.annotations import Unmapped, allow_failure, quote, unmapped
+from entrepot.engine.input_hash import task_input_hash
 from entrepot.engine.mapping import mapped_calls
 from entrepot.engine.options import TaskOptions
 from entrepot.engine.retries import exponential_backoff
@@ -12,7 +13,17 @@ from entrepot.engine.submission import submit
 from entrepot.futures import EntrepotFuture, FutureList
 from entrepot.states import State
 
-__all__ = ["Task", "TaskOptions", "Unmapped", "allow_failure", "exponential_backoff", "quote", "task", "unmapped"]
+__all__ = [
+    "Task",
+    "TaskOptions",
+    "Unmapped",
+    "allow_failure",
+    "exponential_backoff",
+    "quote",
+    "task",
+    "task_input_hash",
+    "unmapped",
+]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")

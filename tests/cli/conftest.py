@@ -2,12 +2,9 @@
 
 import json
 import os
-import pty
-import select
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from entrepot.cli.app import app
+from entrepot_test_terminals import Terminal, terminals
 
 
 @dataclass
@@ -68,68 +66,11 @@ def program(tmp_path: Path) -> Invoke:
     return call
 
 
-@dataclass
-class Terminal:
-    """A program that runs at a terminal of its own."""
-
-    process: subprocess.Popen[bytes]
-    descriptor: int
-    seen: str = ""
-
-    def wait_for(self, text: str, seconds: float = 30) -> None:
-        """Read until the program has written this."""
-        deadline = time.monotonic() + seconds
-        start = len(self.seen)
-        while text not in self.seen[start:]:
-            assert time.monotonic() < deadline, f"{text!r} was not written; seen: {self.seen!r}"
-            if not self._read(0.1) and self.process.poll() is not None:
-                assert text in self.seen[start:], f"it ended; seen: {self.seen!r}"
-
-    def type(self, text: str) -> None:
-        """Write as a person would."""
-        os.write(self.descriptor, text.encode())
-
-    def end(self, seconds: float = 30) -> int:
-        """Wait for its end; return its exit code."""
-        deadline = time.monotonic() + seconds
-        while self.process.poll() is None:
-            assert time.monotonic() < deadline, f"it does not end; seen: {self.seen!r}"
-            self._read(0.1)
-        while self._read(0.1):
-            pass
-        return self.process.returncode
-
-    def _read(self, seconds: float) -> bool:
-        if not select.select([self.descriptor], [], [], seconds)[0]:
-            return False
-        try:
-            data = os.read(self.descriptor, 65536)
-        except OSError:  # the other end is closed
-            return False
-        self.seen += data.decode(errors="replace")
-        return bool(data)
-
-
 @pytest.fixture
-def terminal(tmp_path: Path) -> Any:
-    opened: list[Terminal] = []
+def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    with terminals(HOME=str(tmp_path), COLUMNS="200") as start:
 
-    def start(args: Sequence[str], **variables: str) -> Terminal:
-        ours, theirs = pty.openpty()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "entrepot", *args],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-            env={**os.environ, "HOME": str(tmp_path), "TERM": "xterm-256color", "COLUMNS": "200", **variables},
-        )
-        os.close(theirs)
-        opened.append(Terminal(process, ours))
-        return opened[-1]
+        def call(args: Sequence[str], **variables: str) -> Terminal:
+            return start([sys.executable, "-m", "entrepot", *args], **variables)
 
-    yield start
-    for one in opened:
-        one.process.kill()
-        one.process.wait()
-        os.close(one.descriptor)
+        yield call

@@ -1,6 +1,7 @@
 """`entrepot runs`: what ran, how it went, and what ran inside it."""
 
 import os
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -8,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.protocols.recorder import RunCreated, RunEvent, RunTransition
-from entrepot.runs import LocalRecorder
+from entrepot.protocols.recorder import Heartbeat, RunCreated, RunEvent, RunTransition
+from entrepot.runs import LocalRecorder, process_token
+from entrepot.states import new_id
 
 from .conftest import Invoke
 
@@ -164,18 +166,23 @@ class TestShow:
         found = invoke("runs", "show", "brave-oter", exit_code=1)
         assert "near: brave-otter" in found.stderr
 
-    def test_a_run_whose_process_is_gone_says_so(self, invoke: Invoke, entrepot_home: Path) -> None:
+    def test_a_run_whose_process_is_gone_says_so_and_has_crashed_when_it_is_shown(
+        self, invoke: Invoke, entrepot_home: Path
+    ) -> None:
         ended = subprocess.Popen([sys.executable, "-c", ""])
         ended.wait()
         recorder = LocalRecorder(entrepot_home / "runs.db")
-        for run_id, process_id in (("gone", ended.pid), ("here", os.getpid())):
-            recorder.record(RunCreated(run_id, "flow", run_id, "f", "k", at(0), process_id=process_id))
+        for run_id, process_id, token in (("gone", ended.pid, new_id()), ("here", os.getpid(), process_token())):
+            recorder.record(Heartbeat(token, process_id, socket.gethostname(), at(0), at(1)))
+            recorder.record(RunCreated(run_id, "flow", run_id, "f", "k", at(0), process_id=process_id, process=token))
             recorder.record(entered(run_id, 1, "Running"))
-        recorder.close()
-        text = invoke("runs").stdout
+        recorder.flush()
+        text = invoke("runs").stdout  # which looks at the locks of processes, and there is none
         assert text.count("Running") == 2
         assert text.count("(its process is gone)") == 1
-        assert "(its process is gone)" in invoke("runs", "show", "gone").stdout
+        assert "ended without a word" in invoke("runs", "show", "gone").stdout
+        assert "Crashed" in invoke("runs").stdout
+        recorder.close()
 
 
 def test_what_the_engine_does_is_told(invoke: Invoke, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from entrepot import flow, task
 from entrepot.context import FlowRun, TaskRun, get_run_context
 from entrepot.states import Cancelled, Completed, Crashed, Failed, State
 from entrepot.storage import MemoryStorage
+from entrepot.task_runners import SequentialTaskRunner
 
 KINDS = ["on_running", "on_completion", "on_failure", "on_crashed", "on_cancellation"]
 BY_END = {
@@ -249,3 +250,18 @@ def test_what_is_cancelled_before_it_starts_calls_its_hook() -> None:
     with pytest.raises(ValueError):  # noqa: PT011  the flow's own
         main()
     assert noted.calls == [("cancelled", "Cancelled")]
+
+
+def test_an_interrupt_in_the_last_hook_of_a_submitted_task_leaves_its_state(journal: Any) -> None:
+    def interrupts(*_: object) -> None:
+        raise SystemExit(3)
+
+    made = task(lambda: 1, name="made", on_completion=[interrupts])
+
+    @flow(task_runner=SequentialTaskRunner())
+    def main() -> None:
+        made.submit()
+
+    with pytest.raises(SystemExit):
+        main()
+    assert journal.states("made") == ["Running", "Completed"]

@@ -18,7 +18,7 @@ import pytest
 from entrepot import flow, get_run_logger, task
 from entrepot.logging import TerminalFormatter, TerminalHandler, captured_prints, get_logger, show_logs
 
-LINE = re.compile(r"^\d\d:\d\d:\d\d\.\d{3} \| [A-Z]+ *\| (Flow|Task) run '[a-z0-9-]+' - .+$")
+LINE = re.compile(r"^\d\d:\d\d:\d\d\.\d{3} \| [A-Z]+ *\| (Flow|Task) run '[a-z0-9-]+' \([0-9a-f]{8}\) - .+$")
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
@@ -135,7 +135,7 @@ class TestTerminal:
         shown = ran.stderr.splitlines()
         assert len(shown) == 4
         assert all(LINE.match(line) for line in shown), ran.stderr
-        assert shown[1].endswith("| INFO    | Task run 'extract-1' - 100% of it")
+        assert re.search(r"\| INFO    \| Task run 'extract-1' \([0-9a-f]{8}\) - 100% of it$", shown[1])
         assert "\x1b" not in ran.stderr
 
     @pytest.mark.parametrize(("level", "count"), [("DEBUG", 6), ("INFO", 4), ("warning", 0)])
@@ -183,6 +183,7 @@ class TestTerminal:
             return terminal.text
 
         monkeypatch.delenv("NO_COLOR", raising=False)
+        monkeypatch.setenv("TERM", "xterm")
         assert shown(person=True).startswith("\x1b[31m")
         assert shown(person=True).endswith("\x1b[0m\n")
         assert "\x1b" not in shown(person=False)

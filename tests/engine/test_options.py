@@ -98,7 +98,8 @@ def test_a_wrong_option_is_refused_when_the_decorator_runs(option: str, given: d
     ("given", "words"),
     [
         ({"retry_condition_fn": key}, "has no option 'retry_condition_fn'"),
-        ({"task_runner": "threads"}, "ThreadPoolTaskRunner"),
+        ({"task_runner": "thread"}, "'threads'"),
+        ({"task_runner": 3}, "ThreadPoolTaskRunner"),
         ({"validate_parameters": "no"}, "True or False"),
         ({"timeout_seconds": -1}, "above zero"),
         ({"isolation": "process"}, "has no option 'isolation'"),

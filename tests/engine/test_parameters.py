@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretStr, TypeAdapter
 
 from entrepot import flow, task
+from entrepot._secrets import remember_secret
 from entrepot.engine.parameters import Binder
 from entrepot.engine.validation import _fits
 from entrepot.errors import ParameterError
@@ -326,3 +327,12 @@ def test_plain_values_load_no_pydantic(tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path
     )
     assert ran.stdout.split() == ["False", "True"]
+
+
+def test_a_secret_that_would_be_cut_is_masked_before(journal: Any) -> None:
+    secret = "a-secret-" + "x" * 200
+    remember_secret(secret)
+    task(lambda text: None, name="takes")(f"key={secret} and more")
+    shown = journal.run("takes").parameters["text"]
+    assert shown.startswith("'key=**********")
+    assert "a-secret" not in shown

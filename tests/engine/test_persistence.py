@@ -280,6 +280,7 @@ class TestHow:
         assert record["run"] == {
             "id": run.run_id,
             "name": "Double-1",
+            "root": run.flow_run_id,
             "flow_run_id": run.flow_run_id,
             "flow_run_name": journal.run("f").name,
         }

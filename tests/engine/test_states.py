@@ -1,6 +1,7 @@
 """States: what they are, and what they give back."""
 
 import copy
+import itertools
 import os
 import pickle
 import re
@@ -27,6 +28,7 @@ from entrepot.states import (
     State,
     StateType,
     new_id,
+    next_id,
 )
 
 MADE = {
@@ -151,19 +153,26 @@ class TestResult:
 
 class TestIds:
     def test_are_random_uuids(self) -> None:
-        ids = {new_id() for _ in range(1000)}
-        assert len(ids) == 1000
+        ids = {make() for make in (new_id, next_id) for _ in range(1000)}
+        assert len(ids) == 2000
         pattern = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
         assert all(pattern.fullmatch(one) for one in ids)
+
+    def test_of_which_there_are_many_are_neighbours_in_order_and_differ_in_eight_digits(self) -> None:
+        ids = [next_id() for _ in range(3000)]
+        series = [list(same) for _, same in itertools.groupby(ids, key=lambda one: one[:6])]
+        assert [len(same) for same in series[1:-1]] == [256] * (len(series) - 2)
+        assert all(same == sorted(same) for same in series)
+        assert len({one[:8] for one in ids}) == 3000
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
     def test_differ_between_parent_and_child_after_a_fork(self) -> None:
         code = (
             "import os\n"
-            "from entrepot.states import new_id\n"
-            "new_id()\n"
+            "from entrepot.states import next_id\n"
+            "next_id()\n"
             "child = os.fork()\n"
-            "os.write(1, (' '.join(new_id() for _ in range(100)) + '\\n').encode())\n"  # one write each
+            "os.write(1, (' '.join(next_id() for _ in range(100)) + '\\n').encode())\n"  # one write each
             "child and os.waitpid(child, 0)\n"
         )
         ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

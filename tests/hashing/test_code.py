@@ -2,6 +2,7 @@
 
 import builtins
 import contextlib
+import copy
 import dataclasses
 import functools
 import gc
@@ -229,6 +230,18 @@ class TestNamesAreLookedUpAnew:
         for n in range(10_000):  # the interpreter rewrites its own copy of the code as it learns the types
             warm(n)
         assert _bytecode._Reader(warm.__code__).facts().digest == cold
+
+    def test_pickling_an_object_of_a_class_changes_nothing_of_the_class(self):
+        class Row:  # `copyreg` notes the names of its slots in it
+            pass
+
+        def work():
+            return Row()
+
+        before = hash_function(work).digest
+        copy.copy(Row())
+        assert "__slotnames__" in vars(Row)
+        assert hash_function(work).digest == before
 
     def test_what_is_remembered_keeps_no_function_alive(self):
         def make(n: int):

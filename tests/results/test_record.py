@@ -224,8 +224,8 @@ def test_a_record_under_a_key_that_the_ring_lacks_is_not_called_damaged() -> Non
 
 def test_a_newer_format_is_named() -> None:
     path = record().path
-    with pytest.raises(UnknownNameError, match=r"entrepot-result/2.*newer Entrepot"):
-        opened(signed({"format": "entrepot-result/2", "anything": 1}, path), path)
+    with pytest.raises(UnknownNameError, match=r"entrepot-result/3.*newer Entrepot"):
+        opened(signed({"format": "entrepot-result/3", "anything": 1}, path), path)
 
 
 FIELDS = json.loads(seal_record(record(), RING).split(b"\n")[0])

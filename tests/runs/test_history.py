@@ -119,6 +119,17 @@ class TestGet:
         history = record(database, teller.created("a", caller="b"), teller.created("b", caller="a"))
         assert [child.run_id for child in history.get("a").children] == ["b"]
 
+    def test_the_beginning_of_a_flow_runs_id_is_not_mistaken_for_one_of_its_tasks(
+        self, database: Path, teller: Teller
+    ) -> None:
+        history = record(
+            database,
+            *teller.whole("12345678-aaaa"),
+            *teller.whole("1234ffff-bbbb", kind="task", caller="12345678-aaaa"),
+        )
+        assert history.get("1234").run_id == "12345678-aaaa"
+        assert history.get("1234f").run_id == "1234ffff-bbbb"
+
     def test_a_unique_beginning_of_an_id_is_enough(self, database: Path, teller: Teller) -> None:
         history = record(database, teller.created("12345678-aaaa"), teller.created("12345999-bbbb"))
         assert history.get("123456").run_id == "12345678-aaaa"

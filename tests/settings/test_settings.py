@@ -38,6 +38,7 @@ class TestDefaults:
         assert found.results_encrypt is False
         assert found.runs_record is True
         assert found.blocks_storage is None
+        assert found.progress == "auto"
 
     def test_every_field_is_described_and_nothing_else(self) -> None:
         assert list(settings.SETTINGS) == [field.name for field in fields(settings.Settings)]
@@ -95,6 +96,13 @@ class TestPrecedence:
     ) -> None:
         monkeypatch.setenv("ENTREPOT_RUNS_RECORD", text)
         assert value_of("runs_record") is expected
+
+    @pytest.mark.parametrize(
+        ("line", "expected"), [('"auto"', "auto"), ('" Off"', "off"), ('"no"', "off"), ("false", "off"), ("true", "on")]
+    )
+    def test_progress_is_a_word_or_a_flag(self, line: str, expected: str, entrepot_home: Path) -> None:
+        write_config(entrepot_home, f"progress = {line}\n")
+        assert value_of("progress") == expected
 
 
 class TestChanges:
@@ -157,6 +165,7 @@ class TestBadInput:
         [
             ("results_persist", "maybe", "true or false"),
             ("logging_level", "LOUD", "DEBUG, INFO"),
+            ("progress", "sometimes", "auto, on or off"),
             ("results_serializer", "../pickle", "compressed/json"),
             ("results_serializer", "compressed/", "compressed/json"),
             ("results_storage", "a\nb", "s3://bucket/prefix"),

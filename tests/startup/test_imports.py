@@ -55,6 +55,7 @@ def at_rest(cwd: Path) -> set[str]:
         "from entrepot.logging import get_run_logger",
         "from entrepot.futures import wait, as_completed",
         "from entrepot.context import get_run_context",
+        "from entrepot import pause_flow_run, resume_flow_run, runtime, suspend_flow_run",
     ],
 )
 def test_an_import_loads_nothing_heavy(statement: str, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaH
 from pydantic.json_schema import JsonSchemaValue, PydanticJsonSchemaWarning
 from pydantic_core import CoreSchema, core_schema
 
+from entrepot._secrets import MASK
 from entrepot.blocks._annotations import facts_of
-from entrepot.blocks.fields import MASK, drop_secret_defaults, scrub, secret_texts
+from entrepot.blocks.fields import drop_secret_defaults, remember_secrets, scrub, secret_texts
 
 __all__ = ["DiscreetModel"]
 
@@ -128,12 +129,15 @@ class DiscreetModel(BaseModel):
     @classmethod
     def _validate_discreetly(cls, value: Any, handler: Callable[[Any], Self]) -> Self:
         try:
-            return handler(value)
+            made = handler(value)
         except ValidationError as error:
             failure = scrub(cls, error, value)
         except BaseException:
             del value
             raise
+        else:
+            remember_secrets(made)
+            return made
         del value
         raise failure
 
@@ -165,6 +169,7 @@ def _hide_bare_secrets(model: DiscreetModel) -> Any:
             value = values[name]
             plain = value if isinstance(value, bytes) == (field.bare.__name__ == "SecretBytes") else _convert(value)
             values[name] = field.bare(plain)
+    remember_secrets(model)
     return model
 
 

@@ -14,6 +14,7 @@ from entrepot._names import check_name
 from entrepot.blocks import _encoding
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents, current_ring
+from entrepot.blocks.fields import remember_secrets
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.seal import seal, unseal
 from entrepot.errors import (
@@ -270,6 +271,7 @@ def open_pickle(cls: type[B], sealed: bytes) -> B:
     location = f"the pickled {cls.get_block_type_slug()} block"
     # Sealed by us: only who has the key can have made this pickle.
     block.__setstate__(pickle.loads(unseal(ring, sealed, place=_pickle_place(cls), location=location)))  # noqa: S301
+    remember_secrets(block)
     return block
 
 

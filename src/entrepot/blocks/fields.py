@@ -4,12 +4,15 @@ import base64
 import json
 from collections import deque
 from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import suppress
+from types import NoneType
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
+from entrepot._secrets import MASK, remember_secret
 from entrepot.blocks._annotations import facts_of
 
 __all__ = [
@@ -18,13 +21,11 @@ __all__ = [
     "holds_secret",
     "is_mask",
     "is_secret",
+    "remember_secrets",
     "scrub",
     "secret_texts",
     "shows",
 ]
-
-MASK: Final = "**********"
-"""What stands for a secret wherever it could be seen."""
 
 _MASKS: Final = frozenset({MASK, repr(MASK.encode()), f"SecretStr({MASK!r})", f"SecretBytes({MASK.encode()!r})"})
 _HIDDEN: Final = "the value was refused (the reason is not shown, because it repeats a part of a secret)"
@@ -32,6 +33,7 @@ _SHARED: Final = 8  # characters in a row that a message and a secret may not ha
 _SHORT: Final = 4  # a shorter secret is in half of all sentences by chance: it is looked for in quotes only
 _USER_ERRORS: Final = ("value_error", "assertion_error")
 _DEPTH: Final = 50
+_NO_PARTS: Final = (str, bytes, int, float, NoneType)
 
 
 def is_secret(value: object) -> bool:
@@ -49,6 +51,25 @@ def is_mask(value: object) -> bool:
 def holds_secret(value: object) -> bool:
     """Return whether there is a secret in a value, at whatever depth of containers and models."""
     return any(True for _ in _leaves(value, secrets_only=True))
+
+
+def remember_secrets(model: BaseModel) -> None:
+    """Have the secrets in a model masked from now on in what is logged and kept of runs."""
+    values = vars(model)
+    held = [
+        values[name]
+        for name, field in facts_of(type(model)).fields.items()
+        if (field.secret or field.open) and name in values
+    ]
+    pending = [(value, 0) for value in (*held, *(model.model_extra or {}).values())]
+    pending += [(value, 0) for value in (model.__pydantic_private__ or {}).values()]
+    while pending:
+        value, depth = pending.pop()
+        if is_secret(value):
+            with suppress(Exception):  # of a class of the user's: whoever reads it next hears of it
+                remember_secret(value.get_secret_value())
+        elif depth < _DEPTH and not isinstance(value, _NO_PARTS):
+            pending += [(part, depth + 1) for part in _parts(value, ())]
 
 
 def secret_texts(cls: type[BaseModel], data: object) -> set[str]:

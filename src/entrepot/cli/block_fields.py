@@ -8,7 +8,7 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,8 +21,18 @@ from entrepot.blocks import Block
 from entrepot.blocks._annotations import facts_of
 from entrepot.cli.output import clean
 from entrepot.errors import BlockSchemaError, OptionError
+from entrepot.input.checking import kinds
 
-__all__ = ["FieldInfo", "ask_for_block", "build_block", "describe_fields", "interactive", "read_options"]
+__all__ = [
+    "FieldInfo",
+    "ask_for_block",
+    "ask_for_field",
+    "build_block",
+    "describe_fields",
+    "interactive",
+    "read_options",
+    "value_of",
+]
 
 _TRIES: Final = 3
 _KINDS: Final = {bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
@@ -72,7 +82,7 @@ def describe_fields(cls: type[Block]) -> list[FieldInfo]:
                 secret,
                 default,
                 info.description or "",
-                frozenset(_kinds(property_, schema.get("$defs", {}))),
+                frozenset(kinds(property_, schema.get("$defs", {}))),
             )
         )
     return found
@@ -109,7 +119,7 @@ def read_options(
     def keep(name: str, text: str, option: str) -> None:
         if name in values:
             raise OptionError(f"{option} gives the field {name!r} a second time; give it once", option=option)
-        values[name] = _value(known[name], text)
+        values[name] = value_of(known[name], text)
 
     for option in plain:
         name, text = _pair(option, "--field", known)
@@ -165,7 +175,7 @@ def ask_for_block(cls: type[Block], fields: Sequence[FieldInfo], given: Mapping[
     wanted = [field for field in fields if field.name not in values and (field.required or not given)]
     for turn in range(_TRIES):
         for field in wanted:
-            answer = _ask(field)
+            answer = ask_for_field(field)
             if answer is not None:
                 values[field.name] = answer
             else:
@@ -183,7 +193,7 @@ def ask_for_block(cls: type[Block], fields: Sequence[FieldInfo], given: Mapping[
     return build_block(cls, values)
 
 
-def _ask(field: FieldInfo) -> object | None:
+def ask_for_field(field: FieldInfo) -> object | None:
     """Return an answer, or None for the default."""
     notes = [field.type]
     if field.secret:
@@ -196,7 +206,7 @@ def _ask(field: FieldInfo) -> object | None:
     while True:
         text = getpass.getpass(prompt, stream=sys.stderr) if field.secret else _ask_line(prompt)
         if text:
-            return _value(field, text)
+            return value_of(field, text)
         if not field.required:
             return None
         if field.kinds == {"string"}:
@@ -246,7 +256,7 @@ def _without_line_end(text: str) -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def _value(field: FieldInfo, text: str) -> object:
+def value_of(field: FieldInfo, text: str) -> object:
     """Return the JSON value that text stands for where the field takes such, else the text."""
     if field.kinds == {"string"}:
         return text
@@ -260,19 +270,6 @@ def _value(field: FieldInfo, text: str) -> object:
     if kind in field.kinds or (kind == "integer" and "number" in field.kinds):
         return value
     return text
-
-
-def _kinds(schema: Any, definitions: Mapping[str, Any]) -> Iterable[str]:
-    """Yield the JSON types of a property, except null; nothing where it takes anything."""
-    if not isinstance(schema, Mapping):
-        return
-    if "$ref" in schema:
-        yield from _kinds(definitions.get(str(schema["$ref"]).rpartition("/")[2]), definitions)
-    for each in ("anyOf", "oneOf", "allOf"):
-        for inner in schema.get(each, ()):
-            yield from _kinds(inner, definitions)
-    kind = schema.get("type")
-    yield from [one for one in ([kind] if isinstance(kind, str) else kind or ()) if one != "null"]
 
 
 # --- describing -------------------------------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from entrepot._text import clean, cut, span
+
 __all__ = ["clean", "cut", "ok", "pretty", "print_json", "show", "span", "state_text", "table", "told", "warn", "when"]
 
 _UNLIMITED: Final = 100_000  # columns where nobody looks at the lines: programs want them whole
@@ -75,22 +77,6 @@ def state_text(state_type: str | None, state_name: str | None) -> Text:
     return told(state_name or "-", _STATES.get(state_type or "", ""))
 
 
-def clean(text: str) -> str:
-    """Return text with everything spelled out that is neither printable nor a line end or a tab."""
-    if text.isprintable():
-        return text
-    return "".join(
-        letter if letter.isprintable() or letter in "\n\t" else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
-
-
-def cut(text: str, length: int) -> str:
-    """Return text as one line of at most so many characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 3] + "..."
-
-
 def pretty(text: str) -> str:
     """Return text; where it is JSON, indented."""
     try:
@@ -125,21 +111,6 @@ def when(moment: datetime | None, *, exact: bool = False) -> str:
         return ""
     text = moment.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")
     return text[:-3] if exact else text[:-7]
-
-
-def span(length: timedelta | None) -> str:
-    """Return a span of time, short: `12 ms`, `3.4 s`, `2 min 5 s`, `1 h 12 min`."""
-    if length is None:
-        return ""
-    seconds = length.total_seconds()
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:  # noqa: PLR2004  a minute
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:  # noqa: PLR2004  an hour
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def ok(message: str) -> None:

@@ -34,6 +34,7 @@ _WIDTH: Final = 100
 _KIBI: Final = 1024
 _SHOWN: Final = 20_000  # characters of a value that are shown unasked
 _NEAR: Final = 5
+_NAMING: Final = ("result_storage_key", "cache_key_fn", "transaction")  # parts of a key that the user wrote
 _STYLES: Final = {Outcome.HIT: "green", Outcome.EXPIRED: "yellow"}
 _OLDEST: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -43,6 +44,7 @@ app = topic(
         "  entrepot result ls                                the newest results of the default store\n"
         "  entrepot result ls --storage s3/prod --limit 5    of a saved block, a folder or a URL\n"
         "  entrepot result show fn/flows:extract/2026        by key, or by the beginning of one\n"
+        "  entrepot result show report-2026                  by what a result_storage_key made\n"
         "  entrepot result show fn/flows:extract/2026 --value > value.json\n"
     ),
 )
@@ -154,12 +156,15 @@ def _find(store: ResultStore, wanted: str) -> Lookup:
         return exact
     near: list[Lookup] = []
     for found in store.records():
-        record = found.record
-        name = found.path.rpartition("/")[2]
-        if (record is not None and record.key.startswith(wanted)) or name.startswith(wanted):
+        names = [found.path.rpartition("/")[2]]
+        if found.record is not None:
+            names += [found.record.key, *(found.record.parts.get(part, "") for part in _NAMING)]
+        if any(name.startswith(wanted) for name in names):
             near.append(found)
-    if len(near) == 1:
-        return near[0]
+    named = [one for one in near if one.record is not None and wanted in map(one.record.parts.get, _NAMING)]
+    for one in (near, named):
+        if len(one) == 1:
+            return one[0]
     if not near:
         raise MissingResultError(
             f"no result with the key {wanted!r} in {store.location}; `entrepot result ls` lists them"
@@ -232,6 +237,8 @@ def _lines(found: Lookup, record: Record, store: ResultStore) -> Iterator[tuple[
         yield "Detail", found.detail
     yield "Of", " ".join(filter(None, [record.task.get("kind"), record.task.get("name")]))
     yield "Run", " ".join(filter(None, [record.run.get("name"), record.run.get("id")]))
+    if record.transaction is not None:
+        yield "Transaction", record.transaction
     yield "Created", when(record.created)
     yield "Expires", when(record.expires) or "never"
     yield "Size", _size(record.size)

@@ -82,7 +82,7 @@ def limit_of(effect: Call, guard: Guard | None) -> tuple[float, BaseException] |
         effect: The call; its run notes when its time is over, for what it will call.
         guard: Of this thread, where a region that is open may see to the timeout around; None where there is no such.
     """
-    if effect.shielded:
+    if effect.shielded or effect.context is None:  # the end of a run, or what is in no run
         return None
     run = effect.context.engine
     around = run.around_until

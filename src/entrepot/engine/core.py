@@ -10,11 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from entrepot._sentinels import MISSING
+from entrepot.concurrency.tags import tag_slots
+from entrepot.context import TRANSACTION
 from entrepot.engine import inputs
 from entrepot.engine.definition import function_name
 from entrepot.engine.effects import Call, Do, Sleep, Steps
 from entrepot.engine.hooks import in_step
 from entrepot.engine.outcomes import Ending, is_interrupt, of_error, of_value
+from entrepot.engine.parameters import copied
 from entrepot.engine.run import Run
 from entrepot.errors import CrashedRunError, NotReadyError, ParameterError, StorageError
 from entrepot.futures import EntrepotFuture
@@ -23,7 +26,9 @@ from entrepot.protocols.task_runner import Place
 from entrepot.states import State, StateType
 
 if TYPE_CHECKING:
+    from entrepot.concurrency import Slots
     from entrepot.engine.persistence import Keeper
+    from entrepot.engine.run_transactions import Attempt
 
 __all__ = ["call_hooks", "run_steps"]
 
@@ -36,17 +41,25 @@ def run_steps(run: Run) -> Steps[State[Any]]:
     """
     run.log(logging.DEBUG, "Created for %s", run.definition.label)
     ending = yield from _prepare(run)
+    if ending is None and run.enclosing is None and run.definition.kind == "flow":
+        ending = yield from _remember(run)
     if ending is None:
         keeper = _keeper(run)
+        attempt: Attempt = _attempt
+        if TRANSACTION.get() is not None or run.definition.hooks.are_of_transactions:
+            from entrepot.engine.run_transactions import as_transaction  # noqa: PLC0415  most runs are in none
+
+            attempt = as_transaction(_attempt)
         kept: Any = MISSING  # what an attempt returned whose result could not be kept yet
         while True:
-            ending, kept = yield from _attempt(run, keeper, kept)
+            ending, kept = yield from attempt(run, keeper, kept)
             if ending.type is not StateType.FAILED and not isinstance(ending.data, CrashedRunError):
                 break  # a lost process may be another's fault: that is tried again too
             last = yield from _give_up(run, ending, kept)
             if last is not None:
                 ending = last
                 break
+            ending = None  # its error leads to what the attempt was called with
             run.new_attempt()
     state = run.enter(*ending)
     run.leave_trace(state)
@@ -54,14 +67,25 @@ def run_steps(run: Run) -> Steps[State[Any]]:
     interrupt = yield from call_hooks(run, state)
     if not run.submitted:  # else its future looks at it until it has the state itself
         run.let_go()
-    if run.definition.kind == "flow" and run.flow_context is None and run.world.recorder is not None:
-        # The end of a flow is durable before its caller hears of it; tasks and subflows are flushed with it.
-        safe, _ = yield Do(run.world.recorder.flush, masked=True)
-        if not safe:
-            run.log(logging.WARNING, "The run history is not safely written yet")
+    if run.definition.kind == "flow" and run.flow_context is None:
+        yield from _close(run, state)
     if interrupt is not None and not is_interrupt(state.data):
         raise interrupt
     return state
+
+
+def _close(run: Run, state: State[Any]) -> Steps[None]:
+    """Make the end of a flow durable before its caller hears of it; tasks and subflows are flushed with it."""
+    if run.world.recorder is not None:
+        safe, _ = yield Do(run.world.recorder.flush, masked=True)
+        if not safe:  # the recorder itself has said why
+            run.log(logging.DEBUG, "The run history is not safely written yet")
+    if run.snapshot is not None:
+        from entrepot.engine import snapshots  # noqa: PLC0415  loaded already: it was asked for a snapshot
+
+        yield Do(partial(snapshots.settle, run, state))
+    if run.enclosing is None and run.past is not None and run.past.claim is not None:
+        run.past.claim.release()
 
 
 def _what(run: Run) -> str:
@@ -115,6 +139,23 @@ def _resolve(run: Run, leaves: list[Any], upstream: list[EntrepotFuture[Any] | S
     return None
 
 
+def _remember(run: Run) -> Steps[Ending | None]:
+    """Keep a top-level flow's parameters for who resumes it; return how it ends if that was interrupted.
+
+    They are written now if the flow keeps its result. Else a task may, and what they were is remembered until then.
+    """
+    persist = run.inherited.persist
+    if persist is None:
+        persist = run.world.settings.results_persist
+    if not persist:
+        run.remembered = copied(run.parameters)
+        return None
+    from entrepot.engine import snapshots  # noqa: PLC0415  the lazy seam: it loads stores and cryptography
+
+    _, interrupt = yield Do(partial(snapshots.keep, run, run.parameters))
+    return None if interrupt is None else of_error(interrupt, _what(run))
+
+
 def _keeper(run: Run) -> "Keeper | None":
     """Return what looks up and keeps the run's result, or None where it is not kept.
 
@@ -146,6 +187,31 @@ def _attempt(run: Run, keeper: "Keeper | None", kept: Any) -> Steps[tuple[Ending
             return of_error(error, what), MISSING  # before any work was done
         if found is not MISSING:
             return Ending(StateType.COMPLETED, "Cached", "", found), MISSING
+    slots = tag_slots(run.tags, home=run.world.settings.home) if run.tags and run.definition.kind == "task" else None
+    if slots is None:
+        return (yield from _run_now(run, keeper, kept))
+    error = yield from _take(run, slots)
+    if error is not None:
+        return of_error(error, what), MISSING
+    ending, kept = yield from _run_now(run, keeper, kept)
+    # A coroutine that is thrown away cannot await any more.
+    waits = run.definition.is_async and not isinstance(ending.data, GeneratorExit)
+    give_back = slots.arelease if waits else slots.release
+    _, error = yield Call(give_back, (), {}, run.enter_context(), shielded=True)
+    return (ending if error is None or is_interrupt(ending.data) else of_error(error, what)), kept
+
+
+def _take(run: Run, slots: "Slots") -> Steps[BaseException | None]:
+    """Wait for the slots that the tags of a task run need; return what ended the wait without them."""
+    wait = partial(run.enter, StateType.SCHEDULED, "AwaitingConcurrencySlot")
+    acquire = slots.aacquire if run.definition.is_async else slots.acquire
+    _, error = yield Call(acquire, (), {"on_wait": wait}, run.enter_context())
+    return error
+
+
+def _run_now(run: Run, keeper: "Keeper | None", kept: Any) -> Steps[tuple[Ending, Any]]:
+    """Run the function, and keep what it returned."""
+    what = _what(run)
     running = run.enter(StateType.RUNNING, "Running" if run.attempt == 1 else "Retrying")
     interrupt = yield from call_hooks(run, running)
     if interrupt is not None:

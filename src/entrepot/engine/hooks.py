@@ -37,6 +37,11 @@ class Hooks:
     on_commit: tuple[Hook, ...] = ()
     on_rollback: tuple[Hook, ...] = ()
 
+    @property
+    def are_of_transactions(self) -> bool:
+        """Whether there are any for transactions."""
+        return bool(self.on_commit or self.on_rollback)
+
     def at(self, kind: StateType) -> tuple[Hook, ...]:
         """Return the hooks of a type of states."""
         name = _BY_TYPE.get(kind)

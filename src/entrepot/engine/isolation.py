@@ -6,17 +6,21 @@ here; what it logs, and what runs inside it do, is sent back and goes on from he
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from time import monotonic
 from typing import Any, Final
 
 import cloudpickle
 
 from entrepot._clock import Clock
+from entrepot._secrets import remember_secret
 from entrepot._stops import StopRun
 from entrepot.context import TAGS, FlowRun, FlowRunContext, RunContext, TaskRunContext
 from entrepot.engine.effects import Call, Outcome, raised
 from entrepot.engine.keeping import NOTHING_SAID
-from entrepot.engine.remote import EVENT, LOG, Around, Part, run_there
+from entrepot.engine.past import Past
+from entrepot.engine.remote import EVENT, LOG, MASKED, Around, Part, run_there
+from entrepot.engine.run import Run
 from entrepot.errors import CrashedRunError, SerializationError, TimedOutError
 from entrepot.protocols.recorder import Recorder, RunCreated, RunEvent, RunTransition
 from entrepot.protocols.task_runner import Place
@@ -125,11 +129,23 @@ def _around(context: RunContext) -> Around:
             root_id=run.root_id,
             attempt=run.attempt,
             inherited=_if_picklable(run.inherited, NOTHING_SAID),
+            standing=_standing_of(run),
+            past=_past_of(run),
         ),
         flow=None if flow is None or flow is context else _flow_part(flow),
         ambient_tags=TAGS.get(),
         level=_lowest_level(),
     )
+
+
+def _standing_of(run: Run) -> str:
+    from entrepot.engine.standing import standing_of  # noqa: PLC0415  it loads what keys are made with
+
+    return standing_of(run)
+
+
+def _past_of(run: Run) -> Past | None:
+    return None if run.past is None else replace(run.past, claim=None)
 
 
 def _flow_part(context: FlowRunContext) -> Part:
@@ -154,6 +170,8 @@ def _flow_part(context: FlowRunContext) -> Part:
         root_id=run.root_id,
         attempt=run.attempt,
         inherited=_if_picklable(run.inherited, NOTHING_SAID),
+        standing=_standing_of(run),
+        past=_past_of(run),
     )
 
 
@@ -201,6 +219,8 @@ class _Ear:
             logger = logging.getLogger(record.name)
             if logger.isEnabledFor(record.levelno):
                 logger.handle(record)
+        elif kind == MASKED:
+            remember_secret(content)
         elif kind == EVENT:
             self._note(content)
             self._record(content)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from entrepot._sentinels import MISSING
 from entrepot._stops import StopRun
 from entrepot.engine import inputs, signals
-from entrepot.errors import CrashedRunError, TimedOutError
+from entrepot.errors import CrashedRunError, PausedRunError, TimedOutError
 from entrepot.futures import EntrepotFuture
 from entrepot.states import State, StateType
 
@@ -31,6 +31,8 @@ def of_error(error: BaseException, what: str, run_id: str = "") -> Ending:
         what: "Flow" or "Task".
         run_id: Of the run, which the errors of its own timeout and of its lost process name.
     """
+    if isinstance(error, PausedRunError):
+        return Ending(StateType.PAUSED, "Suspended", str(error), error)
     if isinstance(error, Exception):
         if run_id and getattr(error, "run_id", "") == run_id:
             if isinstance(error, TimedOutError):

@@ -7,10 +7,13 @@ from typing import Any
 
 from entrepot.errors import ParameterError
 
-__all__ = ["Binder"]
+__all__ = ["Binder", "copied"]
 
 _POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
+_FIXED = frozenset({type(None), bool, int, float, complex, str, bytes})  # nobody can change one of these
+_COPIED = frozenset({list, tuple, set, frozenset, dict})
+_MOST = 1000  # values in the collections of a call that is copied
 _STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -121,6 +124,33 @@ class Binder:
 
         found = get_close_matches(name, self._known, n=1)
         return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def copied(parameters: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return parameters as they are now, whatever becomes of them; None where a quick copy cannot be made.
+
+    It can of texts, numbers and the like, and of lists, tuples, sets and dicts of them, up to 1,000 values in all.
+    """
+    if all(type(value) in _FIXED for value in parameters.values()):
+        return parameters
+    left = _MOST
+
+    def copy(value: Any) -> Any:
+        nonlocal left
+        kind = type(value)
+        if kind in _FIXED:
+            return value
+        left -= len(value) if kind in _COPIED else left + 1
+        if left < 0:
+            raise ValueError
+        if kind is dict:
+            return {copy(key): copy(member) for key, member in value.items()}
+        return kind(map(copy, value))
+
+    try:
+        return {name: copy(value) for name, value in parameters.items()}
+    except (ValueError, RecursionError):  # too much, something else, or something that holds itself
+        return None
 
 
 def _signature(fn: Callable[..., Any]) -> inspect.Signature:

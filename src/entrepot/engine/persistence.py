@@ -10,19 +10,25 @@ from typing import Any
 
 from entrepot._sentinels import MISSING, Missing
 from entrepot.context import CURRENT
+from entrepot.engine import snapshots
 from entrepot.engine.places import result_store
 from entrepot.engine.run import Run
+from entrepot.engine.standing import Call, call_of, facts_of, may_find, standing_of, use_up
+from entrepot.engine.unit_of_work import UnitOfWork
 from entrepot.errors import CacheKeyError, EntrepotError
 from entrepot.results.keys import (
     DEFAULT,
     FLOW_PARAMETERS,
     INPUTS,
+    RUN_ID,
     CacheKey,
     CachePolicy,
     KeyContext,
+    named_key,
     user_key,
 )
-from entrepot.results.lookup import Outcome
+from entrepot.results.lookup import Lookup, Outcome
+from entrepot.results.record import Record
 from entrepot.results.store import ResultStore
 from entrepot.serializers import Serializer, get_serializer
 
@@ -37,17 +43,36 @@ class Keeper:
     Args:
         run: The run.
         keeps_always: Whether the result is kept even where it has no key to be found by.
+
+    Attributes:
+        unit: Of the transaction that the run is; None where a result is kept at once.
+        was_known: Whether the last look-up found the result.
     """
 
-    __slots__ = ("_computed", "_keeps_always", "_key", "_run", "_serializer", "_store")
+    __slots__ = (
+        "_call",
+        "_computed",
+        "_keeps_always",
+        "_key",
+        "_replaces",
+        "_run",
+        "_serializer",
+        "_store",
+        "unit",
+        "was_known",
+    )
 
     def __init__(self, run: Run, *, keeps_always: bool) -> None:
         self._run = run
         self._keeps_always = keeps_always
         self._computed = False
         self._key: CacheKey | None = None
+        self._call: Call | None = None  # its place among equal calls, where no key says when its result is used again
+        self._replaces = bool(run.definition.keeping.refresh)
         self._store: ResultStore | None = None
         self._serializer: Serializer | None = None
+        self.unit: UnitOfWork | None = None
+        self.was_known = False
 
     def look_up(self) -> Any | Missing:
         """Return the result if it is known, else `MISSING`.
@@ -61,35 +86,78 @@ class Keeper:
         if not self._computed:
             token = CURRENT.set(run.enter_context())  # the user's function for the key may ask for its run
             try:
-                self._key = self._compute_key()
+                self._key = self._compute_key(run.root_id)
             finally:
                 CURRENT.reset(token)
+            if self._keeps_always if self._key is None else self._replaces:
+                self._call = call_of(run)
             self._computed = True
         if self._key is None and not self._keeps_always:
             return MISSING
         # Opened before the work is done, even if nothing is looked up: a store that cannot be opened costs no work.
         store, serializer = self._open()
-        if self._key is None or run.definition.keeping.refresh:
+        if self._key is not None and not self._replaces and self.unit is not None:
+            staged = self.unit.staging().find(self._key.key)
+            if staged is not None:
+                run.cache_key, run.location, self.was_known = staged.key, store.locate(staged), True
+                return store.load_record(staged, serializer=serializer)
+        found = self._found(store, serializer)
+        if found is None or found.record is None:
+            snapshots.keep_for(run)
             return MISSING
-        found = store.fetch(self._key.key, serializer=serializer)
-        if found.outcome is not Outcome.HIT or found.record is None:
-            return MISSING
-        run.cache_key, run.location = found.record.key, store.locate(found.record)
+        run.cache_key, run.location, self.was_known = found.record.key, store.locate(found.record), True
         return found.value
 
+    def _found(self, store: ResultStore, serializer: Serializer) -> Lookup | None:
+        """Return the result that is to be used again, or None."""
+        run = self._run
+        if self._key is not None and not self._replaces:
+            for key in self._keys():
+                found = store.fetch(key.key, serializer=serializer)
+                if found.outcome is Outcome.HIT and found.record is not None:
+                    if self._may_use(found.record):
+                        if may_find(run):
+                            use_up(run, found.record)
+                        return found
+                    self._replaces = True  # by what is computed now
+            return None
+        if self._call is None or not may_find(run):
+            return None
+        found_call = self._call.take(lambda key: store.fetch(key, serializer=serializer))
+        if found_call is not None and self._key is not None and found_call.record is not None:
+            # Killed between its two writes, the run that refreshed it may have left the older result under the key.
+            kept = store.describe(self._key.key).record
+            if kept is None or kept.created < found_call.record.created:
+                self._write(self._key, found_call.value, replace=True)
+        return found_call
+
+    def _keys(self) -> list[CacheKey]:
+        """Return the keys that the result may be found under: of this line of runs, and of the one it takes over."""
+        run, key = self._run, self._key
+        keys = [] if key is None else [key]
+        if run.past is not None and run.past.reuse is not None and run.definition.keeping.key_fn is None:
+            other = self._compute_key(run.past.reuse.root_id)
+            if other is not None and other != key:
+                keys.append(other)
+        return keys
+
+    def _may_use(self, record: Record) -> bool:
+        past = self._run.past
+        if past is None or past.reuse is None:
+            return True
+        return past.reuse.allows(record.key, record.created, record.run, self._run.root_id)
+
     def keep(self, value: object) -> None:
-        """Keep a result; on return it is durable.
+        """Keep a result; on return it is durable, or staged in the run's transaction.
 
         Raises:
             SerializationError: If it cannot be written by its serializer.
             StorageError: If the store cannot be written.
         """
-        run, key = self._run, self._key
-        if key is None:
-            if not self._keeps_always:
-                return
-            key = CacheKey(f"run/{run.id}", {"run": run.id})
-        elif (changed := self._changed_input(key)) is not None:
+        run, key, call = self._run, self._key, self._call
+        if key is None and not self._keeps_always:
+            return
+        if key is not None and (changed := self._changed_input(key, self._policy)) is not None:
             run.log(
                 logging.WARNING,
                 "The result of %s is not kept: its %s changed after the cache key was computed, so the key no longer"
@@ -98,13 +166,24 @@ class Keeper:
                 changed,
             )
             return
-        options = run.definition.keeping
+        if call is not None and self._changed_input(call, INPUTS) is None:
+            with call.kept() as own:
+                self._write(own, value)
+            if self.unit is not None:
+                self.unit.when_undone(call.give_back)
+        elif key is None:
+            self._write(CacheKey(f"run/{run.id}", {"run": run.id}), value)
+        if key is not None:
+            self._write(key, value, replace=self._replaces)
+
+    def _write(self, key: CacheKey, value: object, *, replace: bool = False) -> None:
+        run, options = self._run, self._run.definition.keeping
         store, serializer = self._open()
         expires: datetime | None = None
         if options.expiration is not None:
             expires = run.world.clock.now() + options.expiration
         try:
-            record = store.write(
+            prepared = store.prepare(
                 key.key,
                 value,
                 serializer=serializer,
@@ -112,8 +191,9 @@ class Keeper:
                 task=self._task_facts(),
                 run=self._run_facts(),
                 expires=expires,
-                replace=bool(options.refresh),
+                replace=replace,
             )
+            record = store.put(prepared) if self.unit is None else self.unit.staging().add(prepared)
         except EntrepotError as error:
             error.add_note(f"{run.definition.label} did its work; only its result could not be kept")
             raise
@@ -128,17 +208,26 @@ class Keeper:
             self._serializer = get_serializer(
                 run.world.settings.results_serializer if serializer is None else serializer
             )
+        if self.unit is not None:
+            self.unit.staging().bind(self._store)
         return self._store, self._serializer
 
-    def _changed_input(self, key: CacheKey) -> str | None:
-        """Return which value that the key stands for is another one now, or None.
+    @property
+    def _policy(self) -> CachePolicy | None:
+        """What the key is made of; None where the user's function or template makes it."""
+        options = self._run.definition.keeping
+        if options.key_fn is not None or options.result_key is not None:
+            return None
+        return DEFAULT if options.policy is None else options.policy
+
+    def _changed_input(self, key: CacheKey | Call, policy: CachePolicy | None) -> str | None:
+        """Return which value that a key stands for is another one now, or None.
 
         Whoever called may have gone on to change a list, or the function itself has, in this attempt or the last.
         """
-        run, options = self._run, self._run.definition.keeping
-        if options.key_fn is not None:
+        if policy is None:
             return None  # what the user's function looks at is not known; asked again, it may answer for another moment
-        policy = DEFAULT if options.policy is None else options.policy
+        run = self._run
         covers, flow = policy.covers, run.flow_context
         inputs = run.parameters if INPUTS.covers <= covers else {}
         outer = flow.parameters if flow is not None and FLOW_PARAMETERS.covers <= covers else {}
@@ -160,7 +249,7 @@ class Keeper:
 
     # --- the key ------------------------------------------------------------------------------------------------------
 
-    def _compute_key(self) -> CacheKey | None:
+    def _compute_key(self, root_id: str) -> CacheKey | None:
         run = self._run
         definition = run.definition
         options = definition.keeping
@@ -168,19 +257,26 @@ class Keeper:
             return None
         if options.key_fn is not None:
             return self._users_key()
+        if options.result_key is not None:
+            from entrepot.engine.storage_keys import storage_key_text  # noqa: PLC0415  few tasks have a template
+
+            return named_key(definition.key, storage_key_text(run, options.result_key))
         policy = options.policy
         if policy is None:
             if definition.kind == "flow" and not options.caches:
                 return None  # a flow's work is what its tasks do: it is not skipped unless somebody asked for that
             policy = DEFAULT
         flow = run.flow_context
+        run_id = root_id
+        if flow is not None and RUN_ID.covers <= policy.covers:
+            run_id += standing_of(flow.engine)  # the same in each run that resumes this one
         key: CacheKey | None = policy.compute(
             KeyContext(
                 task_key=definition.key,
                 fn=definition.fn,
                 inputs=run.parameters,
                 flow_parameters=None if flow is None else flow.parameters,
-                run_id=run.id if flow is None else flow.flow_run.id,
+                run_id=run_id,
                 version=definition.version,
             )
         )
@@ -213,5 +309,6 @@ class Keeper:
         run = self._run
         facts = {"id": run.id, "name": run.name}
         if run.flow_context is not None:
+            facts |= facts_of(run)
             facts |= {"flow_run_id": run.flow_context.flow_run.id, "flow_run_name": run.flow_context.flow_run.name}
         return facts

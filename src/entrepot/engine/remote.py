@@ -10,12 +10,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from entrepot import settings
+from entrepot._secrets import telling_of_secrets
 from entrepot.context import CURRENT, TAGS, FlowRun, FlowRunContext, TaskRun, TaskRunContext
 from entrepot.engine.definition import Definition
 from entrepot.engine.keeping import Inherited, KeepingOptions
 from entrepot.engine.names import Counter
 from entrepot.engine.origins import Origins
 from entrepot.engine.parameters import Binder
+from entrepot.engine.past import Past
 from entrepot.engine.retries import RetryPolicy
 from entrepot.engine.run import Run
 from entrepot.engine.world import World
@@ -23,9 +25,10 @@ from entrepot.logging import captured_prints
 from entrepot.protocols.recorder import RunEvent, RunKind
 from entrepot.states import State, StateType
 
-__all__ = ["EVENT", "LOG", "Around", "Part", "run_there"]
+__all__ = ["EVENT", "LOG", "MASKED", "Around", "Part", "run_there"]
 
 LOG: Final = "log"
+MASKED: Final = "masked"
 EVENT: Final = "event"
 
 
@@ -43,6 +46,8 @@ class Part:
         root_id: As of the run.
         attempt: As of the run.
         inherited: As of the run.
+        standing: Where the run stands below its root.
+        past: As of the run, without its claim.
     """
 
     view: FlowRun | TaskRun
@@ -54,6 +59,8 @@ class Part:
     root_id: str
     attempt: int
     inherited: Inherited
+    standing: str
+    past: Past | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,11 @@ class run_there:  # noqa: N801  it is pickled as a call of itself
         logging.root.setLevel(around.level)
         tokens = CURRENT.set(context), TAGS.set(around.ambient_tags)
         try:
-            with captured_prints() if context.log_prints else nullcontext():
+            # What this code has in its hands, the other process masks in what it shows of it.
+            with (
+                telling_of_secrets(lambda secret: emit((MASKED, secret))),
+                captured_prints() if context.log_prints else nullcontext(),
+            ):
                 return self._called(context.engine)
         finally:
             CURRENT.reset(tokens[0])
@@ -169,7 +180,8 @@ def _run_of(part: Part, world: World, counter: Counter, flow: FlowRunContext | N
     run.args, run.kwargs, run.parameters, run.upstream = (), {}, part.parameters, ()
     run.attempt, run.created = part.attempt, part.start_time
     run.root_id, run.inherited = part.root_id, part.inherited
-    run.names = run.ordinals = counter
+    run.standing, run.past = part.standing, part.past
+    run.names = counter
     run.origins = Origins() if kind == "flow" else None
     run.flow_context = run.enclosing = flow
     run.state = State(StateType.RUNNING, "Running", "", part.start_time)

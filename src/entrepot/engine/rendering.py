@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
+from entrepot._secrets import mask
 from entrepot.futures import EntrepotFuture
 
 __all__ = ["LIMIT", "MASK", "render", "render_all"]
@@ -30,6 +31,7 @@ _ITEMS = 6  # of each collection
 _DEPTH = 3
 _PLAIN = (bool, int, float, complex, type(None), date, time, timedelta, PurePath, Enum, range)
 _PLAIN_TOO = frozenset({"decimal.Decimal", "fractions.Fraction", "uuid.UUID"})  # by name: their import costs much
+_SEARCHED = 4096  # characters of a long text in which secrets are looked for
 _HUGE = 10**50  # the digits of a larger number take long to compute
 
 
@@ -60,6 +62,8 @@ def render(value: object) -> str:
 def _render(value: Any, depth: int) -> str:
     kind = type(value)
     if kind is str or kind is bytes or kind is bytearray:
+        if kind is str and len(value) > LIMIT:
+            value = mask(value[:_SEARCHED])  # before it is cut: of a secret that is cut, the rest would not be found
         return repr(value if len(value) <= LIMIT else value[:LIMIT])
     unshown = hasattr(kind, "get_secret_value") or (isinstance(value, int) and abs(value) >= _HUGE)
     if unshown or isinstance(value, _PLAIN):

@@ -3,26 +3,33 @@
 import logging
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from entrepot._sentinels import MISSING
 from entrepot.context import CURRENT, TAGS, FlowRun, FlowRunContext, RunContext, TaskRun, TaskRunContext
 from entrepot.engine.children import Children
 from entrepot.engine.definition import Definition
+from entrepot.engine.entrypoints import entrypoint_of
 from entrepot.engine.keeping import NOTHING_SAID, Inherited
 from entrepot.engine.names import Counter, flow_run_name
 from entrepot.engine.origins import Origins
+from entrepot.engine.past import Past
 from entrepot.engine.rendering import MASK, render_all
 from entrepot.engine.templates import run_name_of
 from entrepot.engine.world import World, current_world
-from entrepot.logging import FLOW_RUNS, TASK_RUNS, run_facts, show_logs
+from entrepot.logging import FLOW_RUNS, TASK_RUNS, mask, mask_all, run_facts, set_up_logging, speak_for
 from entrepot.protocols.recorder import RunCreated, RunTransition
 from entrepot.protocols.task_runner import Place
-from entrepot.states import State, StateType, new_id
+from entrepot.runs import process_token
+from entrepot.states import State, StateType, new_id, next_id
+
+if TYPE_CHECKING:
+    from entrepot.engine.standing import Calls
 
 __all__ = ["Run"]
 
 _LONGEST_NAME = 250  # characters
+_WELL = frozenset({StateType.COMPLETED, StateType.PAUSED})  # what a run may end an attempt or its process in
 _outside_flows = Counter()
 _process_id = os.getpid()
 
@@ -46,6 +53,7 @@ class Run:
         kwargs: What it is called with, by name.
         parameters: The same, bound to the signature.
         wait_for: Futures of runs that must complete before it starts.
+        past: What a top-level flow run takes over from earlier ones; those below it take over the same.
     """
 
     __slots__ = (
@@ -56,6 +64,7 @@ class Run:
         "around_until",
         "attempt",
         "cache_key",
+        "calls",
         "children",
         "context",
         "created",
@@ -68,12 +77,15 @@ class Run:
         "location",
         "name",
         "names",
-        "ordinals",
         "origins",
         "owner",
         "parameters",
+        "past",
         "place",
+        "remembered",
         "root_id",
+        "snapshot",
+        "standing",
         "state",
         "submitted",
         "tags",
@@ -92,6 +104,7 @@ class Run:
         parameters: Mapping[str, Any],
         *,
         wait_for: Any = None,
+        past: Past | None = None,
     ) -> None:
         enclosing = CURRENT.get()
         flow = enclosing.flow_run_context if isinstance(enclosing, TaskRunContext) else enclosing
@@ -112,7 +125,7 @@ class Run:
         # When the time of the run around it is over, as of `time.monotonic`; and when its own attempt's is.
         self.around_until: float | None = None if enclosing is None else enclosing.engine.until
         self.until: float | None = self.around_until
-        self.id = new_id()
+        self.id = new_id() if definition.kind == "flow" else next_id()
         self.attempt = 1
         self.context: RunContext | None = None  # of the attempt under way
         self.children: Children | None = None  # of the attempt under way; made by its first submit
@@ -125,19 +138,22 @@ class Run:
             self.inherited = self.inherited.with_options(definition.keeping)
             self.name = flow_run_name()
             self.names = Counter()
-            self.ordinals = Counter()  # of what this attempt runs; those of another attempt are the same again
             self.origins: Origins | None = Origins()
-            outer = None if flow is None else flow.engine
-            # The same for every run that resumes this one, so that what it kept is found again.
-            self.root_id = self.id if outer is None else f"{outer.root_id}/{outer.ordinals.name(definition.name)}"
         else:
             self.names = _outside_flows if flow is None else flow.engine.names
-            self.ordinals = _outside_flows if flow is None else flow.engine.ordinals
             self.origins = None
-            self.root_id = self.id if flow is None else flow.engine.root_id
             self.name = self.names.name(definition.name)
+        # The same for every run that resumes this one, so that what it kept is found again.
+        self.root_id: str = self.id if flow is None else flow.engine.root_id
+        if past is not None and past.root_id is not None:
+            self.root_id = past.root_id
+        self.past: Past | None = past if enclosing is None else enclosing.engine.past
+        self.calls: Calls | None = None  # of the attempt under way; made by the first that asks where it stands
+        self.standing: str | None = None  # among what its caller calls; where nobody asked, not known
+        self.remembered: Mapping[str, Any] | None = None  # of a top-level flow: its parameters as they were
+        self.snapshot: bool | None = None  # whether these are kept for who resumes it; None: not needed so far
         if enclosing is None:
-            show_logs(self.world.settings.logging_level)
+            set_up_logging(self.world.settings)
         self.created = self.world.clock.now()
         self.state: State[Any] | None = State(StateType.PENDING, "Pending", "", self.created)
         self._told = self._named = False
@@ -156,6 +172,13 @@ class Run:
         if enclosing is None:
             return None
         return enclosing.task_run.id if isinstance(enclosing, TaskRunContext) else enclosing.flow_run.id
+
+    def entrypoint(self) -> str | None:
+        """Return where another process finds a top-level flow; None for what is called inside, or in no file."""
+        if self.enclosing is not None or self.definition.kind != "flow":
+            return None
+        found = entrypoint_of(self.definition)
+        return None if found is None else found.text
 
     def view(self) -> FlowRun | TaskRun:
         """Return what user code may know of it, as of now."""
@@ -236,7 +259,7 @@ class Run:
         finally:
             CURRENT.reset(token)
             self.context = None
-        self.name = " ".join(name.split())[:_LONGEST_NAME]
+        self.name = " ".join(mask(name).split())[:_LONGEST_NAME]
 
     def new_attempt(self) -> None:
         """Begin the next attempt."""
@@ -244,14 +267,14 @@ class Run:
         self.context = None
         self.children = None
         if self.definition.kind == "flow":
-            self.ordinals = Counter()
+            self.calls = None  # an attempt finds what the last one kept; of a task, only that of another flow's attempt
 
     def let_go(self) -> None:
         """Forget what it was called with and how it ended; it is over, and others were told."""
         # The context holds the run: without this, only the garbage collector would free large arguments.
         self.context = None
         self.args, self.kwargs, self.parameters = (), {}, {}
-        self.wait_for = self.state = None
+        self.wait_for = self.state = self.remembered = self.calls = None
 
     # --- what is told of it -------------------------------------------------------------------------------------------
 
@@ -261,6 +284,7 @@ class Run:
         A state that a user made is never taken over as it is: its id names one transition of one run.
         """
         world = self.world
+        message = mask(str(message))  # it may repeat what an exception says
         self.state = state = State(kind, name, message, world.clock.now(), data=data)
         recorder = world.recorder
         if recorder is not None:
@@ -285,11 +309,12 @@ class Run:
         if logger.isEnabledFor(level):
             flow_run_id = self.id if self.definition.kind == "flow" else self.flow_run_id
             facts = run_facts(self.definition.kind, self.name, self.id, flow_run_id)
+            speak_for(self.id, self.world.recorder)
             logger.log(level, message, *values, extra=facts, exc_info=exc_info)
 
     def log_end(self, state: State[Any]) -> None:
         """Write a line about the last state; with the traceback where no caller gets the exception."""
-        level = logging.INFO if state.type is StateType.COMPLETED else logging.ERROR
+        level = logging.INFO if state.type in _WELL else logging.ERROR
         error = state.data if self.submitted and state.type is StateType.FAILED else None
         # Its text, not itself: handlers may keep records, and with them results and tracebacks.
         self.log(
@@ -318,10 +343,13 @@ class Run:
                 self.created,
                 self.flow_run_id,
                 self.parent_run_id,
-                render_all(self.parameters, definition.binder.secrets.union(untrusted)),
+                mask_all(render_all(self.parameters, definition.binder.secrets.union(untrusted))),
                 self.tags,
                 _process_id,
+                process_token(),
+                None if self.root_id == self.id or self.enclosing is not None else self.root_id,
                 version=definition.version,
+                entrypoint=self.entrypoint(),
                 upstream=self.upstream,
             )
         )

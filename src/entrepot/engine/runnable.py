@@ -12,6 +12,7 @@ from entrepot.engine.drive import drive
 from entrepot.engine.hooks import hooks_of
 from entrepot.engine.options import define, merged
 from entrepot.engine.outcomes import answer_of
+from entrepot.engine.past import Past
 from entrepot.engine.pickling import reduced
 from entrepot.engine.run import Run
 from entrepot.protocols.recorder import RunKind
@@ -134,7 +135,7 @@ class Runnable(Generic[P, R]):
 
     # --- how it is called ---------------------------------------------------------------------------------------------
 
-    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> Run:
+    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, past: Past | None = None) -> Run:
         """Return a new run of it.
 
         Raises:
@@ -142,24 +143,47 @@ class Runnable(Generic[P, R]):
         """
         arguments = (*self._bound, *args) if self._bound else args
         definition = self._definition
-        return Run(self, definition, arguments, kwargs, definition.binder.bind(arguments, kwargs), wait_for=wait_for)
+        try:
+            parameters = definition.binder.bind(arguments, kwargs)
+        except BaseException:
+            if past is not None and past.claim is not None:
+                past.claim.release()
+            raise
+        return Run(self, definition, arguments, kwargs, parameters, wait_for=wait_for, past=past)
 
-    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _call(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], past_of: Callable[[], Past | None] | None = None
+    ) -> Any:
+        """Call it.
+
+        Args:
+            args: As of the function.
+            kwargs: As of the function, with what is ours among them.
+            past_of: Returns what the run takes over from earlier ones; it may read files.
+        """
         return_state = kwargs.pop("return_state", False)
         wait_for = kwargs.pop("wait_for", None)
         if self._definition.is_async:
-            return self._call_async(args, kwargs, wait_for, return_state=return_state)
-        run = self._run(args, kwargs, wait_for)
+            return self._call_async(args, kwargs, wait_for, return_state=return_state, past_of=past_of)
+        run = self._run(args, kwargs, wait_for, None if past_of is None else past_of())
         steps, clock = run_steps(run), run.world.clock
         del run  # this frame is in the traceback of what the function raises: it holds nothing that holds that
         return answer_of(drive(steps, clock), return_state=return_state)
 
     async def _call_async(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, *, return_state: bool
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        wait_for: Any,
+        *,
+        return_state: bool,
+        past_of: Callable[[], Past | None] | None,
     ) -> Any:
-        from entrepot.engine.drive_async import drive_async  # noqa: PLC0415  asyncio is loaded by who uses it
+        from asyncio import to_thread  # noqa: PLC0415  asyncio is loaded by who uses it
 
-        run = self._run(args, kwargs, wait_for)
+        from entrepot.engine.drive_async import drive_async  # noqa: PLC0415  as above
+
+        run = self._run(args, kwargs, wait_for, None if past_of is None else await to_thread(past_of))
         steps, clock = run_steps(run), run.world.clock
         del run  # as above
         return answer_of(await drive_async(steps, clock), return_state=return_state)

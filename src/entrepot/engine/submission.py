@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from entrepot._clock import Clock
 from entrepot._stops import Abandoned, Region, StopRun, current_guard
 from entrepot._watch import stop
-from entrepot.context import CURRENT, TaskRunContext
+from entrepot.context import CURRENT, TRANSACTION, TaskRunContext
 from entrepot.engine import inputs
 from entrepot.engine.calls import outlasted, timed_out
 from entrepot.engine.children import Children, aside
@@ -72,6 +72,9 @@ def _submit(run: Run) -> EntrepotFuture[Any]:
     future: EntrepotFuture[Any] = EntrepotFuture(run.id, run.name, partial(_state_of, run))
     submission = Submission(run, future, children, leaves)
     children.adopt(submission)
+    transaction = TRANSACTION.get()
+    if transaction is not None:
+        transaction.unit.adopt(future)
     try:
         _when_done(waits_for, partial(contextvars.copy_context().run, submission.launch))
     except BaseException:
@@ -197,7 +200,10 @@ class Submission:
         except Abandoned:
             raise
         except BaseException as error:
-            self._end(StateType.CRASHED, "Crashed", f"{_what(run)} was lost: {error!r}", error)
+            if run.state is not None and run.state.is_final():  # an interrupt came through its last hook
+                self._finish(run.state)
+            else:
+                self._end(StateType.CRASHED, "Crashed", f"{_what(run)} was lost: {error!r}", error)
             raise
         finally:
             guard.close(region)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from entrepot import settings
 from entrepot._clock import SYSTEM_CLOCK, Clock
+from entrepot.progress import observed
 from entrepot.protocols.recorder import Recorder
 from entrepot.runs import default_recorder
 from entrepot.settings import Settings
 
-__all__ = ["World", "current_world", "use_world"]
+__all__ = ["RunRefused", "World", "current_world", "no_runs", "use_world"]
 
 
 def _chance() -> float:
@@ -40,10 +41,36 @@ class World:
 _given: ContextVar[World | None] = ContextVar("entrepot_world", default=None)
 
 
+class RunRefused(BaseException):
+    """A flow or a task was called by a file that is loaded, not run. No error: the file does nothing wrong."""
+
+
+_loading = False
+
+
+@contextmanager
+def no_runs() -> Iterator[None]:
+    """Let no top-level run begin in this process: a file is loaded that may call its flow at its end.
+
+    Whoever calls one gets a `RunRefused`, in every thread: hence no context variable.
+    """
+    global _loading  # noqa: PLW0603  as said above
+    _loading = True
+    try:
+        yield
+    finally:
+        _loading = False
+
+
 def current_world() -> World:
     """Return the world of a top-level run that begins now."""
+    if _loading:
+        raise RunRefused
     given = _given.get()
-    return World(settings.current(), default_recorder()) if given is None else given
+    if given is not None:
+        return given
+    now = settings.current()
+    return World(now, observed(default_recorder(), now.progress))
 
 
 @contextmanager

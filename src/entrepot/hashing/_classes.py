@@ -35,6 +35,7 @@ _NO_MEANING: Final = frozenset(
         "__module__",
         "__qualname__",
         "__signature__",
+        "__slotnames__",
         "__static_attributes__",
         "__weakref__",
         "_abc_impl",

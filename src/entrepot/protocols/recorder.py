@@ -101,7 +101,7 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactKept:
-    """A run made an artifact, or changed it: of one id, what was said last counts.
+    """A run made an artifact, or changed it: of one id, what was said last counts; an empty description changes none.
 
     Attributes:
         artifact_id: A UUID, as text.

@@ -35,6 +35,7 @@ __all__ = [
     "CacheKey",
     "CachePolicy",
     "KeyContext",
+    "named_key",
     "user_key",
 ]
 
@@ -209,9 +210,31 @@ def user_key(task_key: str, text: object) -> CacheKey:
             f"a call is not to be cached",
             task=task_key,
         )
-    scope = task_key.replace("%", "%25").replace("/", "%2F")  # a name with a slash must not reach into another's keys
-    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
-    return CacheKey(f"fn/{scope}/{text}", {"task": task_key, "cache_key_fn": shown})
+    return CacheKey(f"fn/{_scope(task_key)}/{text}", {"task": task_key, "cache_key_fn": _shown(text)})
+
+
+def named_key(task_key: str, text: str) -> CacheKey:
+    """Return the key that a `result_storage_key` made: the task's own, as that of `user_key`.
+
+    Args:
+        task_key: The stable name of the task.
+        text: The template, filled in.
+
+    Raises:
+        CacheKeyError: If it is empty, or UTF-8 cannot write it.
+    """
+    if not text or not _is_writable(text):
+        what = "a text that UTF-8 cannot write" if text else "an empty text"
+        raise CacheKeyError(f"the result_storage_key of {task_key} makes {what} of these parameters", task=task_key)
+    return CacheKey(f"name/{_scope(task_key)}/{text}", {"task": task_key, "result_storage_key": _shown(text)})
+
+
+def _scope(task_key: str) -> str:
+    return task_key.replace("%", "%25").replace("/", "%2F")  # a name with a slash must not reach into another's keys
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
 
 
 def _is_writable(text: str) -> bool:

@@ -2,6 +2,10 @@
 
 A record is signed together with its path. One that was altered, cut short, moved or planted does not verify, and
 nothing in it is looked at before it does.
+
+A record of a transaction also names that: it counts from when the transaction's marker says so (`markers`). Where a
+transaction wants to take the place of another record, a `Versioned` stands in that place, and says where both are
+(`versions`).
 """
 
 import base64
@@ -21,15 +25,22 @@ __all__ = [
     "MAX_RECORD_SIZE",
     "RECORDS",
     "RECORD_FORMAT",
+    "STAGED_FORMAT",
+    "VERSIONS_FORMAT",
     "Record",
+    "Versioned",
     "open_record",
     "payload_path",
     "record_path",
     "seal_record",
+    "seal_versioned",
     "stored_key",
 ]
 
 RECORD_FORMAT: Final = "entrepot-result/1"
+STAGED_FORMAT: Final = "entrepot-result/2"
+"""Of a record that names its transaction: a version that knows no transactions must not believe it."""
+VERSIONS_FORMAT: Final = "entrepot-versions/1"
 RECORDS: Final = "records"
 MAX_RECORD_SIZE: Final = 1 << 20
 """Bytes; nothing longer is read as a record."""
@@ -40,7 +51,13 @@ _HASHED: Final = re.compile(r"sha256:[0-9a-f]{64}\Z", re.ASCII)
 _DIGEST: Final = re.compile(r"blake3:k[0-9a-f]{16}:([0-9a-f]{64})\Z", re.ASCII)
 _EXTENSION: Final = re.compile(r"[a-z0-9]{1,16}(?:\.[a-z0-9]{1,16}){0,3}\Z", re.ASCII)
 _FIELDS: Final = ("format", "key", "parts", "task", "run", "serializer", "size", "digest", "created", "expires")
-_FORMS: Final = {(*_FIELDS, kept): kept for kept in ("value", "value64", "payload")}
+_KEPT: Final = ("value", "value64", "payload")
+_FORMS: Final[Mapping[str, Mapping[tuple[str, ...], str]]] = {
+    RECORD_FORMAT: {(*_FIELDS, kept): kept for kept in _KEPT},
+    STAGED_FORMAT: {(*_FIELDS, "transaction", kept): kept for kept in _KEPT},
+}
+_TRANSACTION: Final = re.compile(r"[0-9a-f]{32}\Z", re.ASCII)
+_CHAIN: Final = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +76,7 @@ class Record:
         expires: From when on it is no longer used, in UTC; or None.
         value: The value's bytes where small: as text where they are text.
         payload: Else where they are, below the same root.
+        transaction: The id of the transaction that it is a part of; None for a record that counts by itself.
     """
 
     key: str
@@ -72,11 +90,23 @@ class Record:
     expires: datetime | None = None
     value: str | bytes | None = None
     payload: str | None = None
+    transaction: str | None = None
 
     @property
     def path(self) -> str:
         """Where the record is, below the root of its store."""
         return _path_of(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned:
+    """What stands in the place of a record that a transaction wants to replace.
+
+    Attributes:
+        chain: Where the versions of the record are, and what was in its place before them: 64 hex digits.
+    """
+
+    chain: str
 
 
 def stored_key(key: str) -> str:
@@ -116,15 +146,18 @@ def payload_path(digest: str, extension: str) -> str:
     return f"payloads/{match[1][:2]}/{match[1]}.{extension}"
 
 
-def seal_record(record: Record, ring: Keyring) -> bytes:
+def seal_record(record: Record, ring: Keyring, *, place: str | None = None) -> bytes:
     """Return a record's bytes, signed for its place.
+
+    Args:
+        record: The record.
+        ring: The writer's keys.
+        place: Where it goes, if not to its own path.
 
     Raises:
         SerializationError: If it is too large.
     """
-    line = _to_line(record)
-    path = record.path
-    data = b"".join((line, b"\n", sign_line(ring, line, context=_context(path)).encode("ascii"), b"\n"))
+    data = _signed(_to_line(record), ring, record.path if place is None else place)
     if len(data) > MAX_RECORD_SIZE:
         raise SerializationError(
             f"the record of this result would have {len(data)} bytes, more than {MAX_RECORD_SIZE}: lower inline_limit",
@@ -134,14 +167,23 @@ def seal_record(record: Record, ring: Keyring) -> bytes:
     return data
 
 
-def open_record(data: bytes, ring: Keyring, *, path: str, location: str) -> Record:
+def seal_versioned(versioned: Versioned, ring: Keyring, *, path: str) -> bytes:
+    """Return the bytes of what stands in the place of a record, signed for that place."""
+    line = json.dumps({"format": VERSIONS_FORMAT, "chain": versioned.chain}, separators=(",", ":")).encode()
+    return _signed(line, ring, path)
+
+
+def open_record(
+    data: bytes, ring: Keyring, *, path: str, location: str, place: str | None = None
+) -> Record | Versioned:
     """Return what a record says, once it is known to be whole, ours, and in its place.
 
     Args:
-        data: At most `MAX_RECORD_SIZE + 1` bytes that were found at `path`.
+        data: At most `MAX_RECORD_SIZE + 1` bytes that were found there.
         ring: The reader's keys.
-        path: Where the reader looked.
-        location: The same for people.
+        path: The path of the record.
+        location: Where the reader looked, for people.
+        place: The same below the root of the store, if not at the record's own path.
 
     Raises:
         IntegrityError: If it does not verify, or is not the record of this place.
@@ -154,9 +196,12 @@ def open_record(data: bytes, ring: Keyring, *, path: str, location: str) -> Reco
     if not newline or not rest.endswith(b"\n"):
         raise IntegrityError(f"{location} is no whole result record: it is cut short", location=location)
     # Latin-1 gives every byte a character: what is no signature line is refused as one, not as bad text.
-    verify_line(ring, line, rest[:-1].decode("latin-1"), context=_context(path), location=location)
+    context = _context(path if place is None else place)
+    verify_line(ring, line, rest[:-1].decode("latin-1"), context=context, location=location)
     record, problem = _from_line(line, location)
-    if record is None or record.path != path:
+    if isinstance(record, Versioned) and place is None:
+        return record
+    if not isinstance(record, Record) or record.path != path:
         problem = problem or "it belongs to another key"
         raise IntegrityError(f"{location} is no result record of this place: {problem}", location=location)
     return record
@@ -165,9 +210,13 @@ def open_record(data: bytes, ring: Keyring, *, path: str, location: str) -> Reco
 # --- the line -----------------------------------------------------------------------------------------------------
 
 
+def _signed(line: bytes, ring: Keyring, place: str) -> bytes:
+    return b"".join((line, b"\n", sign_line(ring, line, context=_context(place)).encode("ascii"), b"\n"))
+
+
 def _to_line(record: Record) -> bytes:
     fields: dict[str, object] = {
-        "format": RECORD_FORMAT,
+        "format": RECORD_FORMAT if record.transaction is None else STAGED_FORMAT,
         "key": record.key,
         "parts": _bounded(record.parts),
         "task": _bounded(record.task),
@@ -178,6 +227,8 @@ def _to_line(record: Record) -> bytes:
         "created": _to_text(record.created),
         "expires": None if record.expires is None else _to_text(record.expires),
     }
+    if record.transaction is not None:
+        fields["transaction"] = record.transaction
     if record.payload is not None:
         fields["payload"] = record.payload
     elif isinstance(record.value, str):
@@ -187,7 +238,7 @@ def _to_line(record: Record) -> bytes:
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _from_line(line: bytes, location: str) -> tuple[Record | None, str]:
+def _from_line(line: bytes, location: str) -> tuple[Record | Versioned | None, str]:
     """Return a record, or None and what is wrong with it. Who signs it can only be trusted not to be an attacker."""
     try:
         fields = json.loads(line)
@@ -195,22 +246,32 @@ def _from_line(line: bytes, location: str) -> tuple[Record | None, str]:
         return None, "it is not JSON"
     if not isinstance(fields, dict):
         return None, "it is not a JSON object"
-    if fields.get("format") != RECORD_FORMAT:
-        shown = ascii(fields.get("format"))[:60]
+    form = fields.get("format")
+    if form == VERSIONS_FORMAT:
+        return _to_versioned(fields), "its fields are not those of its format"
+    forms = _FORMS.get(form) if isinstance(form, str) else None
+    if forms is None:
+        shown = ascii(form)[:60]
         raise UnknownNameError(
             f"{location} is a result record of the format {shown}, and this version reads {RECORD_FORMAT!r}:"
             " it was written by a newer Entrepot; update this one",
             group="entrepot result formats",
             name=shown,
-            known=(RECORD_FORMAT,),
+            known=(RECORD_FORMAT, STAGED_FORMAT, VERSIONS_FORMAT),
         )
-    kept = _FORMS.get(tuple(fields))
+    kept = forms.get(tuple(fields))
     if kept is None:
         return None, "its fields are not those of its format"
     try:
         return _to_record(fields, kept), ""
     except (TypeError, ValueError) as error:
         return None, f"a field is malformed ({error})"
+
+
+def _to_versioned(fields: Mapping[str, object]) -> Versioned | None:
+    chain = fields.get("chain")
+    right = tuple(fields) == ("format", "chain") and isinstance(chain, str) and _CHAIN.match(chain)
+    return Versioned(str(chain)) if right else None
 
 
 def _to_record(fields: dict[str, object], kept: str) -> Record:
@@ -234,6 +295,9 @@ def _to_record(fields: dict[str, object], kept: str) -> Record:
         value = base64.b64decode(_str(fields, "value64"), validate=True)
         if len(value) != size:
             raise ValueError("value64")
+    transaction = _str(fields, "transaction") if "transaction" in fields else None
+    if transaction is not None and not _TRANSACTION.match(transaction):
+        raise ValueError("transaction")
     return Record(
         key=_str(fields, "key"),
         parts=_strings(fields, "parts"),
@@ -246,6 +310,7 @@ def _to_record(fields: dict[str, object], kept: str) -> Record:
         expires=None if expires is None else _from_text(_str(fields, "expires")),
         value=value,
         payload=payload,
+        transaction=transaction,
     )
 
 
@@ -295,8 +360,8 @@ def _path_of(key: str) -> str:
     return f"{RECORDS}/{digest[:2]}/{digest}.json"
 
 
-def _context(path: str) -> str:
-    return f"{RECORD_FORMAT} {path}"
+def _context(place: str) -> str:
+    return f"{RECORD_FORMAT} {place}"  # of every format: what is in a place is known once its signature verifies
 
 
 def _to_text(when: datetime) -> str:

@@ -8,12 +8,10 @@ allows it.
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace as changed
 from datetime import datetime
 from typing import Final
 
 from entrepot._clock import SYSTEM_CLOCK, Clock
-from entrepot.crypto.digest import Digester
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import (
     DamagedResultError,
@@ -32,19 +30,12 @@ from entrepot.protocols.serializer import Serializer
 from entrepot.protocols.storage import Storage
 from entrepot.results.evidence import keep_evidence
 from entrepot.results.lookup import Lookup, Outcome
-from entrepot.results.payloads import check_payload, read_payload, write_payload
-from entrepot.results.record import (
-    MAX_RECORD_SIZE,
-    RECORDS,
-    Record,
-    open_record,
-    payload_path,
-    record_path,
-    seal_record,
-    stored_key,
-)
+from entrepot.results.markers import Markers
+from entrepot.results.payloads import check_payload, read_payload
+from entrepot.results.prepared import Prepared, prepare
+from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, Record, open_record, record_path
+from entrepot.results.versions import Versions
 from entrepot.serializers import get_serializer
-from entrepot.serializers.buffers import flat, total_size
 
 __all__ = ["ResultStore"]
 
@@ -57,7 +48,8 @@ class ResultStore:
     """Keeps results in one storage.
 
     `records/` holds a record for each key, `payloads/` the larger values by their digests, `damaged/` evidence of what
-    did not verify. Safe to share between threads.
+    did not verify; `transactions/` and `versions/` say which of the records that transactions kept count. Safe to share
+    between threads.
 
     Args:
         storage: Where. An `EncryptedStorage` keeps everything unreadable to who has no key.
@@ -65,6 +57,12 @@ class ResultStore:
         allow: The names of the serializers that may read results here; None allows all.
         clock: Tells when a result is created, and whether it has expired.
         inline_limit: Values of up to this many bytes (at most 65,536) are kept inside the record.
+
+    Attributes:
+        storage: As given.
+        clock: As given.
+        markers: What became of its transactions.
+        versions: Which of the records that transactions kept count.
 
     Raises:
         OptionError: If `inline_limit` is out of range.
@@ -81,17 +79,19 @@ class ResultStore:
     ) -> None:
         if not 0 <= inline_limit <= _MAX_INLINE:
             raise OptionError(f"inline_limit={inline_limit} is out of range: 0 to {_MAX_INLINE}", option="inline_limit")
-        self._storage = storage
+        self.storage = storage
+        self.clock = clock
+        self.markers = Markers(storage, self.keys, clock)
+        self.versions = Versions(storage, self.keys, self.markers)
         self._ring = ring
         self._allow = allow
-        self._clock = clock
         self._inline_limit = inline_limit
         self._warned = False
 
     @property
     def location(self) -> str:
         """Where this is, for people."""
-        return self._storage.location
+        return self.storage.location
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -157,7 +157,7 @@ class ResultStore:
         Raises:
             StorageError: If the store cannot be listed.
         """
-        for info in self._storage.list(RECORDS):
+        for info in self.storage.list(RECORDS):
             found = self._look(info.path)
             if found.outcome is not Outcome.MISS:  # deleted since it was listed
                 yield found
@@ -183,13 +183,16 @@ class ResultStore:
     def _look(self, path: str) -> Lookup:
         """Return what the record at `path` says; no payload is read, no value made."""
         try:
-            data = bytes(self._storage.get(path, length=MAX_RECORD_SIZE + 1))
-            record = open_record(data, self._keys(), path=path, location=self._where(path))
+            data = bytes(self.storage.get(path, length=MAX_RECORD_SIZE + 1))
+            found = open_record(data, self.keys(), path=path, location=self._where(path))
+            record = self.versions.visible(path, found)
         except ObjectNotFoundError:
             return Lookup(Outcome.MISS, path, detail="no result is kept under this key")
         except (IntegrityError, UnknownKeyError, StorageError) as error:
             return self._failed(path, error, None)
-        if record.expires is not None and record.expires <= self._clock.now():
+        if record is None:
+            return Lookup(Outcome.MISS, path, detail="it is part of a transaction that was not committed")
+        if record.expires is not None and record.expires <= self.clock.now():
             return Lookup(Outcome.EXPIRED, path, record, detail=f"expired at {record.expires.isoformat()}")
         return Lookup(Outcome.HIT, path, record)
 
@@ -202,9 +205,7 @@ class ResultStore:
     def _value(self, record: Record, serializer: Serializer | None) -> object:
         reader = self._reader(record, serializer)
         if record.payload is not None:
-            data = read_payload(
-                self._storage, record.payload, size=record.size, digest=record.digest, ring=self._keys()
-            )
+            data = read_payload(self.storage, record.payload, size=record.size, digest=record.digest, ring=self.keys())
         else:
             # The signature covers the value itself: its digest, which it also covers, need not be made again.
             value = record.value
@@ -277,63 +278,93 @@ class ResultStore:
             StorageError: If the store cannot be written.
             CacheKeyError: If it is no key.
         """
-        if expires is not None and expires.tzinfo is None:
-            raise OptionError("a result's expiry is a time with a zone, such as datetime.now(UTC)", option="expires")
-        kept_key = stored_key(key)
-        data = _written(serializer, value)
-        ring = self._keys()
-        record = Record(
-            key=kept_key,
+        return self.put(
+            self.prepare(
+                key, value, serializer=serializer, parts=parts, task=task, run=run, expires=expires, replace=replace
+            )
+        )
+
+    def prepare(
+        self,
+        key: str,
+        value: object,
+        *,
+        serializer: Serializer,
+        parts: Mapping[str, str],
+        task: Mapping[str, str],
+        run: Mapping[str, str],
+        expires: datetime | None = None,
+        replace: bool = False,
+        first: bool = False,
+    ) -> Prepared:
+        """Write out a value, and its payload; nobody finds it before `put`, or a `Commit`, has kept its record.
+
+        It takes and raises what `write` does; `first` as of `Prepared`.
+        """
+        record, sealed = prepare(
+            self.storage,
+            self.keys(),
+            key,
+            value,
+            serializer=serializer,
             parts=parts,
             task=task,
             run=run,
-            serializer=serializer.name,
-            size=total_size(data),
-            digest=Digester(ring).digest(data),
-            created=self._clock.now(),
+            created=self.clock.now(),
             expires=expires,
+            inline_limit=self._inline_limit,
         )
-        if record.size <= self._inline_limit:
-            record = changed(record, value=_inline(b"".join(data), serializer))
-        else:
-            record = changed(record, payload=payload_path(record.digest, serializer.extension))
-        sealed = seal_record(record, ring)
-        if record.payload is not None:
-            write_payload(self._storage, record.payload, data, digest=record.digest, ring=ring)
-        return self._commit(record, sealed, replace=replace)
+        return Prepared(record, sealed, replace, first)
 
-    def _commit(self, record: Record, sealed: bytes, *, replace: bool) -> Record:
-        path = record.path
-        if replace:
-            self._storage.put(path, sealed)
+    def put(self, prepared: Prepared) -> Record:
+        """Keep the record of a result whose payload is in place; on return it is durable.
+
+        Returns:
+            As `write`.
+
+        Raises:
+            UnknownKeyError: As `write`.
+            StorageError: If the store cannot be written.
+        """
+        record, sealed, path = prepared.record, prepared.sealed, prepared.record.path
+        if prepared.replace:
+            self.storage.put(path, sealed)
             return record
-        if self._storage.creates_exclusively:
+        if self.storage.creates_exclusively:
             with contextlib.suppress(ObjectExistsError):
-                self._storage.create(path, sealed)
+                self.storage.create(path, sealed)
                 return record
         else:
-            self._warn_not_exclusive()
-        theirs = self._valid(path, record)
+            self.warn_not_exclusive()
+        theirs = self.usable(record)
         if theirs is not None:
             return theirs
         # Never deleted first: what another writer has put in its place meanwhile is as good as ours.
-        self._storage.put(path, sealed)
+        self.storage.put(path, sealed)
         return record
 
-    def _valid(self, path: str, ours: Record) -> Record | None:
-        """Return the record in place if it can be used, payload and all; None if it may be replaced."""
-        found = self._look(path)
+    def usable(self, ours: Record) -> Record | None:
+        """Return the record that counts for a key, if it can be used, payload and all; None if it may be replaced.
+
+        Args:
+            ours: The one that would take its place; its payload is in place.
+
+        Raises:
+            UnknownKeyError: If it is signed under a key that the ring lacks.
+            StorageError: If the store cannot be read.
+        """
+        found = self._look(ours.path)
         theirs = found.record
         if found.outcome is Outcome.HIT and theirs is not None:
             if theirs.payload is None or theirs.payload == ours.payload:
                 return theirs  # a payload of the same name was checked a moment ago
             problem = check_payload(
-                self._storage, theirs.payload, size=theirs.size, digest=theirs.digest, ring=self._keys()
+                self.storage, theirs.payload, size=theirs.size, digest=theirs.digest, ring=self.keys()
             )
             if not problem:
                 return theirs
             error = IntegrityError(problem, location=self._where(theirs.payload))
-            found = self._failed(path, error, theirs)
+            found = self._failed(ours.path, error, theirs)
         if found.outcome in {Outcome.UNKNOWN_KEY, Outcome.UNREACHABLE} and found.error is not None:
             raise found.error
         if found.outcome is Outcome.DAMAGED:
@@ -342,11 +373,12 @@ class ResultStore:
 
     # --- the rest -----------------------------------------------------------------------------------------------------
 
-    def _keys(self) -> Keyring:
+    def keys(self) -> Keyring:
+        """Return the ring."""
         return self._ring if isinstance(self._ring, Keyring) else self._ring()
 
     def _where(self, path: str) -> str:
-        return f"{self._storage.location.rstrip('/')}/{path}"
+        return f"{self.storage.location.rstrip('/')}/{path}"
 
     def _unknown_key(self, path: str, error: UnknownKeyError) -> UnknownKeyError:
         return UnknownKeyError(
@@ -355,35 +387,16 @@ class ResultStore:
             location=getattr(error, "location", self._where(path)),
         )
 
-    def _warn_not_exclusive(self) -> None:
+    def warn_not_exclusive(self) -> None:
+        """Say once, where it is so, that of two writers at the same moment the later one wins."""
         if not self._warned:
             self._warned = True
             _logger.warning(
                 "%s cannot create an object only if there is none: of two runs that compute the same result at the same"
                 " moment, the later one replaces the earlier one's. Both are valid; no result is lost.",
-                self._storage.location,
+                self.storage.location,
             )
 
     def _keep_evidence(self, found: Lookup) -> str:
         spoilt = found.path if found.record is None else found.record.payload or found.path
-        return keep_evidence(self._storage, spoilt)
-
-
-def _written(serializer: Serializer, value: object) -> list[memoryview]:
-    try:
-        return [flat(part) for part in serializer.dumps(value)]
-    except (EntrepotError, MemoryError):
-        raise
-    except Exception as error:
-        raise SerializationError(
-            f"the {serializer.name} serializer failed to write a {type(value).__qualname__} ({type(error).__name__})",
-            serializer=serializer.name,
-            path="value",
-        ) from error
-
-
-def _inline(data: bytes, serializer: Serializer) -> str | bytes:
-    if serializer.is_text:
-        with contextlib.suppress(UnicodeDecodeError):
-            return data.decode()
-    return data
+        return keep_evidence(self.storage, spoilt)

@@ -3,10 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from entrepot.runs.default import NULL_RECORDER, NullRecorder, default_path, default_recorder
+from entrepot.runs.process import process_token
 
 if TYPE_CHECKING:
     from entrepot.runs.history import RunDetails, RunHistory, RunSummary
     from entrepot.runs.local import LocalRecorder
+    from entrepot.runs.logs import RunLine, RunLogs
 
 __all__ = [
     "NULL_RECORDER",
@@ -14,15 +16,20 @@ __all__ = [
     "NullRecorder",
     "RunDetails",
     "RunHistory",
+    "RunLine",
+    "RunLogs",
     "RunSummary",
     "default_path",
     "default_recorder",
+    "process_token",
 ]
 
 _LAZY = {
     "LocalRecorder": "entrepot.runs.local",
     "RunDetails": "entrepot.runs.history",
     "RunHistory": "entrepot.runs.history",
+    "RunLine": "entrepot.runs.logs",
+    "RunLogs": "entrepot.runs.logs",
     "RunSummary": "entrepot.runs.history",
 }
 

@@ -85,7 +85,8 @@ _PUT_ARTIFACTS = _Put(
     "artifacts",
     ("artifact_id", "run_id", "flow_run_id", "key", "type", "description", "data", "created", "updated"),
     "ON CONFLICT (artifact_id) DO UPDATE SET"
-    " description=excluded.description, data=excluded.data, updated=excluded.updated",
+    " description=coalesce(nullif(excluded.description, ''), artifacts.description), data=excluded.data,"
+    " updated=max(artifacts.updated, excluded.updated)",
 )
 _PUT_HEARTBEATS = _Put(
     "processes",
@@ -192,7 +193,7 @@ def _enter(run: _Run, event: RunTransition) -> tuple[object, ...]:
     message = _text(event.message)
     run.epoch = event.epoch
     run.state_type = event.state_type
-    run.state_name = event.state_name
+    run.state_name = name = _text(event.state_name)
     run.message = message
     if run.started is None and event.state_type == "RUNNING":
         run.started = when
@@ -203,7 +204,7 @@ def _enter(run: _Run, event: RunTransition) -> tuple[object, ...]:
         event.run_id,
         event.epoch,
         event.state_type,
-        event.state_name,
+        name,
         when,
         message,
         None if event.cache_key is None else _text(event.cache_key),

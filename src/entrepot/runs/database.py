@@ -1,12 +1,15 @@
 """The file of the run history: its schema, and how it is opened. See `entrepot._database` for the rest."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from entrepot import _database
+from entrepot.errors import EntrepotError
 
-__all__ = ["LADDER", "open_for_reading", "open_for_writing"]
+__all__ = ["LADDER", "open_for_reading", "open_for_writing", "reading"]
 
 LADDER: Final[tuple[tuple[str, ...], ...]] = (
     (
@@ -121,3 +124,28 @@ def open_for_writing(path: Path, *, patience: float) -> sqlite3.Connection:
 def open_for_reading(path: Path, *, patience: float = 5.0) -> sqlite3.Connection | None:
     """Open the history for queries only; as `_database.open_for_reading`."""
     return _database.open_for_reading(path, LADDER, patience=patience)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """Enter one consistent view of the history, for queries only; it is None where there is nothing to read.
+
+    Raises:
+        EntrepotError: If the file cannot be read.
+    """
+    try:
+        with _database.DATABASE_GUARD:
+            connection = open_for_reading(path)
+            if connection is None:
+                yield None
+                return
+            try:
+                connection.execute("BEGIN")
+                yield connection
+            finally:
+                connection.close()
+    except (sqlite3.Error, OSError, _database.NewerSchemaError) as error:
+        raise EntrepotError(
+            f"the run history in {path} cannot be read: {error}; if the file is damaged, move it away",
+            location=str(path),
+        ) from error

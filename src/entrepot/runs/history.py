@@ -2,18 +2,16 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeAlias
 
-from entrepot._database import DATABASE_GUARD, NewerSchemaError
-from entrepot.errors import EntrepotError, RunNotFoundError
+from entrepot.errors import RunNotFoundError
 from entrepot.protocols.recorder import RunKind, RunTransition
-from entrepot.runs.database import open_for_reading
+from entrepot.runs.database import reading
 from entrepot.runs.decide import TERMINAL
 
 __all__ = ["RunDetails", "RunHistory", "RunSummary"]
@@ -175,7 +173,7 @@ class RunHistory:
             f"SELECT {_SUMMARY} FROM runs WHERE {' AND '.join(conditions)}"  # noqa: S608  our own texts
             " ORDER BY created DESC, number DESC LIMIT ?"
         )
-        with self._reading() as connection:
+        with reading(self._path) as connection:
             if connection is None:
                 return []
             rows = connection.execute(query, (*values, -1 if limit is None else limit))
@@ -191,32 +189,19 @@ class RunHistory:
             RunNotFoundError: If there is no such run, or more than one; the message says which are near.
             EntrepotError: If the file cannot be read.
         """
-        wanted = wanted.encode(errors="replace").decode()  # a command line may hold what is no text
-        with self._reading() as connection:
-            if connection is None:
-                raise RunNotFoundError(f"no run {wanted!r}: no run was recorded in {self._path} yet", run_id=wanted)
-            top = _find(connection, wanted)
-            return _tree(connection, top)
+        with reading(self._path) as connection:
+            return _tree(*self._found(connection, wanted))
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        """Give one consistent view of the file, or None where there is nothing to read."""
-        try:
-            with DATABASE_GUARD:
-                connection = open_for_reading(self._path)
-                if connection is None:
-                    yield None
-                    return
-                try:
-                    connection.execute("BEGIN")
-                    yield connection
-                finally:
-                    connection.close()
-        except (sqlite3.Error, OSError, NewerSchemaError) as error:
-            raise EntrepotError(
-                f"the run history in {self._path} cannot be read: {error}; if the file is damaged, move it away",
-                location=str(self._path),
-            ) from error
+    def find(self, wanted: str) -> RunSummary:
+        """Return one run without its past and what ran inside it; as `get`, and quick however large the run."""
+        with reading(self._path) as connection:
+            return RunSummary(**_summary(self._found(connection, wanted)[1]))
+
+    def _found(self, connection: sqlite3.Connection | None, wanted: str) -> tuple[sqlite3.Connection, _Row]:
+        wanted = wanted.encode(errors="replace").decode()  # a command line may hold what is no text
+        if connection is None:
+            raise RunNotFoundError(f"no run {wanted!r}: no run was recorded in {self._path} yet", run_id=wanted)
+        return connection, _find(connection, wanted)
 
 
 def _find(connection: sqlite3.Connection, wanted: str) -> _Row:
@@ -226,13 +211,15 @@ def _find(connection: sqlite3.Connection, wanted: str) -> _Row:
     if row is not None:
         return row  # type: ignore[no-any-return]
     if len(wanted) >= _SHORTEST_PREFIX:
-        # A range, not LIKE: it uses the index, and "%" and "_" mean themselves.
-        found = connection.execute(
-            f"{select} run_id >= ? AND run_id < ? ORDER BY number DESC LIMIT ?",
-            (wanted, wanted + "\U0010ffff", _SHOWN + 1),
-        ).fetchall()
-        if found:
-            return _only(found, wanted, "the beginning of the ids of several runs")
+        # A range, not LIKE: it uses the index, and "%" and "_" mean themselves. Flows come first: there are few of
+        # them, and it is they that are asked for by four digits.
+        for kind in ("kind = 'flow' AND", ""):
+            found = connection.execute(
+                f"{select} {kind} run_id >= ? AND run_id < ? ORDER BY number DESC LIMIT ?",
+                (wanted, wanted + "\U0010ffff", _SHOWN + 1),
+            ).fetchall()
+            if found:
+                return _only(found, wanted, "the beginning of the ids of several runs")
     found = connection.execute(
         f"{select} name = ? AND kind IS NOT NULL ORDER BY number DESC LIMIT ?", (wanted, _SHOWN + 1)
     ).fetchall()

@@ -19,9 +19,11 @@ from typing import Final
 from weakref import WeakSet
 
 from entrepot._database import DATABASE_GUARD, NewerSchemaError, is_busy
-from entrepot.protocols.recorder import RunEvent
+from entrepot.protocols.recorder import RunCreated, RunEvent
 from entrepot.runs.batch import write_batch
 from entrepot.runs.database import open_for_writing
+from entrepot.runs.liveness import FOLDER, Presence
+from entrepot.runs.sweeping import transitions_of_the_dead
 
 __all__ = ["LocalRecorder"]
 
@@ -34,6 +36,8 @@ _LIMIT: Final = 100_000  # events kept in memory while nothing can be written: s
 _MOMENT: Final = 0.002  # seconds between looks while the program waits for the writer
 _TURN: Final = 0.1  # seconds that SQLite waits for a lock in one go; between turns a fork may happen
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds between tries while nothing can be written
+
+_SHOWN: Final = 5  # names of runs in a message
 
 _recorders: "WeakSet[LocalRecorder]" = WeakSet()
 
@@ -69,6 +73,7 @@ class LocalRecorder:
         self._patience = patience
         self._limit = limit
         self._ahead = min(_AHEAD, limit)
+        self._presence = Presence(self._path.parent / FOLDER)
         self._begin()
         _recorders.add(self)
 
@@ -80,6 +85,7 @@ class LocalRecorder:
         self._opened: tuple[int, int] | None = None  # which file the connection has
         self._full = False  # whether commits are durable
         self._dirty = False  # whether something was committed that is not durable
+        self._presence.abandon()
         self._dropped = self._dropped_told = 0
         self._failing = False
         self._pause = _FIRST_PAUSE
@@ -151,6 +157,8 @@ class LocalRecorder:
                 thread.join()
                 self._stopping = False
             self._let_go()
+            if not self.unwritten:
+                self._presence.leave()
         if not self._failing and not self._queue.empty():
             self._start()  # somebody recorded meanwhile
 
@@ -194,6 +202,8 @@ class LocalRecorder:
         while True:
             mark = self._gather()
             self._attempt(mark)
+            if not self._failing and self._presence.sweeps():
+                self._sweep()
             if self._stopping and (self._failing or (mark is not None and mark.stops)):
                 break
         with self._changed:
@@ -214,7 +224,10 @@ class LocalRecorder:
         if self._batch:  # it could not be written: it comes first, at once if somebody waits
             self._hurry.wait(self._pause)
             return None
-        item = self._queue.get()
+        try:
+            item = self._queue.get(timeout=self._presence.patience)
+        except Empty:
+            item = self._presence.beat()
         if isinstance(item, _Mark):
             return item
         self._batch.append(item)
@@ -257,6 +270,17 @@ class LocalRecorder:
                 self._changed.notify_all()
             return written
 
+    def _sweep(self) -> None:
+        """Say of runs whose process ended without a word that they crashed."""
+        try:
+            with DATABASE_GUARD:
+                found = transitions_of_the_dead(self._open(), self._path.parent / FOLDER)
+        except Exception as error:  # noqa: BLE001  the next look will see them
+            _log.debug("other processes were not looked at: %s", error)
+            return
+        for event in found:
+            self._queue.put(event)
+
     def _failed(self, error: Exception) -> None:
         with suppress(sqlite3.Error):
             self._let_go()
@@ -274,6 +298,18 @@ class LocalRecorder:
         time.sleep(_TURN / 10)  # who waited for this try has left before the next one
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
+    def _say_what_is_lost(self) -> None:
+        """Say at the end of the process what is not in the history, and never will be."""
+        lost: list[RunEvent | _Mark] = list(self._batch)
+        with suppress(Empty):
+            while True:
+                lost.append(self._queue.get_nowait())
+        events = [event for event in lost if not isinstance(event, _Mark)]
+        runs = [event.name for event in events if isinstance(event, RunCreated) and event.kind == "flow"]
+        shown = ", ".join(runs[:_SHOWN]) + (", ..." if len(runs) > _SHOWN else "")
+        named = f", among them the flow runs {shown}" if runs else ""
+        _log.warning("not recorded in %s: %d events%s", self._path, len(events), named)
+
     def _succeeded(self) -> None:
         if self._failing:
             self._failing = False
@@ -284,6 +320,7 @@ class LocalRecorder:
     def _write(self, *, durable: bool) -> None:
         """Commit the batch; if `durable`, it and all that was committed before survive a loss of power."""
         batch = self._batch
+        self._presence.attend(batch)
         if not batch and not (durable and self._dirty):
             return
         try:
@@ -371,7 +408,7 @@ def _at_exit() -> None:
     for recorder in list(_recorders):
         recorder.close()
         if recorder.unwritten:
-            _log.warning("%d events of the run history were not written to %s", recorder.unwritten, recorder._path)  # noqa: SLF001
+            recorder._say_what_is_lost()  # noqa: SLF001
 
 
 def _close_with_child_process() -> None:

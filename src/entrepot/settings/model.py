@@ -36,6 +36,23 @@ def _level(raw: object) -> str:
     return _LEVELS[_text(raw).upper()]
 
 
+def _progress(raw: object) -> str:
+    if isinstance(raw, bool):  # TOML has a word for it, too
+        return "on" if raw else "off"
+    text = _text(raw).lower()
+    return text if text == "auto" else "on" if _TRUTHS[text] else "off"
+
+
+def _loggers(raw: object) -> tuple[str, ...]:
+    given = raw.split(",") if isinstance(raw, str) else raw
+    if not isinstance(given, list | tuple):
+        raise TypeError
+    names = tuple(name for name in map(_text, given) if name)
+    if not all(name.isprintable() and name != "root" for name in names):
+        raise ValueError
+    return names
+
+
 def _place(raw: object) -> str:
     text = _text(raw)
     if not text or not text.isprintable():
@@ -67,23 +84,29 @@ class Settings:
 
     Attributes:
         home: The folder that holds everything a user keeps.
-        logging_level: The level from which log lines are shown.
+        logging_level: The level from which log lines are shown and kept.
+        logging_to_history: Whether log lines of runs are kept in the run history.
+        logging_extra_loggers: Names of loggers of other libraries whose lines belong to the runs that cause them.
         results_storage: Where results are kept; None for the folder `results` in the home.
         results_persist: Whether tasks and flows keep their results where they do not say.
         results_serializer: How results become bytes where a task does not say.
         results_encrypt: Whether results are encrypted before they leave the process.
         runs_record: Whether the history of runs is kept.
         blocks_storage: Where sealed block documents are kept; None for the folder `blocks` in the home.
+        progress: Whether running flows are shown live: "auto", "on" or "off".
     """
 
     home: Path
     logging_level: str = "INFO"
+    logging_to_history: bool = True
+    logging_extra_loggers: tuple[str, ...] = ()
     results_storage: str | None = None
     results_persist: bool = False
     results_serializer: str = "pickle"
     results_encrypt: bool = False
     runs_record: bool = True
     blocks_storage: str | None = None
+    progress: str = "auto"
 
     def __repr__(self) -> str:
         """Show every setting, places without credentials."""
@@ -139,7 +162,19 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 "logging_level",
                 _level,
                 allowed="DEBUG, INFO, WARNING, ERROR or CRITICAL",
-                doc="The level from which log lines are shown.",
+                doc="The level from which log lines are shown and kept.",
+            ),
+            _setting(
+                "logging_to_history",
+                _flag,
+                allowed=_TRUE_OR_FALSE,
+                doc="Keep log lines of runs in the run history.",
+            ),
+            _setting(
+                "logging_extra_loggers",
+                _loggers,
+                allowed="names of loggers with commas between them, such as httpx,botocore",
+                doc="Loggers of other libraries whose lines belong to the runs that cause them.",
             ),
             _setting(
                 "results_storage",
@@ -171,6 +206,12 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 _place,
                 allowed="a folder, or a URL such as s3://bucket/prefix",
                 doc="Where sealed block documents are kept; by default the folder `blocks` in the home.",
+            ),
+            _setting(
+                "progress",
+                _progress,
+                allowed="auto, on or off",
+                doc="Show running flows live at a terminal; auto does not where the variable CI is set.",
             ),
         )
     }

@@ -1,21 +1,25 @@
 """`entrepot runs`, `entrepot runs show`: which runs there were, and what one of them did."""
 
-import os
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
-from rich.tree import Tree
 
+from entrepot._clock import SYSTEM_CLOCK
+from entrepot.cli.artifacts import artifacts_of
 from entrepot.cli.options import AsJson
-from entrepot.cli.output import cut, print_json, show, span, state_text, table, told, when
+from entrepot.cli.output import print_json, show, span, state_text, table, told, when
 from entrepot.cli.runs.topic import app
+from entrepot.cli.runs.tree import tree
+from entrepot.engine.past import SNAPSHOTS
 from entrepot.errors import OptionError
 from entrepot.protocols.recorder import RunKind
-from entrepot.runs import RunDetails, RunHistory, RunSummary, default_path
-
-_MESSAGE = 120  # characters of a message in a tree
+from entrepot.runs import RunDetails, RunHistory, RunSummary, default_path, default_recorder
+from entrepot.runs.lines import heartbeat_of, keeps_something, line_of
+from entrepot.runs.liveness import FOLDER, Life, life_of
+from entrepot.runs.outline import FOLD, Outline, RunNode, read_outline
+from entrepot.runs.sweeping import sweep
 
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
 OfFlow = Annotated[str | None, typer.Option("--flow", help="Only runs of the flow (or task) of this name.")]
@@ -51,6 +55,7 @@ def ls(
     kinds: Mapping[str, RunKind | None] = {"flow": "flow", "task": "task", "all": None}
     if kind not in kinds:
         raise OptionError(f"--kind {kind} is none; use flow, task or all", option="kind")
+    sweep(default_path(), default_recorder())
     found = RunHistory(default_path()).list(limit=limit, kind=kinds[kind], state=state, flow=flow)
     if as_json:
         print_json([_facts(run) for run in found])
@@ -82,13 +87,22 @@ def ls(
 def show_(
     run: Annotated[str, typer.Argument(help="An id, the beginning of one, or the name of a run.")],
     *,
+    unfold: Annotated[bool, typer.Option("--all", help="Show every run, however many there are of one task.")] = False,
+    depth: Annotated[
+        int | None, typer.Option("--depth", min=0, help="At most so many floors below the run.", show_default="all")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one run: its states, its parameters, and everything that ran inside it."""
-    found = RunHistory(default_path()).get(run)
+    history = RunHistory(default_path())
+    meant = history.find(run)
+    if not meant.is_terminal and meant.process:
+        sweep(default_path(), default_recorder(), processes={meant.process})
     if as_json:
-        print_json(_details(found))
+        print_json(_details(history.get(run)))
         return
+    outline = read_outline(history, run, fold=None if unfold else FOLD, depth=depth)
+    found = outline.run
     facts: list[tuple[str, object]] = [
         ("Run", f"{found.name} ({found.run_id})"),
         (found.kind.title(), found.definition),
@@ -99,6 +113,7 @@ def show_(
         ("Tags", ", ".join(found.tags) or "-"),
         ("Process", found.process_id),
         *[(f"  {name}", value) for name, value in found.parameters.items()],
+        *_hints(outline),
     ]
     if found.message:
         facts.insert(3, ("Message", found.message))
@@ -117,50 +132,55 @@ def show_(
                     one.message,
                     one.result_location,
                 )
-                for one in found.transitions
+                for one in outline.past
             ],
             keep=("Time", "State"),
         )
     )
-    if found.children:
-        show("", _tree(found))
+    artifacts = artifacts_of(found.run_id)
+    if artifacts:
+        show("", artifacts)
+    if outline.top.branches or outline.top.inside:
+        show("", tree(outline.top, _state))
 
 
-def _tree(run: RunDetails) -> Tree:
-    tree = Tree(_line(run))
-    branches = [(tree, child) for child in reversed(run.children)]
-    while branches:
-        branch, child = branches.pop()
-        inner = branch.add(_line(child))
-        branches.extend((inner, grandchild) for grandchild in reversed(child.children))
-    return tree
+def _hints(outline: Outline) -> list[tuple[str, object]]:
+    """Return what else there is to see of a run, and what to do about it."""
+    run, hints = outline.run, list[tuple[str, object]]()
+    if outline.log_lines:
+        lines = f"{outline.log_lines:,} line{'' if outline.log_lines == 1 else 's'}"
+        hints.append(("Log", f"{lines} (entrepot runs logs {run.run_id[:8]})"))
+    if run.root_run_id:
+        hints.append(("Resumes", run.root_run_id))
+    if how := _how_to_resume(run):
+        hints.append(("Resume it", how))
+    return hints
 
 
-def _line(run: RunDetails) -> Text:
-    line = Text.assemble(_state(run), " ", told(run.name or run.run_id), told(f" {span(run.duration)}", "dim"))
-    if run.epoch > 1:
-        line.append(f" attempt {run.epoch}", style="yellow")
-    if run.message and run.state_type != "COMPLETED":
-        line.append_text(told(f": {cut(run.message, _MESSAGE)}", "red"))
-    return line
-
-
-def _state(run: RunSummary) -> Text:
+def _state(run: RunSummary | RunNode) -> Text:
     text = state_text(run.state_type, run.state_name)
-    return text.append(" (its process is gone)", style="red") if _is_orphan(run) else text
+    return text.append(" (its process is gone)", style="red") if is_orphan(run) else text
 
 
-def _is_orphan(run: RunSummary) -> bool:
+def is_orphan(run: RunSummary | RunNode) -> bool:
     """Return whether a run that has not ended never will: its process ended without a word."""
-    if run.is_terminal or run.process_id <= 0 or os.name != "posix":  # elsewhere signal 0 is no question
+    if run.is_terminal or not run.process:
         return False
-    try:
-        os.kill(run.process_id, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
+    heard = heartbeat_of(RunHistory(default_path()), run.process)
+    return life_of(default_path().parent / FOLDER, run.process, heard, SYSTEM_CLOCK.now()) is Life.ENDED
+
+
+def _how_to_resume(run: RunSummary) -> str:
+    """Return what continues a run that did not complete, or "" where nothing was kept that it could go on with."""
+    if run.kind != "flow" or run.parent_run_id or run.flow_run_id or run.state_type in {"COMPLETED", "RUNNING", None}:
+        return ""
+    history = RunHistory(default_path())
+    line = line_of(history, run.root_run_id or run.run_id)
+    if any(one.state_type == "COMPLETED" or not (one.is_terminal or one.state_name == "Suspended") for one in line):
+        return ""
+    if (default_path().parent / SNAPSHOTS / run.run_id).is_file():
+        return f"entrepot runs resume {run.run_id[:8]}"
+    return f"call its flow again with resume={run.run_id!r}" if keeps_something(history, run.run_id) else ""
 
 
 def _facts(run: RunSummary) -> dict[str, Any]:

@@ -12,6 +12,11 @@ app = topic(
         "  entrepot runs --kind task --limit 50    task runs, too\n"
         "  entrepot runs show 3f2a                 by the beginning of an id, or by name\n"
         "  entrepot runs show brave-otter --json\n"
+        "  entrepot runs graph brave-otter --open  a picture of it\n"
+        "  entrepot runs logs brave-otter --follow\n"
+        "  entrepot runs waiting                   those that wait for people\n"
+        "  entrepot runs answer brave-otter        asks for each field\n"
+        "  entrepot runs answer 3f2a ok=yes        answers at once\n"
     ),
     lists=True,
 )

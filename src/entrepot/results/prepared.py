@@ -1,0 +1,119 @@
+"""Results made ready to be kept: their bytes are written out, and payloads in place. Only their records are missing."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from entrepot.crypto.digest import Digester
+from entrepot.crypto.keyring import Keyring
+from entrepot.errors import EntrepotError, OptionError, SerializationError
+from entrepot.protocols.serializer import Serializer
+from entrepot.protocols.storage import Storage
+from entrepot.results.payloads import write_payload
+from entrepot.results.record import Record, payload_path, seal_record, stored_key
+from entrepot.serializers.buffers import flat, total_size
+
+__all__ = ["Prepared", "prepare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A result that is to be kept.
+
+    Attributes:
+        record: Its record.
+        sealed: The record's bytes.
+        replace: Whether it takes the place of one that is there and valid.
+        first: Whether there must be no valid one; a transaction with another one there is not committed.
+    """
+
+    record: Record
+    sealed: bytes
+    replace: bool = False
+    first: bool = False
+
+
+def prepare(
+    storage: Storage,
+    ring: Keyring,
+    key: str,
+    value: object,
+    *,
+    serializer: Serializer,
+    parts: Mapping[str, str],
+    task: Mapping[str, str],
+    run: Mapping[str, str],
+    created: datetime,
+    expires: datetime | None,
+    inline_limit: int,
+) -> tuple[Record, bytes]:
+    """Write out a value, and put its payload in place if it has one; on return that is durable.
+
+    The value is written out in full before the store is touched: one that cannot be leaves nothing behind.
+
+    Args:
+        storage: Where its payload goes.
+        ring: The keys.
+        key: The cache key.
+        value: What the task returned.
+        serializer: How to write it.
+        parts: What the key was made of, by name.
+        task: `name` and `key` of the task.
+        run: The run that computed it.
+        created: When.
+        expires: From when on it is not to be used (zone-aware); None for never.
+        inline_limit: Values of up to this many bytes go inside the record.
+
+    Returns:
+        The record, and its bytes.
+
+    Raises:
+        SerializationError: If the value cannot be written.
+        OptionError: If the expiry has no zone.
+        CacheKeyError: If it is no key.
+        StorageError: If the store cannot be written.
+    """
+    if expires is not None and expires.tzinfo is None:
+        raise OptionError("a result's expiry is a time with a zone, such as datetime.now(UTC)", option="expires")
+    kept_key = stored_key(key)
+    data = _written(serializer, value)
+    record = Record(
+        key=kept_key,
+        parts=parts,
+        task=task,
+        run=run,
+        serializer=serializer.name,
+        size=total_size(data),
+        digest=Digester(ring).digest(data),
+        created=created,
+        expires=expires,
+    )
+    if record.size <= inline_limit:
+        record = replace(record, value=_inline(b"".join(data), serializer))
+    else:
+        record = replace(record, payload=payload_path(record.digest, serializer.extension))
+    sealed = seal_record(record, ring)
+    if record.payload is not None:
+        write_payload(storage, record.payload, data, digest=record.digest, ring=ring)
+    return record, sealed
+
+
+def _written(serializer: Serializer, value: object) -> list[memoryview]:
+    try:
+        return [flat(part) for part in serializer.dumps(value)]
+    except (EntrepotError, MemoryError):
+        raise
+    except Exception as error:
+        raise SerializationError(
+            f"the {serializer.name} serializer failed to write a {type(value).__qualname__} ({type(error).__name__})",
+            serializer=serializer.name,
+            path="value",
+        ) from error
+
+
+def _inline(data: bytes, serializer: Serializer) -> str | bytes:
+    if serializer.is_text:
+        with contextlib.suppress(UnicodeDecodeError):
+            return data.decode()
+    return data

@@ -1,0 +1,116 @@
+"""Task runs whose tags have a limit."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from entrepot import flow, tags, task
+from entrepot.concurrency import concurrency, set_limit
+from entrepot.coordination.claims import standings
+from entrepot.coordination.database import default_path
+from entrepot.runs import RunHistory, default_recorder
+from entrepot.runs import default_path as history_path
+
+
+class Inside:
+    """Counts how many are inside at once."""
+
+    def __init__(self) -> None:
+        self.most = self._now = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._now -= 1
+
+
+def test_submitted_tasks_with_a_tag_are_no_more_than_its_limit_at_once() -> None:
+    set_limit("tag:heavy", 2)
+    inside = Inside()
+
+    @task(tags=["heavy"])
+    def work(number: int) -> int:
+        with inside:
+            time.sleep(0.005)
+            return number
+
+    @flow
+    def etl() -> int:
+        return sum(work.map(range(20)).result())
+
+    assert etl() == 190
+    assert inside.most == 2
+    assert standings(default_path()) == {}
+
+
+def test_async_tasks_too() -> None:
+    set_limit("tag:heavy", 2)
+    inside = Inside()
+
+    @task
+    async def work(number: int) -> int:
+        with inside:
+            await asyncio.sleep(0.005)
+            return number
+
+    @flow
+    async def etl() -> int:
+        with tags("heavy"):
+            return sum(await asyncio.gather(*[work(number) for number in range(20)]))
+
+    assert asyncio.run(etl()) == 190
+    assert inside.most == 2
+    assert standings(default_path()) == {}
+
+
+def test_who_waits_says_so_in_its_states() -> None:
+    set_limit("tag:heavy", 1)
+
+    @task(tags=["heavy"])
+    def work() -> None:
+        pass
+
+    done = threading.Event()
+    with concurrency("tag:heavy"):
+        thread = threading.Thread(target=lambda: (work(), done.set()))
+        thread.start()
+        while len(standings(default_path()).get("tag:heavy", [])) < 2:
+            time.sleep(0.01)
+        assert not done.is_set()
+    thread.join()
+    default_recorder().flush()
+    (run,) = RunHistory(history_path()).list(kind="task")
+    names = [one.state_name for one in RunHistory(history_path()).get(run.run_id).transitions]
+    assert names == ["AwaitingConcurrencySlot", "Running", "Completed"]
+
+
+def test_slots_are_free_after_failures_and_cancellations() -> None:
+    set_limit("tag:heavy", 1)
+
+    @task(tags=["heavy"], retries=1)
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    @task(tags=["heavy"])
+    async def wait() -> None:
+        await asyncio.sleep(60)
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+    async def main() -> None:
+        waiting = [asyncio.create_task(wait()) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    asyncio.run(main())
+    assert standings(default_path()) == {}

@@ -1,0 +1,132 @@
+"""`kill -9` of processes that commit, at any moment: whoever looks sees all of a transaction or nothing of it."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROGRAM = Path(__file__).parent / "transaction_writer.py"
+KILLS = 64
+# Read here: the fixture that gives each test its own home also forgets such variables.
+SOAK_KILLS = int(os.environ.get("ENTREPOT_SOAK", "0"))
+SHAPES = [
+    {"how": how, "mode": mode, "size": size, "inline_limit": inline_limit}
+    for how in ("commit", "engine")
+    for mode in ("replace", "create")
+    for size, inline_limit in ((1, 8192), (20_000, 8192))
+]
+
+
+class Processes:
+    """The program that forks writers and readers."""
+
+    def __init__(self) -> None:
+        self._program = subprocess.Popen([sys.executable, PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def ask(self, **task: object) -> Any:
+        assert self._program.stdin is not None
+        assert self._program.stdout is not None
+        self._program.stdin.write(json.dumps(task).encode() + b"\n")
+        self._program.stdin.flush()
+        return json.loads(self._program.stdout.readline())
+
+    def close(self) -> None:
+        assert self._program.stdin is not None
+        self._program.stdin.close()
+        assert self._program.wait(30) == 0
+
+
+def acknowledged_in(file: Path) -> int:
+    """Return how many commits a killed writer said were done; a number without its line end was not said."""
+    lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
+    assert [int(line) for line in lines] == list(range(len(lines)))
+    return len(lines)
+
+
+def campaign(folder: Path, kills: int, seed: int) -> dict[str, int]:
+    """Kill writers, two at a time in one store and often on the same keys; after each pair, a new process looks."""
+    dice = random.Random(seed)
+    processes = Processes()
+    total = {"kills": 0, "acknowledged": 0, "half": 0, "lost": 0, "seen": 0, "damaged": 0}
+    rounds = 0
+    while total["kills"] < kills:
+        here = folder / str(rounds)
+        here.mkdir()
+        shape: dict[str, Any] = {"folder": str(here / "store"), **SHAPES[rounds % len(SHAPES)]}
+        writers = {
+            name: processes.ask(do="write", name=name, acknowledged=str(here / name), **shape) for name in ("a", "b")
+        }
+        for writer in writers.values():
+            time.sleep(dice.random() * 0.1)
+            assert processes.ask(do="kill", pid=writer) == signal.SIGKILL
+        done = {name: acknowledged_in(here / name) for name in writers}
+        report = processes.ask(do="read", writers=done, **shape)
+        total["kills"] += len(writers)
+        total["acknowledged"] += sum(done.values())
+        for name, count in report.items():
+            total[name] += count
+        shutil.rmtree(here)
+        rounds += 1
+    processes.close()
+    return total
+
+
+def judge(total: dict[str, int], kills: int) -> None:
+    sys.stdout.write(f"{total}\n")
+    assert total["kills"] >= kills
+    assert (total["half"], total["lost"], total["damaged"]) == (0, 0, 0), total
+    assert total["acknowledged"] > 0  # the writers did write
+    assert total["seen"] > 0
+
+
+@pytest.mark.parametrize("half", [1, 2])  # two tests, so that two workers can share the time
+def test_killed_writers_leave_nothing_half_committed(tmp_path: Path, half: int) -> None:
+    judge(campaign(tmp_path, KILLS // 2, seed=half), KILLS // 2)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(36_000)
+@pytest.mark.skipif(not SOAK_KILLS, reason="set ENTREPOT_SOAK to the number of kills")
+def test_soak_of_killed_writers_of_transactions(tmp_path: Path) -> None:
+    seed = random.SystemRandom().getrandbits(32)
+    sys.stdout.write(f"seed {seed}\n")
+    judge(campaign(tmp_path, SOAK_KILLS, seed=seed), SOAK_KILLS)
+
+
+def test_processes_that_look_all_the_time_never_see_a_half_and_go_only_forward(tmp_path: Path) -> None:
+    processes = Processes()
+    shape: dict[str, Any] = {
+        "folder": str(tmp_path / "store"),
+        "how": "commit",
+        "mode": "replace",
+        "size": 1,
+        "inline_limit": 8192,
+    }
+    stop = tmp_path / "stop"
+    pollers = [
+        processes.ask(do="poll", stop=str(stop), report=str(tmp_path / f"report-{number}"), **shape)
+        for number in range(2)
+    ]
+    writer = processes.ask(do="write", name="a", acknowledged=str(tmp_path / "a"), **shape)
+    until = time.monotonic() + 60
+    while acknowledged_in(tmp_path / "a") < 20:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    processes.ask(do="kill", pid=writer)
+    stop.touch()
+    for poller in pollers:
+        assert processes.ask(do="wait", pid=poller) == 0
+    processes.close()
+    for number in range(2):
+        report = json.loads((tmp_path / f"report-{number}").read_bytes())
+        sys.stdout.write(f"{report}\n")
+        assert (report["half"], report["damaged"]) == (0, 0)
+        assert report["changes"] > 1
