@@ -8,8 +8,8 @@ secret that was cut, split over lines by somebody else, compressed or encrypted.
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NoReturn, SupportsIndex, TypeAlias
 
 from entrepot._spellings import Needle, spellings
@@ -25,6 +25,7 @@ __all__ = [
     "mask_all",
     "mask_within",
     "remember_secret",
+    "telling_of_secrets",
 ]
 
 MASK: Final = "**********"
@@ -71,12 +72,13 @@ class _Index:
 class _Known:
     """The secrets, newest last. It neither prints nor pickles what it holds."""
 
-    __slots__ = ("index", "lock", "secrets")
+    __slots__ = ("index", "listeners", "lock", "secrets")
 
     def __init__(self) -> None:
         self.secrets: dict[str | bytes, list[Needle] | None] = {}  # needles are made when text is first looked at
         self.index: _Index | None = None
         self.lock = threading.RLock()  # a signal may come while it is held, and its handler may log
+        self.listeners: tuple[Callable[[str | bytes], object], ...] = ()
 
     def __repr__(self) -> str:
         return f"<{len(self.secrets)} secrets>"
@@ -93,6 +95,8 @@ class _Known:
             if len(self.secrets) > LIMIT:
                 del self.secrets[next(iter(self.secrets))]
             self.index = None
+        for listener in self.listeners:
+            listener(secret)
 
     def clear(self) -> None:
         with self.lock:
@@ -139,6 +143,19 @@ def remember_secret(value: object) -> None:
     else:
         for part in _leaves(value):
             remember_secret(part)
+
+
+@contextmanager
+def telling_of_secrets(listener: Callable[[str | bytes], object]) -> Iterator[None]:
+    """Call a function with each secret that is new here while the body runs: for the process that this one works for.
+
+    What that process shows of this one's errors and log lines, it could not mask without.
+    """
+    _known.listeners = (*_known.listeners, listener)
+    try:
+        yield
+    finally:
+        _known.listeners = tuple(other for other in _known.listeners if other is not listener)
 
 
 def forget_secrets() -> None:

@@ -8,16 +8,16 @@ exception. Ours is not: it looks by itself whether it is to stop, where it waits
 
 import os
 import signal
-import sys
 import threading
 from _thread import allocate_lock
 from collections.abc import Callable
 from time import monotonic
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any, Final
 
+from entrepot._strikes import frame_of, is_delicate, raise_in, runs_a_loop, takes_a_lock
+
 __all__ = [
-    "BOUNDARIES",
     "ENGINE",
     "OPEN",
     "SHIELDED",
@@ -29,7 +29,6 @@ __all__ = [
     "current_guard",
     "hear_urges",
     "ignore_urges",
-    "let_go_of_logging",
     "wait_until",
 ]
 
@@ -40,12 +39,8 @@ SHIELDED: Final = 1
 OPEN: Final = 2
 """The user's code runs, and may be stopped at any instruction."""
 
-BOUNDARIES: Final[set[CodeType]] = set()
-"""The code of the functions of ours that call the user's."""
-
 _PATIENCE = 1.0  # seconds that code is spared which is better left to its end
 _LOOP_PATIENCE = 0.5  # seconds that an event loop has for ending by itself what was cancelled
-_DEPTH = 200  # frames that are looked at
 _SIGNAL = signal.SIGURG  # ignored by default, and used by next to nobody; SIGALRM may be the user's own
 
 
@@ -195,7 +190,7 @@ class Guard:
                 self.mode = ENGINE
                 if self.sent:
                     with self.lock:
-                        _raise_in(self.thread, None)  # what has not struck yet never will
+                        raise_in(self.thread, None)  # what has not struck yet never will
                         self.sent = False
                 break
             except StopRun:  # it struck here, where it can do no harm
@@ -288,7 +283,7 @@ class Guard:
         if self.thread == threading.main_thread().ident and signal.getsignal(_SIGNAL) == _on_urge:
             signal.pthread_kill(self.thread, _SIGNAL)  # it also ends what the thread waits for in the system
             return True
-        return self._strike(_frame_of(self.thread))
+        return self._strike(frame_of(self.thread))
 
     def _urge_loop(self, canceller: Callable[[], object]) -> bool:
         """Cancel what an event loop runs; code in it that holds the loop up is struck as any other."""
@@ -298,8 +293,8 @@ class Guard:
             canceller()
         elif now - self.cancelled > _LOOP_PATIENCE:
             canceller()  # it may have swallowed the first
-            frame = _frame_of(self.thread)
-            if frame is not None and not frame.f_code.co_filename.startswith(_LOOP_FILES):
+            frame = frame_of(self.thread)
+            if frame is not None and not runs_a_loop(frame):
                 return self._strike(frame)
         return False
 
@@ -310,9 +305,9 @@ class Guard:
             self.sent = True
             if self.mode != OPEN:  # see `enter`
                 return False
-            _raise_in(self.thread, StopRun)
-            if _takes_a_lock(_frame_of(self.thread)):  # it ran on since the first look
-                _raise_in(self.thread, None)
+            raise_in(self.thread, StopRun)
+            if takes_a_lock(frame_of(self.thread)):  # it ran on since the first look
+                raise_in(self.thread, None)
                 return False
             return True
 
@@ -326,9 +321,9 @@ class Guard:
         if self.since is None:
             self.since = monotonic()
         spared = monotonic() - self.since > _PATIENCE
-        if _takes_a_lock(frame):
+        if takes_a_lock(frame):
             return spared and waits
-        return spared or not _is_delicate(frame)
+        return spared or not is_delicate(frame)
 
     def abandon(self, region: Region) -> bool:
         """Take its work away from a thread that is stuck in the user's code, or waits; return whether that worked.
@@ -405,103 +400,7 @@ def wait_until(ready: Callable[[], bool], bell: Bell, timeout: float | None = No
     return ready()
 
 
-# --- raising ----------------------------------------------------------------------------------------------------------
-
-_set_async_exception: Callable[..., None] | None = None
-
-
-def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
-    """Let an exception be raised in a thread at its next instruction; None takes one back that was not raised yet."""
-    global _set_async_exception  # noqa: PLW0603  found on first need
-    if _set_async_exception is None:
-        import ctypes  # noqa: PLC0415  only who stops a thread pays for it
-
-        function = ctypes.pythonapi.PyThreadState_SetAsyncExc
-        function.argtypes = [ctypes.c_ulong, ctypes.py_object]
-        function.restype = ctypes.c_int
-        null = ctypes.py_object()
-
-        def set_async_exception(thread: int, kind: type[BaseException] | None) -> None:
-            if kind is not None:
-                function(thread, ctypes.py_object(kind))
-                return
-            function(thread, null)
-            if sys.version_info < (3, 13):
-                _take_down_the_sign(lambda: function(threading.get_ident(), ctypes.py_object(_NothingError)))
-
-        _set_async_exception = set_async_exception
-    _set_async_exception(thread, kind)
-
-
-class _NothingError(BaseException):
-    """Is raised to be caught at once."""
-
-
-def _take_down_the_sign(raise_here: Callable[[], object]) -> None:
-    """Let Python know that no thread has an exception to raise any more.
-
-    Up to 3.12, it goes on looking for the one that was taken back: at every jump of every thread, and for ever where
-    `sys.settrace` is used, by a debugger, say. Only an exception that is raised ends that, so one is raised here.
-    """
-    try:
-        raise_here()
-        for _ in range(1_000_000):  # it is raised at one of the next jumps
-            pass
-    except _NothingError:
-        pass
-
-
-_STDLIB = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120  compared with file names as texts
-_LOOP_FILES = (_STDLIB + "asyncio" + os.sep, _STDLIB + "selectors.py")
-_LOGGING_FILES = _STDLIB + "logging" + os.sep
-_IMPORT_FILES = "<frozen importlib."
-_PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120  as above
-_TESTS = _PACKAGE + "testing" + os.sep  # the code that our contracts run is as good as the user's
-_LOCKING = frozenset({"acquire", "__enter__", "_acquire_restore", "_get_module_lock"})
-
-
-def let_go_of_logging() -> None:
-    """Release the locks of logging that this thread still holds, because it was struck while it logged.
-
-    All threads need these. Up to Python 3.12 there is a moment between taking one and seeing to its release.
-    """
-    logging: Any = sys.modules.get("logging")
-    if logging is None:
-        return
-    handlers = [reference() for reference in list(logging._handlerList)]  # noqa: SLF001  nobody else knows them all
-    for lock in (logging._lock, *(getattr(handler, "lock", None) for handler in handlers)):  # noqa: SLF001  as above
-        while getattr(lock, "_is_owned", bool)():
-            lock.release()
-
-
-def _frame_of(thread: int) -> FrameType | None:
-    return sys._current_frames().get(thread)  # noqa: SLF001  the one way to see it
-
-
-def _takes_a_lock(frame: FrameType | None) -> bool:
-    """Return whether code of Python's own runs that may just have taken a lock, and not yet seen to its release.
-
-    To strike there would leave a lock held for ever, and others waiting for it. The locks of logging are let go in any
-    case, by `let_go_of_logging`.
-    """
-    if frame is None or frame.f_code.co_name not in _LOCKING:
-        return False
-    file = frame.f_code.co_filename
-    return file.startswith((_STDLIB, _IMPORT_FILES)) and not file.startswith(_LOGGING_FILES)
-
-
-def _is_delicate(frame: FrameType | None) -> bool:
-    """Return whether code runs that is better left to its end: an import, something of ours that the user called."""
-    if frame is not None and frame.f_code in BOUNDARIES:
-        return True  # it has just left the user's code, or the user's code is written in C
-    for _ in range(_DEPTH):
-        if frame is None or frame.f_code in BOUNDARIES:
-            return False
-        file = frame.f_code.co_filename
-        if file.startswith(_IMPORT_FILES) or (file.startswith(_PACKAGE) and not file.startswith(_TESTS)):
-            return True
-        frame = frame.f_back
-    return False
+# --- the main thread --------------------------------------------------------------------------------------------------
 
 
 def _on_urge(_: int, frame: FrameType | None) -> None:

@@ -16,9 +16,11 @@ import pytest
 
 import entrepot_test_tasks as tasks
 from entrepot import flow, get_run_logger, tags, task
+from entrepot._secrets import forget_secrets, mask
 from entrepot.blocks.system import Secret
 from entrepot.context import TaskRunContext, get_run_context
 from entrepot.errors import CrashedRunError, FailedRunError, SerializationError, TimedOutError
+from entrepot.protocols.recorder import LogLine
 from entrepot.task_runners import ProcessPoolTaskRunner, SequentialTaskRunner, ThreadPoolTaskRunner
 
 HERE = os.getpid()
@@ -383,8 +385,25 @@ class TestWhatItFindsThere:
         assert {said[-1].state_name for said in inner} == {end}
 
     def test_secrets_that_are_saved(self) -> None:
-        Secret(value="sesame").save("door")
-        assert isolated(lambda: Secret.load("door").get())() == "sesame"
+        Secret(value="open-sesame").save("door")
+        assert isolated(lambda: Secret.load("door").get())() == "open-sesame"
+
+    def test_secrets_that_it_loads_are_masked_here(self, journal: Any, capfd: pytest.CaptureFixture[str]) -> None:
+        Secret(value="open-sesame").save("door")
+        forget_secrets()
+
+        def careless() -> None:
+            secret = Secret.load("door").get()
+            get_run_logger().warning("it is %s", secret)
+            raise ValueError(secret)
+
+        with pytest.raises(ValueError, match="open-sesame"):
+            isolated(careless)()
+        said = [said.message for transitions in journal.transitions.values() for said in transitions]
+        lines = [note.message for note in journal.notes if isinstance(note, LogLine)]
+        assert any("it is ***" in line for line in lines)
+        assert not any("open-sesame" in text for text in [*said, *lines, *capfd.readouterr()])
+        assert mask("open-sesame") != "open-sesame"
 
     def test_the_surroundings_of_this_process(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)

@@ -6,7 +6,6 @@ from time import monotonic
 from typing import Any
 
 from entrepot._stops import (
-    BOUNDARIES,
     OPEN,
     SHIELDED,
     Abandoned,
@@ -14,8 +13,8 @@ from entrepot._stops import (
     StopRun,
     hear_urges,
     ignore_urges,
-    let_go_of_logging,
 )
+from entrepot._strikes import BOUNDARIES, let_go_of_logging
 from entrepot._watch import keep_time, stop_keeping_time
 from entrepot.engine.effects import Call, Outcome, raised
 from entrepot.errors import TimedOutError

@@ -13,7 +13,6 @@ from typing import Any, TypeVar, cast
 
 from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot._stops import (
-    BOUNDARIES,
     ENGINE,
     OPEN,
     SHIELDED,
@@ -22,9 +21,9 @@ from entrepot._stops import (
     Region,
     StopRun,
     current_guard,
-    let_go_of_logging,
     wait_until,
 )
+from entrepot._strikes import BOUNDARIES, let_go_of_logging
 from entrepot._watch import GRACE, stop
 from entrepot.context import CURRENT
 from entrepot.engine import signals

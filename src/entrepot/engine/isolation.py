@@ -13,12 +13,13 @@ from typing import Any, Final
 import cloudpickle
 
 from entrepot._clock import Clock
+from entrepot._secrets import remember_secret
 from entrepot._stops import StopRun
 from entrepot.context import TAGS, FlowRun, FlowRunContext, RunContext, TaskRunContext
 from entrepot.engine.effects import Call, Outcome, raised
 from entrepot.engine.keeping import NOTHING_SAID
 from entrepot.engine.past import Past
-from entrepot.engine.remote import EVENT, LOG, Around, Part, run_there
+from entrepot.engine.remote import EVENT, LOG, MASKED, Around, Part, run_there
 from entrepot.engine.run import Run
 from entrepot.errors import CrashedRunError, SerializationError, TimedOutError
 from entrepot.protocols.recorder import Recorder, RunCreated, RunEvent, RunTransition
@@ -218,6 +219,8 @@ class _Ear:
             logger = logging.getLogger(record.name)
             if logger.isEnabledFor(record.levelno):
                 logger.handle(record)
+        elif kind == MASKED:
+            remember_secret(content)
         elif kind == EVENT:
             self._note(content)
             self._record(content)

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from entrepot import settings
+from entrepot._secrets import telling_of_secrets
 from entrepot.context import CURRENT, TAGS, FlowRun, FlowRunContext, TaskRun, TaskRunContext
 from entrepot.engine.definition import Definition
 from entrepot.engine.keeping import Inherited, KeepingOptions
@@ -24,9 +25,10 @@ from entrepot.logging import captured_prints
 from entrepot.protocols.recorder import RunEvent, RunKind
 from entrepot.states import State, StateType
 
-__all__ = ["EVENT", "LOG", "Around", "Part", "run_there"]
+__all__ = ["EVENT", "LOG", "MASKED", "Around", "Part", "run_there"]
 
 LOG: Final = "log"
+MASKED: Final = "masked"
 EVENT: Final = "event"
 
 
@@ -113,7 +115,11 @@ class run_there:  # noqa: N801  it is pickled as a call of itself
         logging.root.setLevel(around.level)
         tokens = CURRENT.set(context), TAGS.set(around.ambient_tags)
         try:
-            with captured_prints() if context.log_prints else nullcontext():
+            # What this code has in its hands, the other process masks in what it shows of it.
+            with (
+                telling_of_secrets(lambda secret: emit((MASKED, secret))),
+                captured_prints() if context.log_prints else nullcontext(),
+            ):
                 return self._called(context.engine)
         finally:
             CURRENT.reset(tokens[0])
