@@ -73,8 +73,8 @@ def doubled(numbers: list[int]) -> list[int]:
 assert doubled([1, 2]) == [2, 4]
 ```
 
-A name that Entrepot does not have raises an ImportError that says why, and what to use instead or what it will come
-with.
+A name that Entrepot does not have raises, where it is imported, an ImportError that says why, and what to use instead
+or what it will come with.
 
 **What is not the same although the names are.**
 

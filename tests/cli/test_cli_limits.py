@@ -90,7 +90,7 @@ class TestSet:
     def test_a_new_one(self, invoke: Invoke) -> None:
         found = invoke("limit", "set", "db", "--limit", "5", "--decay-per-second", "2")
         assert found.stdout == ""
-        assert found.stderr == "db has 5 slots, of which 2 come back in a second\n"
+        assert found.stderr == "db has 5 slots; they come back at 2 a second\n"
         (limit,) = read_limits()
         assert (limit.slots, limit.decay, limit.active) == (5, 2.0, True)
 

@@ -215,7 +215,7 @@ class TestRefusals:
     def test_the_run_as_a_whole(self, factory: Factory) -> None:
         factory.run()
         (run, *_) = (run for run in RunHistory(default_path()).list() if run.parent_run_id is None)
-        with pytest.raises(NotResumableError, match="call the flow as usual"):
+        with pytest.raises(NotResumableError, match="it is a whole flow run"):
             factory.run(rerun_from=run.run_id)
 
     def test_a_task_of_another_flow(self, factory: Factory) -> None:

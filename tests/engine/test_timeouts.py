@@ -498,3 +498,25 @@ class TestWhatComesOfIt:
             return Completed(data=1)
 
         assert fine() == 1
+
+
+def test_a_flow_does_not_wait_for_attempts_that_were_left_behind(journal: Any) -> None:
+    lock = threading.Lock()
+    lock.acquire()  # to wait for a plain lock is a call into C
+
+    @task(name="stuck", timeout_seconds=SHORT, retries=1)
+    def stuck() -> None:
+        lock.acquire()
+        lock.release()
+
+    @flow
+    def main() -> str:
+        future = stuck.submit()
+        future.wait()
+        return future.state.name
+
+    try:
+        assert main() == "TimedOut"
+        assert lock.locked()  # they are stuck still
+    finally:
+        lock.release()

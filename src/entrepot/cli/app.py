@@ -25,7 +25,7 @@ _TOPICS: Final = {
     "limit": ("entrepot.cli.limits", "How many may do something at a time, or how often."),
     "variable": ("entrepot.cli.variables", "Small values by name, for flows."),
     "compat": ("entrepot.cli.compat", "Which names of Prefect a code base uses, and what they are here."),
-    "plugins": ("entrepot.cli.plugins", "Block types and serializers that are installed."),
+    "plugins": ("entrepot.cli.plugins", "Block types, serializers and task runners that are installed."),
     "config": ("entrepot.cli.config", "Settings, and where their values come from."),
     "version": ("entrepot.cli.version", "This version, Python, the platform and the home folder."),
 }
@@ -59,7 +59,8 @@ class _Root(TyperGroup):
             try:
                 super().main(*args, **options)
             finally:
-                sys.stdout.flush()  # here, where a closed pipe can still be noticed
+                if sys.stdout is not None:  # it is where a shell has closed it: >&-
+                    sys.stdout.flush()  # here, where a closed pipe can still be noticed
         except EntrepotError as error:
             self._end(error, str(error))
         except BrokenPipeError:

@@ -122,7 +122,7 @@ def set_(
     if as_json:
         print_json(_facts(kept, standings(default_path())))
         return
-    rate = f", of which {kept.decay:g} come back in a second" if kept.decay else ""
+    rate = f"; they come back at {kept.decay:g} a second" if kept.decay else ""
     ok(f"{kept.name} has {kept.slots} slots{rate}" + ("" if kept.active else "; it is not active, and limits nothing"))
 
 

@@ -117,7 +117,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
     found = get_close_matches(name, list(known), n=1)
     hint = f"did you mean {found[0]!r}? If not, set" if found else "set"
-    return f"{hint} it: entrepot limit set {name} --limit 1"
+    return f"{hint} it: entrepot limit set {name} --limit 1 (for a rate, with --decay-per-second)"
 
 
 def limits_by_name(connection: sqlite3.Connection) -> dict[str, Limit]:

@@ -3,11 +3,13 @@
 This module loads stores, keys and cryptography. The core imports it for the first run whose result is kept.
 """
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from entrepot._secrets import mask
 from entrepot._sentinels import MISSING, Missing
 from entrepot.context import CURRENT
 from entrepot.engine import snapshots
@@ -294,6 +296,8 @@ class Keeper:
                 " return None where a call is not to be cached",
                 task=definition.name,
             ) from error
+        if isinstance(text, str) and mask(text) is not text:  # the key is kept, and shown
+            text = f"secret:{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()}"
         return None if text is None else user_key(definition.key, text)
 
     # --- what the record says -----------------------------------------------------------------------------------------

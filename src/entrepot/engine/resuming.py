@@ -186,7 +186,9 @@ def rerun(wanted: str, flow_key: str, home: Path, recorder: Recorder | None) -> 
     start = history.find(wanted)
     top = top_of(history, start)
     if top.run_id == start.run_id:
-        _refuse_rerun(start, "it is a whole flow run; name a task run inside it, or call the flow to do all of it again")
+        _refuse_rerun(
+            start, "it is a whole flow run; name a task run inside it, or call the flow to do all of it again"
+        )
     if top.key != flow_key:
         _refuse_rerun(start, f"it is part of a run of {top.key}, and this flow is {flow_key}")
     if not top.is_terminal and top.process and recorder is not None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import traceback
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from entrepot.engine.rendering import MASK, remember_secrets, render_all
 from entrepot.engine.templates import run_name_of
 from entrepot.engine.world import World, current_world
 from entrepot.logging import FLOW_RUNS, TASK_RUNS, mask, mask_all, run_facts, set_up_logging, speak_for
-from entrepot.protocols.recorder import RunCreated, RunTransition
+from entrepot.protocols.recorder import LogLine, RunCreated, RunTransition
 from entrepot.protocols.task_runner import Place
 from entrepot.runs import process_token
 from entrepot.states import State, StateType, new_id, next_id
@@ -59,6 +60,7 @@ class Run:
     __slots__ = (
         "__weakref__",
         "_named",
+        "_shown",
         "_told",
         "args",
         "around_until",
@@ -157,6 +159,7 @@ class Run:
         self.created = self.world.clock.now()
         self.state: State[Any] | None = State(StateType.PENDING, "Pending", "", self.created)
         self._told = self._named = False
+        self._shown = 0  # the id of the error of a run inside whose traceback was kept
 
     # --- who it is ----------------------------------------------------------------------------------------------------
 
@@ -320,6 +323,20 @@ class Run:
         self.log(
             level, "Finished in state %s", repr(state), exc_info=error if isinstance(error, BaseException) else None
         )
+        if state.type is StateType.FAILED and isinstance(state.data, Exception):
+            self._keep_traceback(state.data)
+
+    def _keep_traceback(self, error: Exception) -> None:
+        """Keep a traceback in the history, once, with the innermost run; at a terminal the caller shows it."""
+        known, around = self._shown == id(error), self.enclosing
+        if around is not None:
+            around.engine._shown = id(error)  # noqa: SLF001  the same class
+        recorder, settings = self.world.recorder, self.world.settings
+        if known or self.submitted or recorder is None or not settings.logging_to_history:
+            return  # a submitted run has logged it: nobody else may
+        text = mask("".join(traceback.format_exception(error)).rstrip())
+        flow, kind = (self.id, FLOW_RUNS) if self.definition.kind == "flow" else (self.flow_run_id, TASK_RUNS)
+        recorder.record(LogLine(self.id, self.world.clock.now(), logging.ERROR, kind.name, text, flow))
 
     def tell_created(self, untrusted: Collection[str] = ()) -> None:
         """Tell the recorder of the run, once.

@@ -132,7 +132,7 @@ class Submission:
         leaves: The futures and states among its arguments.
     """
 
-    __slots__ = ("_children", "_future", "_leaves", "_region", "_run", "_steps", "_unclaimed")
+    __slots__ = ("_children", "_future", "_leaves", "_region", "_release", "_run", "_steps", "_unclaimed")
 
     def __init__(self, run: Run, future: EntrepotFuture[Any], children: Children, leaves: list[Any]) -> None:
         self._run = run
@@ -142,6 +142,7 @@ class Submission:
         self._unclaimed = [None]  # taken by who runs it, or by who says that it never will
         self._steps: Steps[State[Any]] | None = None
         self._region: Region | None = None  # of the thread that runs it
+        self._release: Callable[[], object] | None = None  # gives its place back, whose thread was left behind
 
     def launch(self) -> None:
         """Give the run to its task runner; everything that it needs is over."""
@@ -259,6 +260,8 @@ class Submission:
             return  # the thread is not its own
         if not guard.abandon(region):
             return
+        if guard.released is not None:
+            self._release = guard.released
         if isinstance(error, TimedOutError):
             self._run.log(
                 logging.WARNING,
@@ -266,21 +269,26 @@ class Submission:
                 " with isolation='process' it would have been ended",
             )
         try:
-            state = self._run.state
-            if not driven and state is not None and state.is_final():
-                self._finish(state)  # it is over; it is its event loop that is not
-                return
-            if not driven:
-                self.lose(StopRun(str(error)))  # it has not begun
-                return
-            for steps, (clock, is_async) in reversed(driven[1:]):
-                _driven(steps, clock, (None, StopRun("the run around it was stopped")), is_async=is_async)
-            self._work((None, error))
+            self._go_on(driven, error)
         except BaseException:  # noqa: BLE001  the run is over, or goes on elsewhere; nobody is above here
             return
         finally:
-            if guard.released is not None:
-                guard.released()
+            # Whichever thread ends it: the ones before may be stuck in earlier attempts for long.
+            release, self._release = self._release, None
+            if release is not None:
+                release()
+
+    def _go_on(self, driven: list[tuple[Steps[Any], tuple[Clock, bool]]], error: BaseException) -> None:
+        """Drive to its end, in this thread, what another one was left behind with: from the innermost run out."""
+        state = self._run.state
+        if not driven and state is not None and state.is_final():
+            self._finish(state)  # it is over; it is its event loop that is not
+        elif not driven:
+            self.lose(StopRun(str(error)))  # it has not begun
+        else:
+            for steps, (clock, is_async) in reversed(driven[1:]):
+                _driven(steps, clock, (None, StopRun("the run around it was stopped")), is_async=is_async)
+            self._work((None, error))
 
     def lose(self, why: StopRun) -> None:
         """Say that it ended, whatever it still does."""

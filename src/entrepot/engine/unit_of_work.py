@@ -290,7 +290,9 @@ class UnitOfWork:
         dropped = self._staging.take() if self._staging else []
         if hooks or dropped:
             setting.logger.info(
-                "Transaction rolled back: %d results are not kept, and %d hooks are called", len(dropped), len(hooks)
+                "Transaction rolled back; results that are not kept: %d; hooks that are called: %d",
+                len(dropped),
+                len(hooks),
             )
         interrupt: BaseException | None = None
         for transaction, hook in reversed(hooks):

@@ -56,7 +56,8 @@ class RunInput(BaseModel):
         """Return a value as a field takes it."""
         info = cls.model_fields[name]
         # With a None, since there may be nothing else that it is annotated with.
-        annotation: Any = Annotated.__class_getitem__((info.annotation, *info.metadata, None))  # type: ignore[attr-defined]
+        parts: Any = (info.annotation, *info.metadata, None)
+        annotation: Any = Annotated[parts]
         try:
             return TypeAdapter(annotation).validate_python(value)
         except ValidationError as error:

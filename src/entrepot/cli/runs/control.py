@@ -50,7 +50,12 @@ def resume(
 
 @app.command(epilog="\b\nExamples:\n  entrepot runs rerun 3f2a\n  entrepot runs rerun 3f2a --from transform-1")
 def rerun(
-    run: Annotated[str, typer.Argument(help="A flow run that is over and kept its parameters: its id, the beginning of it, or its name.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="A flow run that is over and kept its parameters: its id, the beginning of it, or its name."
+        ),
+    ],
     *,
     start: Annotated[
         str | None,
