@@ -7,13 +7,14 @@ import sys
 def test_code_can_be_traced_after_a_stop_was_taken_back() -> None:
     code = (
         "import sys, threading\n"
-        "from entrepot._stops import StopRun, _raise_in\n"
+        "from entrepot._stops import StopRun\n"
+        "from entrepot._strikes import raise_in\n"
         "blocked = threading.Event()\n"
         "thread = threading.Thread(target=blocked.wait)\n"
         "thread.start()\n"
         "for _ in range(3):\n"
-        "    _raise_in(thread.ident, StopRun)\n"
-        "    _raise_in(thread.ident, None)\n"
+        "    raise_in(thread.ident, StopRun)\n"
+        "    raise_in(thread.ident, None)\n"
         "blocked.set()\n"
         "thread.join()\n"
         "def work():\n"
