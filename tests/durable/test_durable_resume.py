@@ -511,6 +511,16 @@ class TestRefusals:
         assert train(resume="checkpoint", rerun_from=3) == ("checkpoint", 3)
 
 
+MOOD = {"broken": True}
+
+
+@flow(persist_result=True)
+def moody(n: int) -> int:
+    if MOOD["broken"]:
+        raise BrokenError
+    return n
+
+
 class TestWithoutHistory:
     """A flow of a module: where another process would find it, more is kept of its runs than the history."""
 
@@ -531,6 +541,20 @@ class TestWithoutHistory:
         with pytest.raises(BrokenError):
             tallied(1, resume=run.run_id)
         assert TALLY == [1]
+
+    def test_but_not_once_a_run_that_the_new_history_knows_has_completed_it(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(BrokenError):
+            moody(1)
+        run = newest()
+        default_recorder().close()
+        for file in default_path().parent.glob("runs.db*"):
+            file.unlink()
+        monkeypatch.setitem(MOOD, "broken", value=False)
+        assert moody(1, resume=run.run_id) == 1
+        with pytest.raises(NotResumableError, match="has completed it"):
+            moody(1, resume=run.run_id)
 
     def test_and_where_it_is_damaged(self, run: RunSummary) -> None:
         default_path().write_bytes(b"no database " * 500)

@@ -4,7 +4,7 @@ This module loads SQLite and stores; the engine imports it for a call that asks 
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -94,7 +94,13 @@ def resume(wanted: str, flow_key: str, home: Path, recorder: Recorder | None) ->
         lives = life_of(home / FOLDER, kept.process, None, SYSTEM_CLOCK.now()) is Life.LIVES
         if lives and kept.process != process_token():  # of a run of its own process the caller knows that it is over
             _refuse(kept.name, kept.run_id, "its process may still run it; end that, or wait for it")
-        return Past(kept.root_id, kept.run_id, claim=_claim(home, kept.name, kept.run_id, kept.root_id))
+        held = _claim(home, kept.name, kept.run_id, kept.root_id)
+        try:
+            _check_not_completed(_known_line(history, kept.root_id), kept.name, kept.run_id)
+        except BaseException:
+            held.release()
+            raise
+        return Past(kept.root_id, kept.run_id, claim=held)
     if run.kind != "flow" or run.flow_run_id or run.parent_run_id:
         what = "a subflow" if run.kind == "flow" else "a task run"
         _refuse(run.name, run.run_id, f"it is {what}; resume the flow run around it: {top_of(history, run).run_id}")
@@ -124,15 +130,7 @@ def _check_flow(name: str, run_id: str, key: str, flow_key: str) -> None:
 def _check_line(history: RunHistory, run: RunSummary, root_id: str, recorder: Recorder | None) -> None:
     """See that no run of a line goes on or has completed; those that wait for what this one will do are ended."""
     line = line_of(history, root_id)
-    for one in line:
-        if one.state_type == "COMPLETED":
-            by = "it has completed" if one.run_id == run.run_id else f"{one.name} ({one.run_id}) has completed it"
-            _refuse(
-                run.name,
-                run.run_id,
-                f"{by}; to do it again from one of its tasks on, use rerun_from=... or"
-                f" `entrepot runs rerun {one.run_id[:8]} --from TASK`",
-            )
+    _check_not_completed(line, run.name, run.run_id)
     waiting = [one for one in line if one.state_name == "Suspended"]  # in no process
     going_on = [one for one in line if not one.is_terminal and one not in waiting]
     processes = {one.process for one in going_on if one.process}
@@ -158,6 +156,27 @@ def _check_line(history: RunHistory, run: RunSummary, root_id: str, recorder: Re
                     continue
                 now, words = SYSTEM_CLOCK.now(), "another run goes on in its place"
                 recorder.record(RunTransition(new_id(), one.run_id, one.epoch, "CANCELLED", "Resumed", now, words))
+
+
+def _known_line(history: RunHistory, root_id: str) -> Sequence[RunSummary]:
+    """Return what a history that was lost knows again of a line of runs; nothing where it is out of reach."""
+    try:
+        return line_of(history, root_id)
+    except EntrepotError:
+        return ()
+
+
+def _check_not_completed(line: Iterable[RunSummary], name: str, run_id: str) -> None:
+    """See that no run of a line has completed what another one began."""
+    for one in line:
+        if one.state_type == "COMPLETED":
+            by = "it has completed" if one.run_id == run_id else f"{one.name} ({one.run_id}) has completed it"
+            _refuse(
+                name,
+                run_id,
+                f"{by}; to do it again from one of its tasks on, use rerun_from=... or"
+                f" `entrepot runs rerun {one.run_id[:8]} --from TASK`",
+            )
 
 
 def _refuse(name: str, run_id: str, why: str) -> NoReturn:
