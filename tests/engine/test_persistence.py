@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from entrepot import flow, home, settings, task
+from entrepot._secrets import remember_secret
 from entrepot.blocks.system import Secret
 from entrepot.cache_policies import DEFAULT, FLOW_PARAMETERS, INPUTS, NO_CACHE, RUN_ID, TASK_SOURCE
 from entrepot.context import TaskRunContext, get_run_context
@@ -723,3 +724,22 @@ class TestWhereATaskIsAtHome:
         (installed / "flow.py").write_text(FLOW_FILE)
         assert self.run("-c", "import flow", "1", folder=installed)[0] == "flow.extract"
         assert self.run("-c", FLOW_FILE, "1", folder=tmp_path)[0] == "__main__.extract"
+
+
+def test_a_known_secret_does_not_stand_in_a_key(journal: Any) -> None:
+    remember_secret("hunter2-correct-horse")
+    storage = MemoryStorage()
+
+    @task(
+        cache_key_fn=lambda _, parameters: f"key-{parameters['text']}", result_storage=storage, result_serializer="json"
+    )
+    def ask(text: str) -> int:
+        return len(text)
+
+    assert (ask("hunter2-correct-horse"), ask("hunter2-correct-horse"), ask("plain")) == (21, 21, 5)
+    ends = [journal.transitions[run.run_id][-1] for run in journal.created.values()]
+    assert [end.state_name for end in ends] == ["Completed", "Cached", "Completed"]
+    kept = b"".join(bytes(storage.get(info.path)) for info in storage.list())
+    assert b"key-plain" in kept
+    assert b"hunter2" not in kept
+    assert "hunter2" not in "".join(str(end.cache_key) for end in ends)
