@@ -369,6 +369,16 @@ class TestWhatItFindsThere:
         assert {run.process_id for run in squares} != {HERE}
         assert {journal.transitions[run.run_id][-1].state_name for run in squares} == {"Completed"}
 
+    def test_runs_inside_it_live_as_long_as_this_process(self, journal: Any) -> None:
+        inner = task(lambda: 1, name="inner")
+
+        @flow
+        def f() -> int:
+            return isolated(lambda: inner() + 1)()
+
+        assert f() == 2
+        assert journal.run("inner").process == journal.run("t").process != ""
+
     @pytest.mark.parametrize(("timeout", "end"), [(SHORT, "Cancelled"), (None, "Crashed")])
     def test_runs_inside_it_end_with_its_process(self, timeout: Any, end: str, journal: Any) -> None:
         def works() -> None:

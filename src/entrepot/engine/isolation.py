@@ -24,6 +24,7 @@ from entrepot.engine.run import Run
 from entrepot.errors import CrashedRunError, SerializationError, TimedOutError
 from entrepot.protocols.recorder import Recorder, RunCreated, RunEvent, RunTransition
 from entrepot.protocols.task_runner import Place
+from entrepot.runs import process_token
 from entrepot.states import FINAL_TYPES, StateType, new_id
 from entrepot.task_runners.serving import RemoteTraceback
 from entrepot.task_runners.workers import Worker
@@ -222,6 +223,8 @@ class _Ear:
         elif kind == MASKED:
             remember_secret(content)
         elif kind == EVENT:
+            if isinstance(content, RunCreated):  # it lives as long as this process does, which sees to its end
+                content = replace(content, process=process_token())
             self._note(content)
             self._record(content)
 
