@@ -7,7 +7,16 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, Final
 
-__all__ = ["BOUNDARIES", "frame_of", "is_delicate", "let_go_of_logging", "raise_in", "runs_a_loop", "takes_a_lock"]
+__all__ = [
+    "BOUNDARIES",
+    "frame_of",
+    "is_delicate",
+    "let_go_of_logging",
+    "raise_in",
+    "runs_a_loop",
+    "settle",
+    "takes_a_lock",
+]
 
 BOUNDARIES: Final[set[CodeType]] = set()
 """The code of the functions of ours that call the user's."""
@@ -15,11 +24,12 @@ BOUNDARIES: Final[set[CodeType]] = set()
 _DEPTH: Final = 200  # frames that are looked at
 
 _set_async_exception: Callable[..., None] | None = None
+_unsettled = False  # whether something was raised since `settle`
 
 
 def raise_in(thread: int, kind: type[BaseException] | None) -> None:
     """Let an exception be raised in a thread at its next instruction; None takes one back that was not raised yet."""
-    global _set_async_exception  # noqa: PLW0603  found on first need
+    global _set_async_exception, _unsettled  # noqa: PLW0603  found on first need; and of the whole process
     if _set_async_exception is None:
         import ctypes  # noqa: PLC0415  only who stops a thread pays for it
 
@@ -29,29 +39,34 @@ def raise_in(thread: int, kind: type[BaseException] | None) -> None:
         null = ctypes.py_object()
 
         def set_async_exception(thread: int, kind: type[BaseException] | None) -> None:
-            if kind is not None:
-                function(thread, ctypes.py_object(kind))
-                return
-            function(thread, null)
-            if sys.version_info < (3, 13):
-                _take_down_the_sign(lambda: function(threading.get_ident(), ctypes.py_object(_NothingError)))
+            function(thread, null if kind is None else ctypes.py_object(kind))
 
         _set_async_exception = set_async_exception
+    _unsettled = True
     _set_async_exception(thread, kind)
+    if kind is None:
+        settle()
 
 
 class _NothingError(BaseException):
     """Is raised to be caught at once."""
 
 
-def _take_down_the_sign(raise_here: Callable[[], object]) -> None:
-    """Let Python know that no thread has an exception to raise any more.
+def settle() -> None:
+    """Let Python know that no thread has an exception to raise any more; called when that is so.
 
-    Up to 3.12, it goes on looking for the one that was taken back: at every jump of every thread, and for ever where
-    `sys.settrace` is used, by a debugger, say. Only an exception that is raised ends that, so one is raised here.
+    Up to 3.12, it goes on looking for one that was taken back, or whose thread ended first: at every jump of every
+    thread, and for ever where `sys.settrace` is used, by a debugger, say. Only an exception that is raised ends that,
+    so one is raised here.
     """
+    global _unsettled  # noqa: PLW0603  of the whole process
+    if not _unsettled or _set_async_exception is None:
+        return
+    _unsettled = False
+    if sys.version_info >= (3, 13):
+        return
     try:
-        raise_here()
+        _set_async_exception(threading.get_ident(), _NothingError)
         for _ in range(1_000_000):  # it is raised at one of the next jumps
             pass
     except _NothingError:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from time import monotonic
 
 from entrepot._stops import Bell, Guard, Region, StopRun
+from entrepot._strikes import settle
 
 __all__ = ["GRACE", "keep_time", "stop", "stop_keeping_time"]
 
@@ -79,8 +80,10 @@ class _Watch:
             self._act()
             with self._lock:
                 times = [timer.at for timer in self._timers.values()]
-                times += [at for at, _ in self._urged.values()]
-                self._asleep_until = min(times, default=float("inf"))
+                urged = [at for at, _ in self._urged.values()]
+                self._asleep_until = min([*times, *urged], default=float("inf"))
+            if not urged:
+                settle()
             wait = self._asleep_until - monotonic()
             if wait > 0:
                 self._bell.wait(wait)
