@@ -150,6 +150,7 @@ class Guard:
         "released",
         "sent",
         "since",
+        "struck_at",
         "thread",
         "waker",
         "wanted",
@@ -168,6 +169,7 @@ class Guard:
         self.closing = False
         self.driven: dict[Any, Any] = {}
         self.host: Any = None
+        self.struck_at: tuple[int, int] | None = None  # the frame and the instruction
         self.released: Callable[[], object] | None = None
         self.abandoned = False
         self.sent = False  # whether an exception may be on its way into this thread
@@ -302,10 +304,14 @@ class Guard:
         with self.lock:
             if self.wanted is None or self.mode != OPEN or not self.may_strike(frame):
                 return False
+            place = None if frame is None else (id(frame), frame.f_lasti)
+            if self.sent and place is not None and place == self.struck_at:
+                return True  # it has not come back from where it was struck, and will find out there
             self.sent = True
             if self.mode != OPEN:  # see `enter`
                 return False
             raise_in(self.thread, StopRun)
+            self.struck_at = place
             if takes_a_lock(frame_of(self.thread)):  # it ran on since the first look
                 raise_in(self.thread, None)
                 return False

@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from time import monotonic
 from types import CodeType, FrameType
 from typing import Any, Final
 
@@ -25,11 +26,12 @@ _DEPTH: Final = 200  # frames that are looked at
 
 _set_async_exception: Callable[..., None] | None = None
 _unsettled = False  # whether something was raised since `settle`
+_raised_at = 0.0  # when the last time, as of `time.monotonic`
 
 
 def raise_in(thread: int, kind: type[BaseException] | None) -> None:
     """Let an exception be raised in a thread at its next instruction; None takes one back that was not raised yet."""
-    global _set_async_exception, _unsettled  # noqa: PLW0603  found on first need; and of the whole process
+    global _set_async_exception, _unsettled, _raised_at  # noqa: PLW0603  found on first need; and of the whole process
     if _set_async_exception is None:
         import ctypes  # noqa: PLC0415  only who stops a thread pays for it
 
@@ -42,7 +44,7 @@ def raise_in(thread: int, kind: type[BaseException] | None) -> None:
             function(thread, null if kind is None else ctypes.py_object(kind))
 
         _set_async_exception = set_async_exception
-    _unsettled = True
+    _unsettled, _raised_at = True, monotonic()
     _set_async_exception(thread, kind)
     if kind is None:
         settle()
@@ -52,25 +54,34 @@ class _NothingError(BaseException):
     """Is raised to be caught at once."""
 
 
-def settle() -> None:
-    """Let Python know that no thread has an exception to raise any more; called when that is so.
+def settle(after: float = 0.0) -> bool:
+    """Let Python know that no thread has an exception to raise any more.
 
-    Up to 3.12, it goes on looking for one that was taken back, or whose thread ended first: at every jump of every
-    thread, and for ever where `sys.settrace` is used, by a debugger, say. Only an exception that is raised ends that,
-    so one is raised here.
+    Up to 3.12, it goes on looking for one that was taken back, or whose thread ended first, or is stuck: at every jump
+    of every thread, and for ever where `sys.settrace` is used, by a debugger, say. Only an exception that is raised
+    ends that, so one is raised here. A thread that is still to raise one does so a little later then.
+
+    Args:
+        after: How many seconds a thread is given to raise one before.
+
+    Returns:
+        Whether that is so now.
     """
     global _unsettled  # noqa: PLW0603  of the whole process
     if not _unsettled or _set_async_exception is None:
-        return
+        return True
+    if monotonic() - _raised_at < after:
+        return False
     _unsettled = False
     if sys.version_info >= (3, 13):
-        return
+        return True
     try:
         _set_async_exception(threading.get_ident(), _NothingError)
         for _ in range(1_000_000):  # it is raised at one of the next jumps
             pass
     except _NothingError:
         pass
+    return True
 
 
 _STDLIB = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120  compared with file names as texts

@@ -80,11 +80,11 @@ class _Watch:
             self._act()
             with self._lock:
                 times = [timer.at for timer in self._timers.values()]
-                urged = [at for at, _ in self._urged.values()]
-                self._asleep_until = min([*times, *urged], default=float("inf"))
-            if not urged:
-                settle()
+                times += [at for at, _ in self._urged.values()]
+                self._asleep_until = min(times, default=float("inf"))
             wait = self._asleep_until - monotonic()
+            if not settle(after=_NEXT_PAUSE):
+                wait = min(wait, _NEXT_PAUSE)
             if wait > 0:
                 self._bell.wait(wait)
 

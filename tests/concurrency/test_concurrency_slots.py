@@ -151,8 +151,10 @@ class TestLimitsThatAreNotSet:
         for _ in range(2):
             enter(concurrency("db"))
         assert [record.getMessage() for record in caplog.records] == [
-            "there is no limit 'db', so nothing is limited by it; set it: entrepot limit set db --limit 1"
-            " (for a rate, with --decay-per-second)"
+            (
+                "there is no limit 'db', so nothing is limited by it; set it: entrepot limit set db --limit 1"
+                " (for a rate, with --decay-per-second)"
+            )
         ]
         assert not default_path().exists()
 

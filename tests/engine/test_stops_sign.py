@@ -49,3 +49,25 @@ def test_so_it_can_where_a_struck_thread_ended_first_and_its_task_timed_out() ->
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert ran.stdout == "45\n", ran.stderr
+
+
+def test_so_it_can_while_a_thread_that_was_struck_is_stuck() -> None:
+    code = (
+        "import os, sys, threading, time\n"
+        "from entrepot import flow, task\n"
+        "lock = threading.Lock()\n"
+        "lock.acquire()\n"
+        "stuck = task(lambda: lock.acquire(), name='stuck', timeout_seconds=0.1)\n"
+        "flow(lambda: stuck.submit().wait())()\n"
+        "time.sleep(0.5)\n"
+        "def work():\n"
+        "    return sum(range(10))\n"
+        "sys.settrace(lambda frame, event, arg: lambda *_: None)\n"
+        "for _ in range(30):\n"
+        "    work()\n"
+        "    time.sleep(0.1)\n"
+        "print(work(), flush=True)\n"
+        "os._exit(0)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.stdout == "45\n", ran.stderr
