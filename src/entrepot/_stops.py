@@ -40,6 +40,7 @@ OPEN: Final = 2
 """The user's code runs, and may be stopped at any instruction."""
 
 _PATIENCE = 1.0  # seconds that code is spared which is better left to its end
+_AGAIN = 0.5  # seconds until code is struck again that is where it was: it has caught the first, or is stuck
 _LOOP_PATIENCE = 0.5  # seconds that an event loop has for ending by itself what was cancelled
 _SIGNAL = signal.SIGURG  # ignored by default, and used by next to nobody; SIGALRM may be the user's own
 
@@ -150,6 +151,7 @@ class Guard:
         "released",
         "sent",
         "since",
+        "struck",
         "struck_at",
         "thread",
         "waker",
@@ -170,6 +172,7 @@ class Guard:
         self.driven: dict[Any, Any] = {}
         self.host: Any = None
         self.struck_at: tuple[int, int] | None = None  # the frame and the instruction
+        self.struck = 0.0  # when, as of `time.monotonic`
         self.released: Callable[[], object] | None = None
         self.abandoned = False
         self.sent = False  # whether an exception may be on its way into this thread
@@ -305,13 +308,14 @@ class Guard:
             if self.wanted is None or self.mode != OPEN or not self.may_strike(frame):
                 return False
             place = None if frame is None else (id(frame), frame.f_lasti)
-            if self.sent and place is not None and place == self.struck_at:
-                return True  # it has not come back from where it was struck, and will find out there
+            now = monotonic()
+            if self.sent and place is not None and place == self.struck_at and now - self.struck < _AGAIN:
+                return True  # it may not have come back from where it was struck, and will find out there
             self.sent = True
             if self.mode != OPEN:  # see `enter`
                 return False
             raise_in(self.thread, StopRun)
-            self.struck_at = place
+            self.struck_at, self.struck = place, now
             if takes_a_lock(frame_of(self.thread)):  # it ran on since the first look
                 raise_in(self.thread, None)
                 return False
