@@ -1,6 +1,8 @@
 """What every test gets: a home of its own, and the servers for those that ask."""
 
+import faulthandler
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,29 @@ import pytest
 from entrepot._secrets import forget_secrets
 
 pytest_plugins = ["entrepot_test_processes", "entrepot_test_servers"]
+
+# Longer than `timeout` in pyproject.toml, which fails a test gently: by an exception in the main thread. A test of code
+# that catches everything, or a thread that waits where signals do not reach, outlives that one.
+_HARD_LIMIT_SECONDS = 400
+_STDERR = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the real standard error: what a dying process writes into pytest's capture dies with it."""
+    with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        config.stash[_STDERR] = os.dup(2)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """End a process whose test hangs in spite of its timeout, with the stacks of all threads: the others go on."""
+    if item.get_closest_marker("soak"):
+        return (yield)
+    faulthandler.dump_traceback_later(_HARD_LIMIT_SECONDS, exit=True, file=item.config.stash[_STDERR])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(autouse=True)

@@ -56,6 +56,7 @@ def signed(fields: object, path: str) -> bytes:
 GOLDEN_RECORDS = {
     "text.json": record(value='{"a":"한국어\\n"}', size=19, expires=datetime(2027, 1, 1, tzinfo=UTC)),
     "binary.json": record(value=b"\x80\x05N.", size=4, serializer="pickle", parts={}),
+    "noted.json": record(about={"keep": "7d", "tag:nightly": ""}, details={"input:rows[3]": "ab12"}),
     "payload.json": record(
         value=None, payload=payload_path(DIGEST, "pkl.zst"), size=1 << 40, serializer="compressed/pickle"
     ),
@@ -224,8 +225,8 @@ def test_a_record_under_a_key_that_the_ring_lacks_is_not_called_damaged() -> Non
 
 def test_a_newer_format_is_named() -> None:
     path = record().path
-    with pytest.raises(UnknownNameError, match=r"entrepot-result/3.*newer Entrepot"):
-        opened(signed({"format": "entrepot-result/3", "anything": 1}, path), path)
+    with pytest.raises(UnknownNameError, match=r"entrepot-result/4.*newer Entrepot"):
+        opened(signed({"format": "entrepot-result/4", "anything": 1}, path), path)
 
 
 FIELDS = json.loads(seal_record(record(), RING).split(b"\n")[0])

@@ -14,7 +14,20 @@ from entrepot.results.payloads import write_payload
 from entrepot.results.record import Record, payload_path, seal_record, stored_key
 from entrepot.serializers.buffers import flat, total_size
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Facts", "Prepared", "prepare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a record says besides its key and its value; each as of `Record`."""
+
+    parts: Mapping[str, str]
+    task: Mapping[str, str]
+    run: Mapping[str, str]
+    created: datetime
+    expires: datetime | None
+    about: Mapping[str, str]
+    details: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +54,7 @@ def prepare(
     value: object,
     *,
     serializer: Serializer,
-    parts: Mapping[str, str],
-    task: Mapping[str, str],
-    run: Mapping[str, str],
-    created: datetime,
-    expires: datetime | None,
+    facts: Facts,
     inline_limit: int,
 ) -> tuple[Record, bytes]:
     """Write out a value, and put its payload in place if it has one; on return that is durable.
@@ -58,11 +67,7 @@ def prepare(
         key: The cache key.
         value: What the task returned.
         serializer: How to write it.
-        parts: What the key was made of, by name.
-        task: `name` and `key` of the task.
-        run: The run that computed it.
-        created: When.
-        expires: From when on it is not to be used (zone-aware); None for never.
+        facts: What its record says besides.
         inline_limit: Values of up to this many bytes go inside the record.
 
     Returns:
@@ -74,20 +79,22 @@ def prepare(
         CacheKeyError: If it is no key.
         StorageError: If the store cannot be written.
     """
-    if expires is not None and expires.tzinfo is None:
+    if facts.expires is not None and facts.expires.tzinfo is None:
         raise OptionError("a result's expiry is a time with a zone, such as datetime.now(UTC)", option="expires")
     kept_key = stored_key(key)
     data = _written(serializer, value)
     record = Record(
         key=kept_key,
-        parts=parts,
-        task=task,
-        run=run,
+        parts=facts.parts,
+        task=facts.task,
+        run=facts.run,
         serializer=serializer.name,
         size=total_size(data),
         digest=Digester(ring).digest(data),
-        created=created,
-        expires=expires,
+        created=facts.created,
+        expires=facts.expires,
+        about=facts.about,
+        details=facts.details,
     )
     if record.size <= inline_limit:
         record = replace(record, value=_inline(b"".join(data), serializer))

@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -23,6 +23,7 @@ from entrepot.errors import CacheKeyError, IntegrityError, SerializationError, U
 
 __all__ = [
     "MAX_RECORD_SIZE",
+    "NOTED_FORMAT",
     "RECORDS",
     "RECORD_FORMAT",
     "STAGED_FORMAT",
@@ -40,6 +41,8 @@ __all__ = [
 RECORD_FORMAT: Final = "entrepot-result/1"
 STAGED_FORMAT: Final = "entrepot-result/2"
 """Of a record that names its transaction: a version that knows no transactions must not believe it."""
+NOTED_FORMAT: Final = "entrepot-result/3"
+"""Of a record with notes: what collection goes by, and what explains a miss in more detail."""
 VERSIONS_FORMAT: Final = "entrepot-versions/1"
 RECORDS: Final = "records"
 MAX_RECORD_SIZE: Final = 1 << 20
@@ -55,6 +58,11 @@ _KEPT: Final = ("value", "value64", "payload")
 _FORMS: Final[Mapping[str, Mapping[tuple[str, ...], str]]] = {
     RECORD_FORMAT: {(*_FIELDS, kept): kept for kept in _KEPT},
     STAGED_FORMAT: {(*_FIELDS, "transaction", kept): kept for kept in _KEPT},
+    NOTED_FORMAT: {
+        (*_FIELDS, "about", "details", *transaction, kept): kept
+        for transaction in ((), ("transaction",))
+        for kept in _KEPT
+    },
 }
 _TRANSACTION: Final = re.compile(r"[0-9a-f]{32}\Z", re.ASCII)
 _CHAIN: Final = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
@@ -77,6 +85,8 @@ class Record:
         value: The value's bytes where small: as text where they are text.
         payload: Else where they are, below the same root.
         transaction: The id of the transaction that it is a part of; None for a record that counts by itself.
+        about: How long it is to be kept, its tags, and what else its users go by; none of it is a part of the key.
+        details: The digests of the parts of its inputs, by path (`input:df.columns[3]`): what tells which one differs.
     """
 
     key: str
@@ -91,6 +101,8 @@ class Record:
     value: str | bytes | None = None
     payload: str | None = None
     transaction: str | None = None
+    about: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
@@ -215,8 +227,10 @@ def _signed(line: bytes, ring: Keyring, place: str) -> bytes:
 
 
 def _to_line(record: Record) -> bytes:
+    is_noted = bool(record.about or record.details)
+    plain = RECORD_FORMAT if record.transaction is None else STAGED_FORMAT
     fields: dict[str, object] = {
-        "format": RECORD_FORMAT if record.transaction is None else STAGED_FORMAT,
+        "format": NOTED_FORMAT if is_noted else plain,
         "key": record.key,
         "parts": _bounded(record.parts),
         "task": _bounded(record.task),
@@ -227,6 +241,9 @@ def _to_line(record: Record) -> bytes:
         "created": _to_text(record.created),
         "expires": None if record.expires is None else _to_text(record.expires),
     }
+    if is_noted:
+        fields["about"] = _bounded(record.about)
+        fields["details"] = _bounded(record.details)
     if record.transaction is not None:
         fields["transaction"] = record.transaction
     if record.payload is not None:
@@ -257,7 +274,7 @@ def _from_line(line: bytes, location: str) -> tuple[Record | Versioned | None, s
             " it was written by a newer Entrepot; update this one",
             group="entrepot result formats",
             name=shown,
-            known=(RECORD_FORMAT, STAGED_FORMAT, VERSIONS_FORMAT),
+            known=(RECORD_FORMAT, STAGED_FORMAT, NOTED_FORMAT, VERSIONS_FORMAT),
         )
     kept = forms.get(tuple(fields))
     if kept is None:
@@ -311,6 +328,8 @@ def _to_record(fields: dict[str, object], kept: str) -> Record:
         value=value,
         payload=payload,
         transaction=transaction,
+        about=_strings(fields, "about") if "about" in fields else {},
+        details=_strings(fields, "details") if "details" in fields else {},
     )
 
 

@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 
 from entrepot._clock import SYSTEM_CLOCK, Clock
@@ -32,7 +33,7 @@ from entrepot.results.evidence import keep_evidence
 from entrepot.results.lookup import Lookup, Outcome
 from entrepot.results.markers import Markers
 from entrepot.results.payloads import check_payload, read_payload
-from entrepot.results.prepared import Prepared, prepare
+from entrepot.results.prepared import Facts, Prepared, prepare
 from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, Record, open_record, record_path
 from entrepot.results.versions import Versions
 from entrepot.serializers import get_serializer
@@ -250,6 +251,8 @@ class ResultStore:
         task: Mapping[str, str],
         run: Mapping[str, str],
         expires: datetime | None = None,
+        about: Mapping[str, str] = MappingProxyType({}),
+        details: Mapping[str, str] = MappingProxyType({}),
         replace: bool = False,
     ) -> Record:
         """Keep a value under a key; on return it is durable.
@@ -265,6 +268,8 @@ class ResultStore:
             task: `name` and `key` of the task.
             run: The run that computed it: `id`, and more where it helps.
             expires: From when on it is not to be used (zone-aware); None for never.
+            about: As of `Record`.
+            details: As of `Record`.
             replace: Take the place of a result that is there and valid (a refresh). One that has expired or is damaged
                 is always replaced.
 
@@ -280,7 +285,16 @@ class ResultStore:
         """
         return self.put(
             self.prepare(
-                key, value, serializer=serializer, parts=parts, task=task, run=run, expires=expires, replace=replace
+                key,
+                value,
+                serializer=serializer,
+                parts=parts,
+                task=task,
+                run=run,
+                expires=expires,
+                about=about,
+                details=details,
+                replace=replace,
             )
         )
 
@@ -294,6 +308,8 @@ class ResultStore:
         task: Mapping[str, str],
         run: Mapping[str, str],
         expires: datetime | None = None,
+        about: Mapping[str, str] = MappingProxyType({}),
+        details: Mapping[str, str] = MappingProxyType({}),
         replace: bool = False,
         first: bool = False,
     ) -> Prepared:
@@ -307,11 +323,7 @@ class ResultStore:
             key,
             value,
             serializer=serializer,
-            parts=parts,
-            task=task,
-            run=run,
-            created=self.clock.now(),
-            expires=expires,
+            facts=Facts(parts, task, run, self.clock.now(), expires, about, details),
             inline_limit=self._inline_limit,
         )
         return Prepared(record, sealed, replace, first)
