@@ -61,6 +61,7 @@ def run_steps(run: Run) -> Steps[State[Any]]:
                 break
             ending = None  # its error leads to what the attempt was called with
             run.new_attempt()
+    _leave_to_parent(run, ending)
     state = run.enter(*ending)
     run.leave_trace(state)
     run.log_end(state)
@@ -72,6 +73,12 @@ def run_steps(run: Run) -> Steps[State[Any]]:
     if interrupt is not None and not is_interrupt(state.data):
         raise interrupt
     return state
+
+
+def _leave_to_parent(run: Run, ending: Ending) -> None:
+    """Raise on what a child process is on its way out with that the run's code has forked: the run is the parent's."""
+    if run.is_of_parent() and isinstance(ending.data, BaseException):
+        raise ending.data
 
 
 def _close(run: Run, state: State[Any]) -> Steps[None]:

@@ -17,7 +17,7 @@ from entrepot.engine.places import result_store
 from entrepot.engine.run import Run
 from entrepot.engine.standing import Call, call_of, facts_of, may_find, standing_of, use_up
 from entrepot.engine.unit_of_work import UnitOfWork
-from entrepot.errors import CacheKeyError, EntrepotError
+from entrepot.errors import CacheKeyError, EntrepotError, UnhashableValueError
 from entrepot.results.keys import (
     DEFAULT,
     FLOW_PARAMETERS,
@@ -81,7 +81,7 @@ class Keeper:
 
         Raises:
             CacheKeyError: If the user's function for the key raises or returns no key.
-            UnhashableValueError: If an argument has no stable identity.
+            UnhashableValueError: If an argument has no stable identity, and options say that the result is found by it.
             EntrepotError: What the store raises: an outage is not a miss.
         """
         run = self._run
@@ -89,6 +89,11 @@ class Keeper:
             token = CURRENT.set(run.enter_context())  # the user's function for the key may ask for its run
             try:
                 self._key = self._compute_key(run.root_id)
+            except UnhashableValueError as error:
+                if run.definition.keeping.caches:
+                    raise
+                # Nobody asked for it to be found by its inputs: it is kept all the same, under a number.
+                run.log(logging.WARNING, "Its result is kept, but not found again by its inputs: %s", error)
             finally:
                 CURRENT.reset(token)
             if self._keeps_always if self._key is None else self._replaces:

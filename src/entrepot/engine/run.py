@@ -84,6 +84,7 @@ class Run:
         "parameters",
         "past",
         "place",
+        "process_id",
         "remembered",
         "root_id",
         "snapshot",
@@ -128,6 +129,7 @@ class Run:
         self.around_until: float | None = None if enclosing is None else enclosing.engine.until
         self.until: float | None = self.around_until
         self.id = new_id() if definition.kind == "flow" else next_id()
+        self.process_id = _process_id
         self.attempt = 1
         self.context: RunContext | None = None  # of the attempt under way
         self.children: Children | None = None  # of the attempt under way; made by its first submit
@@ -263,6 +265,10 @@ class Run:
             CURRENT.reset(token)
             self.context = None
         self.name = " ".join(mask(name).split())[:_LONGEST_NAME]
+
+    def is_of_parent(self) -> bool:
+        """Return whether this process was forked by the run's own code: it only has a copy of the run."""
+        return self.process_id != _process_id
 
     def new_attempt(self) -> None:
         """Begin the next attempt."""
