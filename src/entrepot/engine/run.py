@@ -82,6 +82,7 @@ class Run:
         "origins",
         "owner",
         "parameters",
+        "passed",
         "past",
         "place",
         "process_id",
@@ -119,6 +120,7 @@ class Run:
         self.wait_for = wait_for
         self.submitted = False
         self.place: Place | None = None  # where its function is called, if not here
+        self.passed: Sequence[object] = ()  # the futures and states among its arguments, while it is under way
         self.upstream: Sequence[str] = ()  # the ids of the runs whose results it takes
         ambient = TAGS.get()
         self.tags = tuple(sorted(ambient.union(definition.tags))) if ambient else definition.tags
@@ -244,6 +246,10 @@ class Run:
 
     def leave_trace(self, state: State[Any]) -> None:
         """Let the flow run around it know what it returned."""
+        if self.world.settings.check:
+            from entrepot.engine.checking import note_result  # noqa: PLC0415  only the checking mode pays for it
+
+            note_result(state)
         if self.flow_context is not None and state.type is StateType.COMPLETED:
             self.flow_context.engine.origins.note(state.data, self.id)
 
@@ -282,7 +288,7 @@ class Run:
         """Forget what it was called with and how it ended; it is over, and others were told."""
         # The context holds the run: without this, only the garbage collector would free large arguments.
         self.context = None
-        self.args, self.kwargs, self.parameters = (), {}, {}
+        self.args, self.kwargs, self.parameters, self.passed = (), {}, {}, ()
         self.wait_for = self.state = self.remembered = self.calls = None
 
     # --- what is told of it -------------------------------------------------------------------------------------------
