@@ -1,11 +1,13 @@
 """Files and folders that a result refers to: what was in them when it was kept, and whether that still holds.
 
 A result that holds a `File` or `Dir` says where something is, not what it is: it is right only as long as that is what
-the task left there. The record notes their digests (`about`: `files.000`, `files.001`, ... are one JSON text, cut into
-pieces), and what has changed since, is gone, or has appeared makes the look-up say "expired".
+the task left there. The record notes their digests (`about`: `files.000`, `files.001`, ... are one JSON text,
+deflated, in Base64, and cut into pieces that a record keeps whole), and what has changed since, is gone, or has appeared makes the look-up say "expired".
 """
 
+import base64
 import json
+import zlib
 from collections.abc import Mapping
 from itertools import count, takewhile
 from typing import Final
@@ -16,7 +18,7 @@ from entrepot.hashing.files import recorded_state
 __all__ = ["changed_reference", "reference_notes"]
 
 _PIECE: Final = 256  # characters: what a record keeps of one text
-_LONGEST: Final = 800 * _PIECE  # characters in all, some 1,500 files: a record keeps 1,000 notes
+_LONGEST: Final = 800 * _PIECE  # characters in all, some 5,000 files: a record keeps 1,000 notes
 _FIRST: Final = "files.000"
 
 
@@ -31,7 +33,8 @@ def reference_notes(names: Mapping[str, object]) -> dict[str, str]:
     """
     if not names:
         return {}
-    text = json.dumps({name: recorded_state(name) for name in sorted(names)}, separators=(",", ":"))
+    states = json.dumps({name: recorded_state(name) for name in sorted(names)}, separators=(",", ":"))
+    text = base64.b64encode(zlib.compress(states.encode())).decode()
     if len(text) > _LONGEST:
         raise SerializationError(
             f"this result refers to {len(names):,} files, more than a record can note: put them into one folder, and"
@@ -47,7 +50,7 @@ def changed_reference(about: Mapping[str, str]) -> str:
     if _FIRST not in about:
         return ""
     names = takewhile(about.__contains__, (f"files.{n:03}" for n in count()))
-    noted: dict[str, str] = json.loads("".join(about[name] for name in names))
+    noted: dict[str, str] = json.loads(zlib.decompress(base64.b64decode("".join(about[name] for name in names))))
     for name, state in noted.items():
         now = recorded_state(name)
         if now != state:
