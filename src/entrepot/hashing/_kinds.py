@@ -22,13 +22,18 @@ from entrepot.hashing.hashers import FOUND, hasher_encoding, installed_hasher, r
 __all__ = ["find_encoding"]
 
 _LIBRARIES: Final = {
+    "PIL": "entrepot.hashing._images",
     "dateutil": "entrepot.hashing._zones",
     "entrepot": "entrepot.hashing.files",
     "numpy": "entrepot.hashing._arrays",
     "pandas": "entrepot.hashing._frames",
+    "polars": "entrepot.hashing._polars",
+    "pyarrow": "entrepot.hashing._arrow",
     "pydantic": "entrepot.hashing._models",
     "pydantic_core": "entrepot.hashing._models",
     "pytz": "entrepot.hashing._zones",
+    "scipy": "entrepot.hashing._sparse",
+    "torch": "entrepot.hashing._tensors",
 }
 _CODE: Final = {
     "builtins.function",

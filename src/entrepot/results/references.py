@@ -1,8 +1,9 @@
 """Files and folders that a result refers to: what was in them when it was kept, and whether that still holds.
 
 A result that holds a `File` or `Dir` says where something is, not what it is: it is right only as long as that is what
-the task left there. The record notes their digests (`about`: `files.000`, `files.001`, ... are one JSON text,
-deflated, in Base64, and cut into pieces that a record keeps whole), and what has changed since, is gone, or has appeared makes the look-up say "expired".
+the task left there. The record notes their digests (`about`: `files.000`, `files.001`, ... are one JSON text, deflated,
+in Base64, and cut into pieces that a record keeps whole). What has changed since, is gone, or has appeared makes the
+look-up say "expired".
 """
 
 import base64
