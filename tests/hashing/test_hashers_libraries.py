@@ -381,7 +381,7 @@ print(hash_value([
 
 
 def test_digests_are_the_same_under_another_hash_seed(capsys):
-    exec(SCRIPT, {})  # noqa: S102  the same lines, in this process
+    exec(SCRIPT, {})
     here = capsys.readouterr().out
     command, environment = [sys.executable, "-c", SCRIPT], {**os.environ, "PYTHONHASHSEED": "1"}
     there = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
