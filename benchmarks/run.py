@@ -147,6 +147,22 @@ def large(megabytes: int) -> list[list[str]]:
     return [row("write"), row("read"), ["peak memory beyond the array (MB; target 32)", peaks, "", ""]]
 
 
+def hashing(megabytes: int) -> list[list[str]]:
+    """Return the rows about the digests of large frames."""
+    figures = case(sys.executable, "hashing.py", str(megabytes))
+    titles = {
+        "columns": f"{megabytes} MB frame of floats hashed (GB/s; target 2)",
+        "rows": f"{megabytes} MB frame made from rows hashed (GB/s; target 2)",
+        "objects": "a column of 2,000,000 texts, as objects, hashed (GB of characters/s)",
+        "texts": "a column of 2,000,000 texts, as pandas keeps them, hashed (GB of characters/s)",
+    }
+    rows = []
+    for name, title in titles.items():
+        peak = f"{figures[f'{name}_peak_mb']:.0f} MB beyond the frame (target 32)"
+        rows.append([title, f"{figures[f'{name}_gb_s']:.2f}", f"{figures[f'{name}_gb_cpu_s']:.2f} a core", peak])
+    return rows
+
+
 def main() -> None:
     """Measure, print, and save what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -163,6 +179,8 @@ def main() -> None:
         rows += mapped(options.prefect, [100, 1000, 10_000, 100_000])
     with console.status("a large array"):
         rows += large(options.megabytes)
+    with console.status("digests"):
+        rows += hashing(5 * options.megabytes)
     where = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
     title = f"{where}, {dt.datetime.now(dt.UTC):%Y-%m-%d}"
     heads = ["what", "Entrepot", "beside it", "ratio"]

@@ -10,11 +10,15 @@ if TYPE_CHECKING:
     from entrepot.context import tags
     from entrepot.flow_runs import pause_flow_run, resume_flow_run, suspend_flow_run
     from entrepot.flows import Flow, flow
+    from entrepot.hashing.files import Dir, File
+    from entrepot.hashing.hashers import hasher
     from entrepot.logging import get_run_logger
     from entrepot.states import State
     from entrepot.tasks import Task, task
 
 __all__ = [
+    "Dir",
+    "File",
     "Flow",
     "State",
     "Task",
@@ -22,6 +26,7 @@ __all__ = [
     "allow_failure",
     "flow",
     "get_run_logger",
+    "hasher",
     "pause_flow_run",
     "resume_flow_run",
     "runtime",
@@ -32,12 +37,15 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Dir": "hashing.files",
+    "File": "hashing.files",
     "Flow": "flows",
     "State": "states",
     "Task": "tasks",
     "allow_failure": "annotations",
     "flow": "flows",
     "get_run_logger": "logging",
+    "hasher": "hashing.hashers",
     "pause_flow_run": "flow_runs",
     "resume_flow_run": "flow_runs",
     "runtime": "runtime",

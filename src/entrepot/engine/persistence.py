@@ -31,6 +31,7 @@ from entrepot.results.keys import (
 )
 from entrepot.results.lookup import Lookup, Outcome
 from entrepot.results.record import Record
+from entrepot.results.references import changed_reference
 from entrepot.results.store import ResultStore
 from entrepot.serializers import Serializer, get_serializer
 
@@ -105,6 +106,8 @@ class Keeper:
         store, serializer = self._open()
         if self._key is not None and not self._replaces and self.unit is not None:
             staged = self.unit.staging().find(self._key.key)
+            if staged is not None and changed_reference(staged.about):
+                staged, self._replaces = None, True
             if staged is not None:
                 run.cache_key, run.location, self.was_known = staged.key, store.locate(staged), True
                 return store.load_record(staged, serializer=serializer)

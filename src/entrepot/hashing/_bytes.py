@@ -15,16 +15,23 @@ __all__ = ["INLINE", "bulk", "bytes_form", "pack", "pack_texts", "stream", "text
 INLINE: Final = 65_536
 """Longer runs of bytes are replaced by their digest."""
 
+_MANY: Final = 16_384
+"""Texts that are joined at a time; the lengths of more are longer than `INLINE` in any case."""
+
 _ONE_NAN: Final = float("nan")
 
 
 def text(value: str) -> bytes:
     """Return the form of a text; lone surrogates are kept."""
-    try:
-        data = value.encode()
-    except UnicodeEncodeError:
-        data = value.encode("utf-8", "surrogatepass")
+    data = _utf8(value)
     return b"s%d:" % len(data) + data if len(data) <= INLINE else b"S" + bulk(data)
+
+
+def _utf8(value: str) -> bytes:
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogatepass")
 
 
 def bytes_form(data: Buffer) -> bytes:
@@ -34,7 +41,28 @@ def bytes_form(data: Buffer) -> bytes:
 
 def pack_texts(items: "list[str] | tuple[str, ...]") -> bytes:
     """Return the lengths of texts in characters, and the texts joined: together they give each back."""
+    if len(items) > _MANY:
+        return _stream_texts(items)
     return bytes_form(struct.pack(f"<{len(items)}q", *map(len, items))) + text("".join(items))
+
+
+def _stream_texts(items: "list[str] | tuple[str, ...]") -> bytes:
+    """Return what `pack_texts` does, with a part of them in memory at a time."""
+    lengths, texts = _new_bulk(), _new_bulk()
+    held: list[bytes] = []
+    size = 0
+    for start in range(0, len(items), _MANY):
+        part = items[start : start + _MANY]
+        lengths.update(struct.pack(f"<{len(part)}q", *map(len, part)))
+        data = _utf8("".join(part))
+        texts.update(data)
+        size += len(data)
+        if size <= INLINE:
+            held.append(data)
+        else:
+            held.clear()
+    joined = b"s%d:" % size + b"".join(held) if size <= INLINE else b"S" + texts.digest()
+    return b"B" + lengths.digest() + joined
 
 
 def pack(items: "list[Any] | tuple[Any, ...]") -> bytes | None:

@@ -50,18 +50,26 @@ class Refused(Exception):  # noqa: N818  a signal inside this package; callers g
     Args:
         kind: What it is, with an article: "a sqlite3.Connection".
         reason: Why it has no identity, as a relative clause: "which has no stable identity".
+        cause: What the user's own code raised, where that is why.
     """
 
-    def __init__(self, kind: str, reason: str) -> None:
+    def __init__(self, kind: str, reason: str, *, cause: BaseException | None = None) -> None:
         super().__init__(kind, reason)
         self.kind = kind
         self.reason = reason
+        self.cause = cause
         self.steps: list[str] = []
 
     def inside(self, step: str) -> "Refused":
         """Say where in the enclosing value it was: `[3]`, `.conn`."""
         self.steps.append(step)
         return self
+
+    @property
+    def type_name(self) -> str:
+        """The name of its class, or "Type" where no function could be registered for it."""
+        module, _, name = self.kind.partition(" ")[2].rpartition(".")
+        return name if module and name.isidentifier() else "Type"
 
     @property
     def path(self) -> str:
@@ -143,7 +151,10 @@ class Encoder:
         """Return the form of a function, class or module: of what it does, not of where it is."""
         from entrepot.hashing.code import code_form  # noqa: PLC0415  code.py stands on this module
 
-        return code_form(value)
+        known = self._memo.get(id(value))
+        if known is None:
+            known = self._memo[id(value)] = (value, code_form(value))
+        return known[1]
 
     # --- what encodings are made of -----------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from pandas.api.extensions import ExtensionArray, ExtensionDtype  # type: ignore
 
 from entrepot.hashing._arrays import content_form, dtype_form
 from entrepot.hashing._bytes import pack_texts, text
+from entrepot.hashing._columns import contents_side_by_side
 from entrepot.hashing._encoder import Encoder, Encoding, Refused
 from entrepot.hashing._labels import class_label
 
@@ -35,10 +36,12 @@ def encoding_for(cls: type) -> Encoding | None:
 
 
 def _frame_form(encoder: Encoder, value: pd.DataFrame) -> bytes:
+    arrays = [column.array for _, column in value.items()]
+    known = contents_side_by_side({n: array.to_numpy(copy=False) for n, array in enumerate(arrays) if _is_flat(array)})
     columns = []
-    for position, (_, column) in enumerate(value.items()):
+    for position, array in enumerate(arrays):
         try:
-            columns.append(_values(encoder, column.array))
+            columns.append(_values(encoder, array, known.get(position)))
         except Refused as refusal:
             raise refusal.inside(f".columns[{position}]") from None
     return encoder.named(
@@ -87,13 +90,21 @@ def _index(encoder: Encoder, value: "pd.Index[Any]") -> bytes:
 # --- arrays -----------------------------------------------------------------------------------------------------------
 
 
-def _values(encoder: Encoder, array: Any) -> bytes:
-    """Return the form of a column: its dtype and its items."""
+def _is_flat(array: Any) -> bool:
+    """Tell whether a column is an array of NumPy's without objects."""
+    if type(array).__name__ not in _PLAIN:
+        return False
+    dtype = array.dtype.numpy_dtype
+    return dtype.kind in "biufcmM" and dtype.char not in "gG"  # extended floats have bytes that say nothing
+
+
+def _values(encoder: Encoder, array: Any, content: bytes | None = None) -> bytes:
+    """Return the form of a column: its dtype and its items, whose form may be known already."""
     cls = type(array)
     writer = _ARRAYS.get(cls.__name__) if cls.__module__.partition(".")[0] == "pandas" else None
     if writer is None:
         raise Refused(f"a {cls.__module__}.{cls.__qualname__}", "which is a column of a kind unknown to pandas")
-    return encoder.named("column", _dtype(encoder, array.dtype), writer(encoder, array))
+    return encoder.named("column", _dtype(encoder, array.dtype), content or writer(encoder, array))
 
 
 def _extension_value(encoder: Encoder, value: Any) -> bytes:
@@ -144,11 +155,13 @@ def _sparse(encoder: Encoder, array: Any) -> bytes:
 
 
 def _arrow(encoder: Encoder, array: Any) -> bytes:
-    missing = np.asarray(array.isna())
-    items = array.to_numpy(dtype=object, na_value=None)
-    return encoder.sequence(b"[", items.tolist()) + _plain(encoder, missing)
+    from entrepot.hashing._arrow import content_of  # noqa: PLC0415  an array of pyarrow has loaded it; others do without
+
+    chunks = array._pa_array.chunks  # noqa: SLF001  `__arrow_array__` would copy them into one
+    return content_of(encoder, chunks, array._pa_array.type)  # noqa: SLF001  the same
 
 
+_PLAIN: Final = ("NumpyExtensionArray", "PandasArray")  # the second is what it was called before pandas 2.1
 _ARRAYS: Final = {
     "NumpyExtensionArray": _numpy,
     "PandasArray": _numpy,
@@ -160,8 +173,8 @@ _ARRAYS: Final = {
     "BooleanArray": _masked,
     "StringArray": _texts,
     "StringArrayNumpySemantics": _texts,
-    "ArrowStringArray": _texts,
-    "ArrowStringArrayNumpySemantics": _texts,
+    "ArrowStringArray": _arrow,
+    "ArrowStringArrayNumpySemantics": _arrow,
     "Categorical": _categories,
     "IntervalArray": _intervals,
     "SparseArray": _sparse,

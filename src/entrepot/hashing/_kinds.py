@@ -1,15 +1,15 @@
 """How to write a value that is no plain data: who knows its type, or why nobody may.
 
-Asked in this order: what the class says itself (`__entrepot_key__`), the standard library's types, the libraries whose
-types have a module of their own here, code, and classes that say what makes two instances equal. The rest is refused.
-Nothing is imported to find out: a type can only be met when its library is loaded.
+Asked in this order: what this program registered (`@hasher`) and what the class says itself (`__entrepot_key__`), the
+nearest base first; the standard library's types; code; the libraries whose types have a module of their own here;
+classes that say what makes two instances equal; the hashers of installed packages. The rest is refused. Nothing is
+imported to find out, but for the last: a type can only be met when its library is loaded.
 """
 
 import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 from entrepot.hashing._callables import is_at_its_name
 from entrepot.hashing._encoder import Encoder, Encoding, Refused
@@ -17,16 +17,23 @@ from entrepot.hashing._labels import is_runnable, with_article
 from entrepot.hashing._objects import object_encoding
 from entrepot.hashing._stdlib import STANDARD
 from entrepot.hashing._typing import typing_encoding
+from entrepot.hashing.hashers import FOUND, hasher_encoding, installed_hasher, registered_hasher
 
 __all__ = ["find_encoding"]
 
 _LIBRARIES: Final = {
+    "PIL": "entrepot.hashing._images",
     "dateutil": "entrepot.hashing._zones",
+    "entrepot": "entrepot.hashing.files",
     "numpy": "entrepot.hashing._arrays",
     "pandas": "entrepot.hashing._frames",
+    "polars": "entrepot.hashing._polars",
+    "pyarrow": "entrepot.hashing._arrow",
     "pydantic": "entrepot.hashing._models",
     "pydantic_core": "entrepot.hashing._models",
     "pytz": "entrepot.hashing._zones",
+    "scipy": "entrepot.hashing._sparse",
+    "torch": "entrepot.hashing._tensors",
 }
 _CODE: Final = {
     "builtins.function",
@@ -46,8 +53,6 @@ _CODE: Final = {
     "collections._tuplegetter",  # its name on later Pythons
     "numpy.ufunc",
 }
-_found: WeakKeyDictionary[type, Encoding] = WeakKeyDictionary()
-"""What was found out, by class; a class that is gone leaves no trace."""
 
 
 def find_encoding(value: object) -> Encoding:
@@ -57,21 +62,17 @@ def find_encoding(value: object) -> Encoding:
         Refused: If its type says nothing about what makes two of its instances the same.
     """
     cls = type(value)
-    encoding = _found.get(cls)
+    encoding = FOUND.get(cls)
     if encoding is None:
         encoding = _search(cls, value)
-        _found[cls] = encoding
+        FOUND[cls] = encoding
     return encoding
 
 
 def _search(cls: type, value: object) -> Encoding:
-    if callable(getattr(cls, "__entrepot_key__", None)):
-        return _own_key
-    standard = STANDARD.get(f"{cls.__module__}.{cls.__qualname__}")
-    if standard is not None and _is_original(cls):
-        return standard
-    if _is_code(cls):
-        return _code
+    encoding = _said(cls) or _standard(cls)
+    if encoding is not None:
+        return encoding
     for base in cls.__mro__:
         library = _LIBRARIES.get(base.__module__.partition(".")[0])
         if library is not None:
@@ -84,7 +85,30 @@ def _search(cls: type, value: object) -> Encoding:
         return encoding
     if callable(value) and is_at_its_name(value):
         return _code
+    installed = installed_hasher(cls)
+    if installed is not None:
+        return hasher_encoding(installed)
     raise Refused(with_article(cls), _why(cls, value))
+
+
+def _standard(cls: type) -> Encoding | None:
+    """Return how to write the standard library's types, and code."""
+    standard = STANDARD.get(f"{cls.__module__}.{cls.__qualname__}")
+    if standard is not None and _is_original(cls):
+        return standard
+    return _code if _is_code(cls) else None
+
+
+def _said(cls: type) -> Encoding | None:
+    """Return what the user says of a class: in a hasher, or in the class itself."""
+    for base in cls.__mro__:
+        found = registered_hasher(cls, base)
+        if found is not None:
+            return hasher_encoding(found)
+        if "__entrepot_key__" in vars(base) and callable(getattr(cls, "__entrepot_key__", None)):
+            return _own_key
+    # A metaclass may answer for attributes that no base has.
+    return _own_key if callable(getattr(cls, "__entrepot_key__", None)) else None
 
 
 def _is_code(cls: type) -> bool:

@@ -9,10 +9,10 @@ of a class (its module and qualified name; a script run as `__main__` counts by 
 the order of dicts and sets, where objects are in memory, which are shared, and (outside arrays) which NaN it is.
 
 Instances count by all of their attributes, where their class says that this is what makes two of them equal:
-dataclasses, attrs classes, pydantic models, named tuples, enumerations, subclasses of plain data, and every class with
-an `__entrepot_key__` method that returns what an instance stands for. Others are refused: an object that is only equal
-to itself cannot be found again in another process. Values that are computed from the others and kept
-(`functools.cached_property`) do not count.
+dataclasses, attrs classes, pydantic models, named tuples, enumerations, subclasses of plain data; by what an
+`__entrepot_key__` method of their class returns; or by what a function returns that was registered for the class with
+`@hasher`. Others are refused: an object that is only equal to itself cannot be found again in another process. Values
+that are computed from the others and kept (`functools.cached_property`) do not count.
 
 The *code* of an instance's class is no part of the value: `identify` reports the classes, and the part of a key that
 covers the task's code covers theirs (`code.py`). A function, a class or a module that is passed as a value is code, and
@@ -89,7 +89,7 @@ def _form(encoder: Encoder, value: object, name: str) -> bytes:
     try:
         return encoder.encode(value)
     except Refused as refusal:
-        raise _unhashable(refusal, name) from refusal.__cause__
+        raise _unhashable(refusal, name) from refusal.cause
     except RecursionError:
         raise UnhashableValueError(
             f"no cache key can be made of {name!r}: it is nested too deeply to be walked through. "
@@ -103,8 +103,9 @@ def _unhashable(refusal: Refused, name: str) -> UnhashableValueError:
     path = f"{name}{refusal.path}"
     return UnhashableValueError(
         f"no cache key can be made of {name!r}: {path} is {refusal.kind}, {refusal.reason}. "
-        f"Leave it out of the key (INPUTS - {name!r}), give the task a cache_key_fn, or give the class "
-        f"an __entrepot_key__ method that returns what an instance stands for.",
+        f"Leave it out of the key (INPUTS - {name!r}); or say what it stands for, in a function under "
+        f"@hasher({refusal.type_name}), or with an __entrepot_key__ method where the class is yours; or give the task "
+        f"a cache_key_fn.",
         parameter=name,
         path=path,
     )

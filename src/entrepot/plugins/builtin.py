@@ -6,9 +6,10 @@
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["BLOCK_GROUP", "BUILTINS", "KNOWN_ELSEWHERE", "SERIALIZER_GROUP", "TASK_RUNNER_GROUP"]
+__all__ = ["BLOCK_GROUP", "BUILTINS", "HASHER_GROUP", "KNOWN_ELSEWHERE", "SERIALIZER_GROUP", "TASK_RUNNER_GROUP"]
 
 BLOCK_GROUP: Final = "entrepot.blocks"
+HASHER_GROUP: Final = "entrepot.hashers"  # names are those of types, `module.QualName`; none of them is ours
 SERIALIZER_GROUP: Final = "entrepot.serializers"
 TASK_RUNNER_GROUP: Final = "entrepot.task_runners"
 

@@ -8,10 +8,12 @@ from datetime import datetime
 from entrepot.crypto.digest import Digester
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import EntrepotError, OptionError, SerializationError
+from entrepot.hashing.files import collected_references
 from entrepot.protocols.serializer import Serializer
 from entrepot.protocols.storage import Storage
 from entrepot.results.payloads import write_payload
 from entrepot.results.record import Record, payload_path, seal_record, stored_key
+from entrepot.results.references import reference_notes
 from entrepot.serializers.buffers import flat, total_size
 
 __all__ = ["Facts", "Prepared", "prepare"]
@@ -82,7 +84,8 @@ def prepare(
     if facts.expires is not None and facts.expires.tzinfo is None:
         raise OptionError("a result's expiry is a time with a zone, such as datetime.now(UTC)", option="expires")
     kept_key = stored_key(key)
-    data = _written(serializer, value)
+    with collected_references() as references:
+        data = _written(serializer, value)
     record = Record(
         key=kept_key,
         parts=facts.parts,
@@ -93,7 +96,7 @@ def prepare(
         digest=Digester(ring).digest(data),
         created=facts.created,
         expires=facts.expires,
-        about=facts.about,
+        about={**facts.about, **reference_notes(references)},
         details=facts.details,
     )
     if record.size <= inline_limit:

@@ -35,6 +35,7 @@ from entrepot.results.markers import Markers
 from entrepot.results.payloads import check_payload, read_payload
 from entrepot.results.prepared import Facts, Prepared, prepare
 from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, Record, open_record, record_path
+from entrepot.results.references import changed_reference
 from entrepot.results.versions import Versions
 from entrepot.serializers import get_serializer
 
@@ -110,7 +111,7 @@ class ResultStore:
             SerializationError: If its bytes are right, but cannot be turned into a value (a class has moved, say).
         """
         path = record_path(key)
-        found = self._look(path)
+        found = self._look(path, references=True)
         record = found.record
         if found.outcome is not Outcome.HIT or record is None:
             return found
@@ -134,6 +135,8 @@ class ResultStore:
         found = self.lookup(key, serializer=serializer)
         if found.outcome in {Outcome.UNKNOWN_KEY, Outcome.UNREACHABLE} and found.error is not None:
             raise found.error
+        if found.is_outdated:
+            _logger.info("The stored result for key %s is not used: %s.", ascii(key[:100]), found.detail)
         if found.outcome is Outcome.DAMAGED:
             kept = self._keep_evidence(found)
             _logger.warning(
@@ -150,7 +153,7 @@ class ResultStore:
         Raises:
             CacheKeyError: If it is no key.
         """
-        return self._look(record_path(key))
+        return self._look(record_path(key), references=True)
 
     def records(self) -> Iterator[Lookup]:
         """Yield what the record of every result says: a hit, expired, damaged, unknown key. No payload is read.
@@ -181,8 +184,13 @@ class ResultStore:
         """Return where a result's bytes are, for people: its payload, or its record where they are inside that."""
         return self._where(record.payload or record.path)
 
-    def _look(self, path: str) -> Lookup:
-        """Return what the record at `path` says; no payload is read, no value made."""
+    def _look(self, path: str, *, references: bool = False) -> Lookup:
+        """Return what the record at `path` says; no payload is read, no value made.
+
+        Args:
+            path: Where the record is.
+            references: Whether a result whose files have changed is taken for expired; that may mean to read them.
+        """
         try:
             data = bytes(self.storage.get(path, length=MAX_RECORD_SIZE + 1))
             found = open_record(data, self.keys(), path=path, location=self._where(path))
@@ -195,6 +203,9 @@ class ResultStore:
             return Lookup(Outcome.MISS, path, detail="it is part of a transaction that was not committed")
         if record.expires is not None and record.expires <= self.clock.now():
             return Lookup(Outcome.EXPIRED, path, record, detail=f"expired at {record.expires.isoformat()}")
+        changed = changed_reference(record.about) if references and record.about else ""
+        if changed:
+            return Lookup(Outcome.EXPIRED, path, record, detail=changed, is_outdated=True)
         return Lookup(Outcome.HIT, path, record)
 
     def _failed(self, path: str, error: EntrepotError, record: Record | None) -> Lookup:
@@ -365,7 +376,7 @@ class ResultStore:
             UnknownKeyError: If it is signed under a key that the ring lacks.
             StorageError: If the store cannot be read.
         """
-        found = self._look(ours.path)
+        found = self._look(ours.path, references=True)
         theirs = found.record
         if found.outcome is Outcome.HIT and theirs is not None:
             if theirs.payload is None or theirs.payload == ours.payload:

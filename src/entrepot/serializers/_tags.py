@@ -1,4 +1,4 @@
-"""The tags that every reader knows: types of the standard library that hold no other values."""
+"""The tags that every reader knows: types of the standard library that hold no other values, and `File` and `Dir`."""
 
 import base64
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ from typing import Final, TypeAlias, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from entrepot.hashing.files import Dir, File, note_reference
 from entrepot.serializers._describe import type_name
 
 __all__ = [
@@ -122,6 +123,14 @@ def _text(name: str) -> Callable[[object], object]:
     return lambda value: tag(name, plain_str(str(value)))
 
 
+def _reference(name: str) -> Callable[[object], object]:
+    def encode(value: object) -> object:
+        note_reference(cast("File | Dir", value))
+        return tag(name, plain_str(str(value)))
+
+    return encode
+
+
 LEAF_ENCODERS: Final[Mapping[type, Callable[[object], object]]] = {
     bytes: lambda value: tag("bytes", _base64(cast("bytes", value))),
     bytearray: lambda value: tag("bytearray", _base64(cast("bytearray", value))),
@@ -137,6 +146,8 @@ LEAF_ENCODERS: Final[Mapping[type, Callable[[object], object]]] = {
     type(Path()): _text("path"),
     PurePosixPath: _text("pure-posix-path"),
     PureWindowsPath: _text("pure-windows-path"),
+    File: _reference("file"),
+    Dir: _reference("dir"),
 }
 """By exact type: a subclass would come back as its base."""
 
@@ -199,4 +210,6 @@ DECODERS: Final[Mapping[str, Decoder]] = {
     "path": lambda tagged: Path(_str_of(tagged)),
     "pure-posix-path": lambda tagged: PurePosixPath(_str_of(tagged)),
     "pure-windows-path": lambda tagged: PureWindowsPath(_str_of(tagged)),
+    "file": lambda tagged: File(Path(_str_of(tagged))),
+    "dir": lambda tagged: Dir(Path(_str_of(tagged))),
 }
