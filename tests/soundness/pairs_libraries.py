@@ -118,6 +118,31 @@ libraries.differ(
     "return 1",
     "return 2",
 )
+_RETRY = {
+    "site-packages/shelf/__init__": """
+        import functools
+
+        def times(n):
+            def decorate(fn):
+                @functools.wraps(fn)
+                def wrapper(x):
+                    return fn(x) * n
+                return wrapper
+            return decorate
+    """,
+    "site-packages/shelf-1.0.dist-info/METADATA": "Name: shelf\nVersion: 1.0",
+}
+_RETRIED = "from shelf import times\n@times(2)\ndef work(x): return x + 1"
+libraries.differ("an argument of a library's decorator around the function", _RETRIED, "times(2)", "times(3)", **_RETRY)
+libraries.differ("the function under a library's decorator", _RETRIED, "x + 1", "x + 2", **_RETRY)
+libraries.differ(
+    "an argument of a library's decorator around a helper",
+    "from shelf import times\n@times(2)\ndef help(x): return x + 1\ndef work(x): return help(x)",
+    "times(2)",
+    "times(3)",
+    **_RETRY,
+)
+libraries.agree("a docstring under a library's decorator", _RETRIED, "return x", "'Add.'; return x", **_RETRY)
 libraries.agree(
     "the same version, reinstalled with other comments",
     "import shelf\ndef work(x): return shelf.run(x)",
