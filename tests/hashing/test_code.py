@@ -13,19 +13,15 @@ import sys
 import threading
 import types
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import entrepot_test_programs as programs
 from entrepot.errors import UnhashableValueError
 from entrepot.hashing import _bytecode
 from entrepot.hashing._walker import CodeWalker
 from entrepot.hashing.code import CodeHash, hash_function
 from entrepot.hashing.values import hash_parts, hash_value
-
-TESTS = Path(programs.__file__).parent
 
 LIMIT = 1
 RATE = 0.5
@@ -450,7 +446,8 @@ def inner(x):
 
     def test_what_runs_counts_not_what_the_file_says_by_now(self, tmp_path):
         folder = tmp_path / "project"
-        programs.write(folder, {"edited_later.py": "def work(x):\n    return x + 1\n"})
+        folder.mkdir()
+        (folder / "edited_later.py").write_text("def work(x):\n    return x + 1\n")
         sys.path.insert(0, str(folder))
         try:
             import edited_later  # noqa: PLC0415  written by this test

@@ -20,8 +20,9 @@ from typing import Any, Final, TypeAlias
 from entrepot.hashing._bytes import text
 from entrepot.hashing._encoder import Encoder
 from entrepot.hashing._layout import JUMPS, Layout
+from entrepot.hashing._prose import mentions_prose, without_annotations
 
-__all__ = ["Chain", "CodeFacts", "ImportedName", "facts_of"]
+__all__ = ["Chain", "CodeFacts", "ImportedName", "annotated_facts", "facts_of"]
 
 Chain: TypeAlias = tuple[str, ...]
 """Attributes read from a name one after another: `config.limits.low` gives `("limits", "low")`, a bare name ()."""
@@ -52,13 +53,15 @@ class CodeFacts:
         digest: Of what it does, the functions and classes inside it included.
         globals: The global names that it reads, and what is read from each.
         free: The same for variables of enclosing functions.
-        imports: What its import statements bind.
+        imports: What its import statements bind, and what it imports by calls with a name that stands there.
+        reads_prose: Whether it mentions a way to read the annotations or docstrings of functions.
     """
 
     digest: bytes
     globals: tuple[tuple[str, tuple[Chain, ...]], ...]
     free: tuple[tuple[str, tuple[Chain, ...]], ...]
     imports: tuple[ImportedName, ...]
+    reads_prose: bool
 
     @cached_property
     def hexdigest(self) -> str:
@@ -81,6 +84,11 @@ def facts_of(code: CodeType) -> CodeFacts:
     return facts
 
 
+def annotated_facts(code: CodeType) -> CodeFacts:
+    """Return the facts of a code object together with the annotations of the functions inside it."""
+    return _Reader(code, is_annotated=True).facts()
+
+
 _NO_MEANING: Final = frozenset({"NOP", "EXTENDED_ARG", "CACHE", "RESUME", "NOT_TAKEN"})
 _PROSE: Final = frozenset(
     {"__doc__", "__firstlineno__", "__static_attributes__"}
@@ -88,6 +96,7 @@ _PROSE: Final = frozenset(
 _ATTRIBUTES: Final = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 _GLOBALS: Final = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
 _DEREFS: Final = frozenset({"LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"})
+_IMPORTERS: Final = frozenset({"import_module", "__import__"})
 _CONSTANTS: Final = frozenset(dis.hasconst)
 _FLAGS: Final = 0x3AC  # *args, **kwargs, generator, coroutine, iterable coroutine, asynchronous generator
 
@@ -97,10 +106,13 @@ _Reads: TypeAlias = dict[str, set[Chain]]
 class _Reader:
     """Reads one code object and those inside it."""
 
-    def __init__(self, code: CodeType) -> None:
+    def __init__(self, code: CodeType, *, is_annotated: bool = False) -> None:
         self.code = code
-        self._steps = _meaningful(dis.get_instructions(code))
-        self._inner = [_Reader(const) for const in code.co_consts if isinstance(const, CodeType)]
+        steps = _meaningful(dis.get_instructions(code))
+        self.steps = steps if is_annotated else without_annotations(steps)
+        self._inner = [
+            _Reader(const, is_annotated=is_annotated) for const in code.co_consts if isinstance(const, CodeType)
+        ]
         self._by_code = {id(reader.code): reader for reader in self._inner}
 
     def facts(self) -> CodeFacts:
@@ -113,6 +125,7 @@ class _Reader:
             globals=tuple((name, _shortest(reads[name])) for name in sorted(reads)),
             free=tuple((name, _shortest(free.get(name) or {()})) for name in self.code.co_freevars),
             imports=tuple(self._all_imports()),
+            reads_prose=any(mentions_prose(reader.steps) for reader in self.everything()),
         )
 
     def everything(self) -> Iterator["_Reader"]:
@@ -127,7 +140,7 @@ class _Reader:
 
     def _reads(self, opnames: frozenset[str]) -> _Reads:
         reads: _Reads = {}
-        for position, step in enumerate(self._steps):
+        for position, step in enumerate(self.steps):
             if step.opname in opnames:
                 reads.setdefault(step.argval, set()).add(self._chain(position))
         return reads
@@ -135,7 +148,7 @@ class _Reader:
     def _chain(self, position: int) -> Chain:
         """Return the attributes that the instructions after this one read, one from the other."""
         chain = []
-        for step in self._steps[position + 1 :]:
+        for step in self.steps[position + 1 :]:
             if step.opname not in _ATTRIBUTES:
                 break
             chain.append(step.argval)
@@ -152,7 +165,7 @@ class _Reader:
     def _locals(self) -> _Reads:
         """Return what is read from this function's own variables, by it and by the functions inside it."""
         reads: _Reads = {}
-        for position, step in enumerate(self._steps):
+        for position, step in enumerate(self.steps):
             if step.opname.startswith("LOAD_FAST") or step.opname in _DEREFS or step.opname in _GLOBALS:
                 reads.setdefault(step.argval, set()).add(self._chain(position))
         for reader in self._inner:
@@ -163,15 +176,29 @@ class _Reader:
     def _all_imports(self) -> Iterator[ImportedName]:
         for reader in self.everything():
             yield from reader.imports()
+            yield from reader.imports_by_call()
+
+    def imports_by_call(self) -> Iterator[ImportedName]:
+        """Yield what is imported by `import_module("name")` and `__import__("name")`."""
+        for position, step in enumerate(self.steps[:-1]):
+            name = self.steps[position + 1]
+            if step.argval not in _IMPORTERS or name.opname != "LOAD_CONST" or not _is_path(name.argval):
+                continue
+            call = next((n for n in range(position + 2, len(self.steps)) if self.steps[n].opname == "CALL"), position)
+            # `__import__("a.b")` returns a.
+            bound = name.argval if step.argval == "import_module" else name.argval.partition(".")[0]
+            if bound != name.argval:
+                yield ImportedName(name.argval, 0, None, ())
+            yield ImportedName(bound, 0, None, (self._chain(call),))
 
     def imports(self) -> Iterator[ImportedName]:
         reads: _Reads | None = None
-        for position, step in enumerate(self._steps):
+        for position, step in enumerate(self.steps):
             if step.opname != "IMPORT_NAME":
                 continue
             reads = self._locals() if reads is None else reads
-            level, names = self._steps[position - 2].argval, self._steps[position - 1].argval
-            after = self._steps[position + 1 :]
+            level, names = self.steps[position - 2].argval, self.steps[position - 1].argval
+            after = self.steps[position + 1 :]
             if names:
                 for name, bound in zip(names, _stores(after, len(names)), strict=False):
                     yield ImportedName(step.argval, level, name, _shortest(reads.get(bound) or {()}))
@@ -202,7 +229,7 @@ class _Reader:
             code.co_flags & _FLAGS,
             code.co_varnames[:count],
         )
-        layout = Layout(self._steps)
+        layout = Layout(self.steps)
         digest = blake2b(encoder.encode(head), digest_size=32, person=b"entrepot-code-1")
         for step in layout.steps:
             digest.update(text(layout.name(step)) + self._argument(step, layout, encoder))
@@ -255,6 +282,10 @@ def _singles(step: dis.Instruction) -> list[dis.Instruction]:
 
 def _loads_constant(step: dis.Instruction) -> bool:
     return step.opname in {"LOAD_CONST", "LOAD_SMALL_INT", "LOAD_CONST_IMMORTAL"}
+
+
+def _is_path(name: object) -> bool:
+    return isinstance(name, str) and all(part.isidentifier() for part in name.split("."))
 
 
 def _until_store(steps: Iterable[dis.Instruction]) -> Iterator[dis.Instruction]:

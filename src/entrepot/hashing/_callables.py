@@ -126,6 +126,10 @@ def _cached_property(walker: "CodeWalker", value: Any) -> bytes:
     return walker.named("cached_property", walker.encode(value.func))
 
 
+def _dispatched(walker: "CodeWalker", value: Any) -> bytes:
+    return walker.named("singledispatchmethod", walker.encode(value.func), walker.encode(value.dispatcher))
+
+
 def _lru_cache(walker: "CodeWalker", value: Any) -> bytes:
     return walker.named("lru_cache", walker.encode(value.__wrapped__), walker.encode(value.cache_parameters()))
 
@@ -153,6 +157,7 @@ _FORMS: Final[dict[str, "Callable[[CodeWalker, Any], bytes]"]] = {
     "method-wrapper": _builtin,
     "method_descriptor": _descriptor,
     "property": _property,
+    "singledispatchmethod": _dispatched,
     "staticmethod": _wrapped,
     "_tuplegetter": _tuple_getter,
     "ufunc": _ufunc,

@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from abc import ABCMeta
 from collections.abc import Iterator
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Final
@@ -72,8 +73,20 @@ def class_form(walker: "CodeWalker", cls: type, label: str) -> bytes:
         walker.named("bases", *bases),
         walker.named("fields", *_fields(walker, cls)),
         walker.named("annotations", *_annotations(walker, cls)),
+        *_registered(walker, cls),
         *items,
     )
+
+
+def _registered(walker: "CodeWalker", cls: type) -> Iterator[bytes]:
+    """Yield the form of the classes that were registered as kinds of an abstract one: `isinstance` says so."""
+    dump = getattr(sys.modules.get("_abc"), "_get_dump", None)  # CPython shows it in no other way
+    if dump is None or not isinstance(cls, ABCMeta):
+        return
+    walker.plan.abstract_class()
+    classes = [known for ref in dump(cls)[0] if (known := ref()) is not None]
+    if classes:
+        yield walker.named("registered", walker.encode(set(classes)))
 
 
 def annotations_of(thing: Any) -> dict[str, Any]:

@@ -49,6 +49,7 @@ _CODE: Final = {
     "builtins.property",
     "functools._lru_cache_wrapper",
     "functools.cached_property",
+    "functools.singledispatchmethod",
     "_collections._tuplegetter",
     "collections._tuplegetter",  # its name on later Pythons
     "numpy.ufunc",

@@ -5,7 +5,8 @@ are refused: the records that keys stand in are not sealed, and the digest of a 
 """
 
 from collections.abc import Mapping
-from typing import Any
+from inspect import get_annotations
+from typing import Any, get_type_hints
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo, ModelPrivateAttr
@@ -35,6 +36,8 @@ def encoding_for(cls: type) -> Encoding | None:
         return _url
     if cls.__qualname__ == "_PydanticGeneralMetadata":
         return _constraints
+    if cls.__qualname__ == "ValidateCallWrapper":
+        return _validated
     return next((encoding for base, encoding in _KNOWN.items() if issubclass(cls, base)), None)
 
 
@@ -96,6 +99,20 @@ def _undefined(encoder: Encoder, _: object) -> bytes:
 
 def _constraints(encoder: Encoder, value: object) -> bytes:
     return encoder.named("pydantic.constraints", encoder.attributes(vars(value)))
+
+
+def _validated(encoder: Encoder, value: Any) -> bytes:
+    """Write what `validate_call` puts around a function: it goes by the annotations, so these count."""
+    try:
+        hints = get_type_hints(value.schema_type, include_extras=True)
+    except (NameError, TypeError):  # names that are only there for type checkers
+        hints = get_annotations(value.schema_type)
+    return encoder.named(
+        "pydantic.validate_call",
+        encoder.encode(value.function),
+        encoder.encode(hints),
+        encoder.encode((value.validate_return, dict(value.config_wrapper.config_dict))),
+    )
 
 
 _KNOWN: dict[type, Encoding] = {

@@ -6,6 +6,7 @@ values that can (lists, dicts) are written again and compared. Whatever a plan c
 every call walks.
 """
 
+from abc import get_cache_token
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -78,10 +79,11 @@ class Plan:
         is_complete: Whether all of it can be watched.
     """
 
-    __slots__ = ("_cells", "_classes", "_contents", "_helpers", "_pure", "_root", "_spaces", "is_complete")
+    __slots__ = ("_abstract", "_cells", "_classes", "_contents", "_helpers", "_pure", "_root", "_spaces", "is_complete")
 
     def __init__(self) -> None:
         self.is_complete = True
+        self._abstract: object = None  # changes whenever a class is registered with any abstract one
         self._spaces: dict[int, _Space] = {}
         self._root = _Functions()
         self._helpers = _Functions()
@@ -140,6 +142,10 @@ class Plan:
         for name, value in namespace.items():
             self.read(namespace, name, value)
 
+    def abstract_class(self) -> None:
+        """A class was written that others can be registered with."""
+        self._abstract = get_cache_token()
+
     def value(self, value: object, form: bytes, *, is_pure: bool) -> None:
         """A value was written; `is_pure` says that there was no code in it, and no object of a class."""
         if never_changes(value):
@@ -153,7 +159,11 @@ class Plan:
 
     def holds(self, root: FunctionType) -> bool:
         """Tell whether everything is as it was."""
-        if not self._root.are_same([root]) or not self._helpers.are_same(self._helpers.functions):
+        if (
+            self._abstract not in (None, get_cache_token())
+            or not self._root.are_same([root])
+            or not self._helpers.are_same(self._helpers.functions)
+        ):
             return False
         for space in self._spaces.values():
             if not all(map(is_, map(space.namespace.get, space.names, repeat(MISSING)), space.values)):

@@ -1,81 +1,42 @@
-"""The walk over everything that a function uses: what its names stand for now.
+"""The walk over everything that a function uses, and how all of it is written.
 
-`_bytecode` says which names a function reads; here they are looked up, at every call, because they can be bound anew
-at any time. What a name stands for is a value, written like any other; or code of the project, which is walked through
+`_bytecode` says which names a function reads; `_names` looks them up, at every call, because they can be bound anew at
+any time. What a name stands for is a value, written like any other; or code of the project, which is walked through
 in turn; or something of Python or of an installed distribution, which counts by its version.
 
 Functions and classes of the project are *nodes*: each is written once, under its label, and referred to by that label.
 So recursion needs no care, and a part of the key that changes names the one thing that changed.
 """
 
-import builtins
 import sys
 from collections import deque
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from types import FunctionType, ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from entrepot._sentinels import MISSING
-from entrepot.hashing._bytecode import Chain, ImportedName, facts_of
+from entrepot.hashing._bytecode import Chain, annotated_facts, facts_of
 from entrepot.hashing._bytes import text
-from entrepot.hashing._callables import callable_form, is_at_its_name, is_pythons_own, library_closure
-from entrepot.hashing._classes import annotations_of, class_form, plain_attribute
+from entrepot.hashing._callables import callable_form, is_at_its_name, library_closure
+from entrepot.hashing._classes import annotations_of, class_form
 from entrepot.hashing._encoder import OrderedEncoder, Refused
-from entrepot.hashing._imports import absolute_name, module_or_origin
 from entrepot.hashing._labels import class_label, function_label, module_label
-from entrepot.hashing._origins import PYTHON, Origin, is_projects, origin_of, origin_of_function, origin_of_module
+from entrepot.hashing._names import follow, imported, read, read_module
+from entrepot.hashing._origins import PYTHON, Origin, origin_of, origin_of_function, origin_of_module
+from entrepot.hashing._places import CodeRefused, Place
 from entrepot.hashing._plan import Plan
+from entrepot.hashing._prose import is_prose_reader, prose_form
 
-__all__ = ["CodeRefused", "CodeWalker"]
+__all__ = ["CodeWalker"]
 
 _VALUE: Final = b"entrepot-value-1"
 _CONSTANT: Final = frozenset({int, str, bool, type(None), bytes})  # not float: two zeros are equal, and differ
 _LONG: Final = 200  # characters of a constant, from which on its digest is not remembered
 _MANY: Final = 4096
 
-_BUILTINS: Final = {name: value for name, value in vars(builtins).items() if is_pythons_own(name, value)}
-_PLAIN: Final = _CONSTANT | {float, complex}
-_NOTED: Final = frozenset({"__doc__", "__annotations__"})  # no part of what a function does, unless code reads it
-_OF_IMPORT: Final = frozenset(
-    # What the import system notes of a module: where it was found, and by whom.
-    f"__{name}__"
-    for name in ("builtins", "cached", "doc", "file", "loader", "name", "package", "path", "spec")
-)
 _digests: dict[tuple[type, object], str] = {}
 """Digests of small constants: most of what functions read from their modules."""
-
-
-class CodeRefused(Exception):  # noqa: N818  a signal inside this package; callers get UnhashableValueError
-    """Something that a function uses has no stable identity.
-
-    Args:
-        where: What it is: "global 'client' of extract".
-        refusal: What is the matter with it.
-    """
-
-    def __init__(self, where: str, refusal: Refused) -> None:
-        super().__init__(where, refusal)
-        self.where = where
-        self.refusal = refusal
-
-
-class _Place(NamedTuple):
-    """Where a value was found: what the part of the key is called, and who reads it there."""
-
-    part: str
-    kind: str  # "global", "variable", "default"
-    name: str
-    label: str  # of the function that reads it
-    namespace: Mapping[str, Any]
-
-    def at(self, part: str, name: str, namespace: Mapping[str, Any] | None = None) -> "_Place":
-        return _Place(part, self.kind, name, self.label, self.namespace if namespace is None else namespace)
-
-    def __str__(self) -> str:
-        module, _, function = self.label.partition(":")
-        return f"{self.kind} {self.name!r} of {function or module}"
 
 
 class CodeWalker(OrderedEncoder):
@@ -86,7 +47,7 @@ class CodeWalker(OrderedEncoder):
         plan: What the walk depended on.
     """
 
-    __slots__ = ("_has_code", "_queue", "_root", "_seen", "parts", "plan")
+    __slots__ = ("_has_code", "_met", "_queue", "_reads_prose", "_root", "_seen", "parts", "plan")
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,6 +57,8 @@ class CodeWalker(OrderedEncoder):
         self._root = ""
         self._queue: deque[tuple[Any, str]] = deque()
         self._seen: set[tuple[int, str, Chain]] = set()
+        self._met: list[tuple[Any, str]] = []  # functions, methods included, and classes
+        self._reads_prose = False  # whether code reads what they say of themselves
 
     # --- the walk -----------------------------------------------------------------------------------------------------
 
@@ -110,13 +73,20 @@ class CodeWalker(OrderedEncoder):
             CodeRefused: If something that it uses has no stable identity.
         """
         form = self._tried(root, str(getattr(root, "__qualname__", type(root).__name__)))
-        if isinstance(root, FunctionType) and self._queue:
+        if self._queue and self._queue[0][0] is root and isinstance(root, FunctionType):
             self._root = self._queue[0][1]
         else:
             self.plan.give_up()
             self.parts["code"] = _digest(form)
         for cls in classes:
             self.code(cls)
+        self._walk_queue()
+        while self._reads_prose and self._met:
+            self.plan.give_up()
+            self._write_prose(*self._met.pop())
+            self._walk_queue()
+
+    def _walk_queue(self) -> None:
         while self._queue:
             node, label = self._queue.popleft()
             self._node(node, label)
@@ -127,21 +97,29 @@ class CodeWalker(OrderedEncoder):
             self._surroundings(node, label)
         elif isinstance(node, type):
             self.plan.cls(node)
+            self._met.append((node, label))
             try:
                 self.parts[f"code:{label}"] = _digest(class_form(self, node, label))
             except Refused as refusal:
                 raise CodeRefused(f"class {label.partition(':')[2]}", refusal) from None
         else:
-            self.plan.give_up()  # names may be added
-            for name in sorted(vars(node)):
-                if name not in _OF_IMPORT:
-                    self._read(vars(node), name, ((),), label)
+            read_module(self, node, label)
 
-    def _tried(self, value: object, where: "str | _Place") -> bytes:
+    def _write_prose(self, thing: Any, label: str) -> None:
+        """Write what a function or class says of itself."""
+        annotated = b""
+        if isinstance(thing, FunctionType):
+            facts = annotated_facts(thing.__code__)
+            annotated = facts.digest
+            for name, chains in facts.globals:
+                read(self, thing.__globals__, name, chains, label)
+        self.parts[f"prose:{label}"] = _digest(prose_form(self, thing, annotated))
+
+    def _tried(self, value: object, where: "str | Place") -> bytes:
         try:
             return self.held(value)
         except Refused as refusal:
-            stand_in = self._by_name(value, where) if isinstance(where, _Place) and not refusal.steps else None
+            stand_in = self._by_name(value, where) if isinstance(where, Place) and not refusal.steps else None
             if stand_in is None:
                 raise CodeRefused(str(where), refusal) from None
             return stand_in
@@ -172,21 +150,23 @@ class CodeWalker(OrderedEncoder):
         code, namespace = fn.__code__, fn.__globals__
         facts = facts_of(code)
         self.plan.function(fn, is_root=label == self._root)
+        self._met.append((fn, label))
+        self._reads_prose |= facts.reads_prose
         self._defaults(fn, label)
         self._put_on(fn, label)
         for (name, chains), cell in zip(facts.free, fn.__closure__ or (), strict=True):
-            place = _Place(f"closure:{label}.{name}", "variable", name, label, namespace)
+            place = Place(f"closure:{label}.{name}", "variable", name, label, namespace)
             try:
                 value = cell.cell_contents
             except ValueError:  # not assigned yet
                 self.parts[place.part] = "missing"
                 continue
             for chain in chains:
-                self._follow(value, chain, place)
+                follow(self, value, chain, place)
         for name, chains in facts.globals:
-            self._read(namespace, name, chains, label)
+            read(self, namespace, name, chains, label)
         for one in facts.imports:
-            self._imported(one, namespace, label)
+            imported(self, one, namespace, label)
 
     def _put_on(self, fn: FunctionType, label: str) -> None:
         """Write the attributes that were put on a function.
@@ -197,9 +177,9 @@ class CodeWalker(OrderedEncoder):
         for name, value in vars(fn).items():
             if name == "__wrapped__":
                 continue
-            place = _Place(f"attribute:{label}.{name}", "attribute", name, label, fn.__globals__)
+            place = Place(f"attribute:{label}.{name}", "attribute", name, label, fn.__globals__)
             try:
-                self._write(value, place)
+                self.write(value, place)
             except CodeRefused:
                 self.plan.give_up()
                 self.parts[place.part] = f"a {class_label(type(value))}"
@@ -209,141 +189,20 @@ class CodeWalker(OrderedEncoder):
         if fn.__defaults__:
             names = code.co_varnames[code.co_argcount - len(fn.__defaults__) : code.co_argcount]
             for name, value in zip(names, fn.__defaults__, strict=True):
-                self._write(value, _Place(f"default:{label}.{name}", "default", name, label, namespace))
+                self.write(value, Place(f"default:{label}.{name}", "default", name, label, namespace))
         if fn.__kwdefaults__:
             for name in sorted(fn.__kwdefaults__):
-                place = _Place(f"default:{label}.{name}", "default", name, label, namespace)
-                self._write(fn.__kwdefaults__[name], place)
-
-    # --- names --------------------------------------------------------------------------------------------------------
-
-    def _read(self, namespace: dict[str, Any], name: str, chains: tuple[Chain, ...], label: str) -> None:
-        """Look up a global name, and what is read from it."""
-        value = namespace.get(name, MISSING)
-        if value is MISSING and hasattr(builtins, name):
-            self.plan.read(namespace, name, value)
-            built_in = vars(builtins)[name]
-            self.plan.read(vars(builtins), name, built_in)
-            if _BUILTINS.get(name, MISSING) is not built_in:  # somebody put it there
-                self._read(vars(builtins), name, chains, label)
-            return
-        place: _Place | None = None
-        for chain in chains:
-            seen = (id(namespace), name, chain)
-            if seen in self._seen:
-                continue
-            self._seen.add(seen)
-            if place is None:
-                self.plan.read(namespace, name, value)
-                module = namespace.get("__name__", "")
-                space = self.label(namespace, module_label(module))
-                place = _Place(f"global:{space}.{name}", "global", name, label, namespace)
-            if value is MISSING:
-                self.plan.give_up()  # it may appear among the built-in names
-                self.parts[place.part] = "missing"
-            elif name == "__name__":
-                self._write(module_label(value), place)
-            elif chain:
-                self._follow(value, chain, place)
-            else:
-                self._write(value, place)
-
-    def _follow(self, value: Any, chain: Chain, place: _Place) -> None:
-        """Go from a value along attributes as far as it is sure what they give; write what is there."""
-        is_from_library = False
-        for attribute in chain:
-            if isinstance(value, ModuleType):
-                is_from_library = self._is_library(value)
-                if is_from_library:
-                    below = self._from_library(value, attribute, place)
-                    if below is MISSING:
-                        return
-                    value = below
-                    continue
-                namespace = vars(value)
-                space = self.label(namespace, module_label(value.__name__))
-                place = place.at(f"global:{space}.{attribute}", attribute, namespace)
-                value = _attribute_of_module(value, attribute)
-                self.plan.read(namespace, attribute, value)  # what a module makes up when asked never holds
-                if value is MISSING:
-                    self.parts[place.part] = "missing"
-                    return
-                continue
-            if type(value) is FunctionType and attribute in _NOTED:
-                self.plan.give_up()
-                self._write(value, place)
-                place = place.at(f"{place.part}.{attribute}", attribute)
-                value = value.__doc__ if attribute == "__doc__" else self.annotations(value, value.__globals__)
-                continue
-            if type(value) is FunctionType and attribute in vars(value):
-                self._write(value, place)
-                below = vars(value)[attribute]
-            else:
-                below = plain_attribute(value, attribute)
-                if below is MISSING:
-                    break
-            self._watch(value, attribute)
-            place = place.at(f"{place.part}.{attribute}", attribute)
-            value = below
-        if not (is_from_library and isinstance(value, ModuleType) and self._is_library(value)):
-            self._write(value, place)
-
-    def _from_library(self, module: ModuleType, attribute: str, place: _Place) -> Any:
-        """Return a module that a library's module holds; write what is plain, and what the project put there."""
-        value = vars(module).get(attribute, MISSING)
-        self.plan.read(vars(module), attribute, value)
-        if isinstance(value, ModuleType):
-            return value
-        is_planted = isinstance(value, FunctionType | type) and is_projects(value)
-        is_plain = type(value) in _PLAIN and attribute not in _OF_IMPORT and place.kind != "import"
-        if is_plain or is_planted:
-            self._write(value, place.at(f"global:{module_label(module.__name__)}.{attribute}", attribute))
-        return MISSING
-
-    def _watch(self, value: Any, attribute: str) -> None:
-        """Watch an attribute of a class; those of objects would need their classes watched as well."""
-        if not isinstance(value, type):
-            self.plan.give_up()
-            return
-        for cls in value.__mro__:
-            self.plan.read(vars(cls), attribute, vars(cls).get(attribute, MISSING))
-
-    def _imported(self, one: ImportedName, namespace: dict[str, Any], label: str) -> None:
-        """Look up what an import statement inside a function binds; modules of the project are imported for it."""
-        name = absolute_name(one.module, one.level, namespace)
-        module = self._module(name)
-        if module is None:
-            module = sys.modules.get(name)
-            if not isinstance(module, ModuleType):
-                return
-            # Somebody else's: only what the project put there counts, as it is not there before the module is loaded.
-            place = _Place(f"global:{module_label(name)}", "import", name, label, vars(module))
-            for chain in one.chains if one.name is None else [(one.name, *chain) for chain in one.chains]:
-                if chain:
-                    self._follow(module, chain, place)
-            return
-        place = _Place(f"global:{module_label(name)}", "global", name, label, vars(module))
-        for chain in one.chains if one.name is None else [(one.name, *chain) for chain in one.chains]:
-            if chain and _attribute_of_module(module, chain[0]) is MISSING:
-                self._module(f"{name}.{chain[0]}")
-            self._follow(module, chain, place)
-
-    def _module(self, name: str) -> ModuleType | None:
-        """Return a module of the project by name; None for those of others, which only count by their version."""
-        self.plan.read(sys.modules, name, sys.modules.get(name, MISSING))
-        found = module_or_origin(name)
-        if isinstance(found, str):
-            self.plan.give_up()
-            self.parts[f"import:{name}"] = found
-            return None
-        if isinstance(found, Origin):
-            self.library(found)
-            return None
-        return None if self._is_library(found) else found
+                place = Place(f"default:{label}.{name}", "default", name, label, namespace)
+                self.write(fn.__kwdefaults__[name], place)
 
     # --- what is written ----------------------------------------------------------------------------------------------
 
-    def _write(self, value: Any, place: _Place) -> None:
+    def write(self, value: Any, place: Place) -> None:
+        """Write what stands at a place.
+
+        Raises:
+            CodeRefused: If it has no stable identity.
+        """
         kind = type(value)
         if kind in _CONSTANT:
             known = _digests.get((kind, value))
@@ -362,7 +221,7 @@ class CodeWalker(OrderedEncoder):
                 return
         self.parts[place.part] = _digest(self._tried(value, place))
 
-    def _by_name(self, value: Any, place: _Place) -> bytes | None:
+    def _by_name(self, value: Any, place: Place) -> bytes | None:
         """Return the form of an object that only its name can stand for, or None if no name does.
 
         A bare `object()` is a mark that is compared by identity: the module that holds it says which one it is. An
@@ -380,7 +239,7 @@ class CodeWalker(OrderedEncoder):
             top = full.partition(".")[0]
             if top not in tops or not isinstance(module, ModuleType) or vars(module).get(place.name) is not value:
                 continue
-            if not self._is_library(module):
+            if not self.is_library(module):
                 continue
             return self.named("library", text(f"{top}:{place.name}"))
         return None
@@ -395,7 +254,7 @@ class CodeWalker(OrderedEncoder):
             if isinstance(said, str):
                 for name, chains in _names_in(said):
                     if name in namespace:
-                        self._read(namespace, name, chains, module_label(str(namespace.get("__name__", ""))) + ":")
+                        read(self, namespace, name, chains, module_label(str(namespace.get("__name__", ""))) + ":")
             return self.encode(said)  # nothing that changes: the classes in it are watched on their own
         except (CodeRefused, Refused, RecursionError, SyntaxError, ValueError):
             self.plan.give_up()
@@ -415,7 +274,7 @@ class CodeWalker(OrderedEncoder):
             label = self._label_of_code(value)
             return self._library_code(value) if label is None else self.named("code", text(label))
         if isinstance(value, ModuleType):
-            if self._is_library(value):
+            if self.is_library(value):
                 return self.named("module", text(value.__name__))
             return self.named("code", text(self._queued(value, f"{module_label(value.__name__)}:")))
         return callable_form(self, value)
@@ -424,7 +283,10 @@ class CodeWalker(OrderedEncoder):
         """Tell whether a function was written in Python's own modules or in a distribution's."""
         origin = origin_of_function(fn)
         self.library(origin)
-        return origin.kind != "project"
+        if origin.kind == "project":
+            return False
+        self._reads_prose |= is_prose_reader(fn)
+        return True
 
     def _label_of_code(self, value: Any) -> str | None:
         """Return the label of a function or class of the project, or None if it is somebody else's."""
@@ -456,20 +318,24 @@ class CodeWalker(OrderedEncoder):
         self.plan.function(value, is_root=False)
         return self.container(value, library_closure)
 
-    def _is_library(self, module: ModuleType) -> bool:
+    def is_library(self, module: ModuleType) -> bool:
+        """Tell whether a module is one of Python or of a distribution."""
         origin = origin_of_module(module)
         self.library(origin)
         return origin.kind != "project"
+
+    def is_new(self, namespace: Mapping[str, Any], name: str, chain: Chain) -> bool:
+        """Tell whether this is the first time that this walk comes here."""
+        seen = (id(namespace), name, chain)
+        if seen in self._seen:
+            return False
+        self._seen.add(seen)
+        return True
 
     def library(self, origin: Origin) -> None:
         """Take note of a distribution that is used."""
         if origin.kind == "package":
             self.parts[f"package:{origin.package}"] = origin.version
-
-
-def _attribute_of_module(module: ModuleType, name: str) -> Any:
-    found = getattr(module, name, MISSING)
-    return sys.modules.get(f"{module.__name__}.{name}", MISSING) if found is MISSING else found
 
 
 @lru_cache(maxsize=_MANY)

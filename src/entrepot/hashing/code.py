@@ -10,16 +10,18 @@ distribution by name and version.
 Dicts among all this count in order: a loop over them sees it. Among the inputs of a task they do not.
 
 What does not count: comments, formatting, line numbers, code that is not used; docstrings and annotations of functions,
-unless code reads them by name.
+unless some of the code reads such things (it mentions `__doc__`, `get_type_hints`, `signature` or the like).
 
 The compiled code decides, not the source: it is what runs. A source file may have been edited since the import, may
 hold several lambdas on one line, or may not exist (notebooks, `exec`). The price is that a change of Python's minor
 version changes every digest, which it should; and that in about one of three thousand functions a reformatting that
 joins or splits lines compiles to other instructions, and misses once.
 
-Outside of what can be seen: code that is looked up by computed names (`getattr(module, name)` counts the whole module,
-`importlib.import_module(name)` nothing), the subclasses that a class happens to have, files, clocks, environment
-variables, and what a library keeps in itself.
+Code that is looked up by computed names: `getattr(module, name)` counts the whole module, and so do `globals()`, `eval`
+and `exec` that of the function; `import_module("name")` and `__import__("name")` count as the import statement does.
+
+Outside of what can be seen: modules that are imported by a computed name, methods that the project put on a library's
+class, files, clocks, environment variables, and what a library keeps in itself.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,8 +32,9 @@ from weakref import WeakKeyDictionary
 
 from entrepot.errors import UnhashableValueError
 from entrepot.hashing._encoder import Refused
+from entrepot.hashing._places import CodeRefused
 from entrepot.hashing._plan import Plan
-from entrepot.hashing._walker import CodeRefused, CodeWalker
+from entrepot.hashing._walker import CodeWalker
 from entrepot.hashing.values import hash_parts
 
 __all__ = ["CodeHash", "code_form", "hash_function"]
