@@ -238,7 +238,7 @@ def apart(root: Path) -> None:
 APART = {"a": "a apart", "b": "b apart", "c": ABSENT}
 MIXED: dict[str, object] = {"a": NEW, "b": LARGE_NEW, "c": "3"}
 
-FEW = 6  # there are hundreds of system calls in a transaction
+FEW = 3  # there are hundreds of system calls in a transaction
 TRANSACTIONS = [
     Subject("three results", nothing, (committing(MIXED),), (same(ABSENT), MIXED), all_of, commit_again, kills=FEW),
     Subject("over others", apart, (committing(MIXED, replace=True),), (APART, MIXED), all_of, commit_again, kills=FEW),
