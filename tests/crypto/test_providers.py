@@ -349,7 +349,8 @@ class TestDurability:
         synced.clear()
         for _ in range(3):
             open_keyring(FileKeyProvider(path), sealed_data=nothing)
-        assert synced == [str(path.parent)]
+        assert synced[0] == str(path.parent)
+        assert len(synced) == len(set(synced))  # with it, once, the folders above: its maker may have made them
 
     def test_who_is_told_that_there_is_one_can_rely_on_it(self, path: Path, kept: Keyring, synced: list[str]) -> None:
         again = path.with_name("again.json")

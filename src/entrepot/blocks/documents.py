@@ -172,8 +172,7 @@ class BlockDocuments:
             if ref.version > _MAX_VERSION:
                 break
             sealed = seal(ring, body, place=_place(ref), header=header)
-            with contextlib.suppress(BlockExistsError):  # another writer was faster: the next turn looks again
-                self.store.append(ref, sealed)
+            if self._append(ref, sealed):  # else another writer was faster: the next turn looks again
                 now = self.store.latest(slug, name)
                 if now is None or not now.deleted or now.version != ref.version:
                     return ref
@@ -229,8 +228,7 @@ class BlockDocuments:
                 return self.store.delete(slug, name)
             ref = DocumentRef(slug, name, latest.version + 1, deleted=True)
             sealed = seal(ring, b"", place=_place(ref), header={"deleted": 1})
-            with contextlib.suppress(BlockExistsError):  # another one deleted it, or is about to save it again
-                self.store.append(ref, sealed)
+            if self._append(ref, sealed):  # else another one deleted it, or is about to save it again
                 self.store.prune(ref)
                 return True
         raise BlockExistsError(
@@ -264,6 +262,15 @@ class BlockDocuments:
     def header(self, ref: DocumentRef) -> Mapping[str, str | int]:
         """Return what one version says of itself; unverified, for messages and listings."""
         return read_header(self._read(ref)) or {}
+
+    def _append(self, ref: DocumentRef, sealed: bytes) -> bool:
+        """Keep a version; return False if another writer has that number."""
+        try:
+            self.store.append(ref, sealed)
+        except BlockExistsError:
+            # Sealed bytes are never the same twice: these are our own, and it was the store's answer that got lost.
+            return self.store.read(ref) == sealed
+        return True
 
     def _read(self, ref: DocumentRef) -> bytes:
         sealed = self.store.read(ref)

@@ -21,6 +21,7 @@ from functools import partial
 from typing import Final
 
 from entrepot.errors import EntrepotError, IntegrityError, ObjectExistsError, ObjectNotFoundError, TransactionError
+from entrepot.protocols.storage import MakesDurable
 from entrepot.results.lookup import Outcome
 from entrepot.results.markers import Fate
 from entrepot.results.prepared import Prepared
@@ -256,6 +257,8 @@ class Commit:
         found = self._opened(path, data)
         if isinstance(found, Record) and found.transaction == ours:
             return True  # a request that was sent twice: the second time, it was there
+        if isinstance(found, Versioned) and isinstance(self._store.storage, MakesDurable):
+            self._store.storage.make_durable(path)  # who put it there may have died before; ours counts by it
         chain = found.chain if isinstance(found, Versioned) else chain_of(path, data)
         numbers = versions.numbers(chain)
         pending = self._pending(path, found, chain, numbers)

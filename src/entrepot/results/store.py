@@ -28,10 +28,10 @@ from entrepot.errors import (
     UnknownNameError,
 )
 from entrepot.protocols.serializer import Serializer
-from entrepot.protocols.storage import Storage
+from entrepot.protocols.storage import MakesDurable, Storage
 from entrepot.results.evidence import keep_evidence
 from entrepot.results.lookup import Lookup, Outcome
-from entrepot.results.markers import Markers
+from entrepot.results.markers import Markers, marker_path
 from entrepot.results.payloads import check_payload, read_payload
 from entrepot.results.prepared import Facts, Prepared, prepare
 from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, Record, open_record, record_path
@@ -369,6 +369,8 @@ class ResultStore:
     def usable(self, ours: Record) -> Record | None:
         """Return the record that counts for a key, if it can be used, payload and all; None if it may be replaced.
 
+        What is returned is durable, whoever wrote it: who hears "it is there already" relies on that.
+
         Args:
             ours: The one that would take its place; its payload is in place.
 
@@ -379,6 +381,8 @@ class ResultStore:
         found = self._look(ours.path, references=True)
         theirs = found.record
         if found.outcome is Outcome.HIT and theirs is not None:
+            if theirs.transaction is not None and isinstance(self.storage, MakesDurable):
+                self.storage.make_durable(marker_path(theirs.transaction))  # whose writer may have died before that
             if theirs.payload is None or theirs.payload == ours.payload:
                 return theirs  # a payload of the same name was checked a moment ago
             problem = check_payload(

@@ -10,6 +10,7 @@ from pathlib import Path
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from entrepot._folders import make_folders, sync_folder
 from entrepot.errors import ConfigurationError
 from entrepot.settings.model import Setting, nearest, parse, setting_named
 from entrepot.settings.reading import config_path
@@ -71,7 +72,8 @@ def _known_or_refuse(name: str, document: tomlkit.TOMLDocument) -> Setting:
 def _editing(path: Path) -> Iterator[tomlkit.TOMLDocument]:
     """Give the document to be changed, alone; then put the new one in place, durably."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            make_folders(os.path.abspath(path.parent))  # noqa: PTH100  links on the way stay as they are
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise _unusable(path, error) from None
@@ -88,7 +90,7 @@ def _editing(path: Path) -> Iterator[tomlkit.TOMLDocument]:
         after = document.as_string()
         if after != before:
             _replace(path, after.encode())
-            os.fsync(folder)
+        sync_folder(path.parent)  # where nothing changed, too: who wrote it may have died before
     except OSError as error:
         raise _unusable(path, error) from None
     finally:

@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Sequence
 
-from entrepot._folders import create_folder
+from entrepot._folders import create_folder, settle_inner
 from entrepot.storage.paths import RESERVED_PREFIX
 
 __all__ = ["let_go", "open_file", "open_inner", "read_at", "read_into_at", "sync", "write_durably"]
@@ -32,13 +32,13 @@ def let_go(fd: int) -> None:
 
 
 def open_inner(folder: int, name: str, *, make: bool) -> int:
-    """Open the folder `name` inside `folder`; made if `make` is set and it is absent.
+    """Open the folder `name` inside `folder`; with `make` it is made if it is absent, and its name is durable.
 
     Raises:
         OSError: ELOOP where `name` is a symbolic link, ENOTDIR where it is something else, and whatever else.
     """
     try:
-        return os.open(name, _FOLDER, dir_fd=folder)
+        inner = os.open(name, _FOLDER, dir_fd=folder)
     except FileNotFoundError:
         if not make:
             raise
@@ -49,6 +49,13 @@ def open_inner(folder: int, name: str, *, make: bool) -> int:
         if stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name) from None
         raise
+    if make:
+        try:
+            settle_inner(name, inner, folder)
+        except BaseException:
+            let_go(inner)
+            raise
+    return inner
 
 
 def open_file(folder: int, name: str) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
-from entrepot._folders import make_folders
+from entrepot._folders import make_folders, settle_folder
 from entrepot.errors import (
     EntrepotError,
     ObjectExistsError,
@@ -208,7 +208,7 @@ class LocalStorage:
 
     def _open_root(self, *, make: bool) -> int:
         try:
-            return os.open(self._root, _ROOT)
+            root = os.open(self._root, _ROOT)
         except FileNotFoundError as error:
             if not self._create:
                 raise StorageUnreachableError(
@@ -218,12 +218,19 @@ class LocalStorage:
             if not make:
                 raise
             make_folders(self._root)
-            return os.open(self._root, _ROOT)
+            root = os.open(self._root, _ROOT)
         except NotADirectoryError as error:
             raise StorageUnreachableError(
                 f"{self._root} is not a folder: name another one, or move what is in its place",
                 location=self._root,
             ) from error
+        if make:
+            try:
+                settle_folder(self._root, root)
+            except BaseException:
+                let_go(root)
+                raise
+        return root
 
     # --- reading ---------------------------------------------------------------------------------------------------
 

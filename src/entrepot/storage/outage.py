@@ -55,11 +55,13 @@ class Diagnosis:
         trouble: The kind.
         said: A code or the name of a class, for the message.
         certain: Whether the store itself named the trouble; a bare `FileNotFoundError` may also mean the bucket.
+        tries: How often the library asked, where it says so; else 0.
     """
 
     trouble: Trouble
     said: str
     certain: bool
+    tries: int = 0
 
 
 _CODES: dict[str, Trouble] = {
@@ -227,7 +229,8 @@ def from_diagnosis(diagnosis: Diagnosis, *, location: str, path: str, doing: str
     if diagnosis.trouble is Trouble.EXISTS:
         return ObjectExistsError(f"{at} has an object {path!r} already", path=path, location=location)
     kind, text = _MEANINGS.get(diagnosis.trouble, (StorageError, "{said}"))
-    return kind(f"{what}: {text.format(said=diagnosis.said)}", location=location)
+    said = f"{diagnosis.said}, after {diagnosis.tries} tries" if diagnosis.tries > 1 else diagnosis.said
+    return kind(f"{what}: {text.format(said=said)}", location=location)
 
 
 def from_opening(error: BaseException, *, location: str) -> StorageError:
@@ -301,12 +304,12 @@ def _vendor(error: BaseException) -> Diagnosis | None:
     codes = list(_codes(error))
     for code in codes:
         if code in _CODES:
-            return Diagnosis(_CODES[code], code, certain=True)
+            return Diagnosis(_CODES[code], code, certain=True, tries=_tries(error))
     for code in codes:
         trouble = _of_status(code)
         if trouble is not None:
             # A bare 404 does not tell the object from the bucket: answers to HEAD have no body to say it in.
-            return Diagnosis(trouble, f"status {code}", certain=trouble is not Trouble.ABSENT)
+            return Diagnosis(trouble, f"status {code}", certain=trouble is not Trouble.ABSENT, tries=_tries(error))
     if type(error).__name__ == "ParamValidationError" and "bucket name" in str(error):
         return Diagnosis(Trouble.NO_ROOT, "not a valid bucket name", certain=True)
     for start, part, kind in _CLASSES:
@@ -314,6 +317,14 @@ def _vendor(error: BaseException) -> Diagnosis | None:
             return Diagnosis(kind, type(error).__name__, certain=True)
     word = next((code for code in codes if _WORD.match(code)), None)
     return None if word is None else Diagnosis(Trouble.OTHER, word, certain=True)
+
+
+def _tries(error: BaseException) -> int:
+    """Return how often botocore asked before it gave up, or 0."""
+    response = getattr(error, "response", None)
+    metadata = response.get("ResponseMetadata") if isinstance(response, dict) else None
+    retries = metadata.get("RetryAttempts") if isinstance(metadata, dict) else None
+    return retries + 1 if isinstance(retries, int) else 0
 
 
 def _of_status(code: str) -> Trouble | None:
