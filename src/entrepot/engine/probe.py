@@ -155,7 +155,7 @@ def _is_concrete(cls: type) -> bool:
     """
     if cls is object or getattr(cls, "_is_protocol", False) or typing.is_typeddict(cls):
         return False
-    return not inspect.isabstract(cls) and cls.__module__.partition(".")[0] != "entrepot"
+    return not inspect.isabstract(cls) and cls.__module__.partition(".")[0] not in {"entrepot", "typing"}
 
 
 def _shown(cls: Any) -> str:
