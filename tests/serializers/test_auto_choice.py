@@ -12,13 +12,13 @@ import zoneinfo
 from collections import OrderedDict, namedtuple
 from typing import Any
 
-import entrepot_test_frames as frames
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import entrepot_test_frames as frames
 from entrepot.errors import RefusedSerializerError, SerializationError
 from entrepot.plugins import SERIALIZERS
 from entrepot.protocols.serializer import ChoosesSerializer, PicksValues
@@ -116,7 +116,7 @@ PICKED = {
     "itself": (CYCLE, "pickle"),
     "deep": (nested(500), "pickle"),
     "tuples in tuples, over and over": (doubling(200), "pickle"),
-    "very much": ([[n] for n in range(600_000)], "pickle"),
+    "very much": ([[n] for n in range(60_000)], "pickle"),
     "zone with a name of its own": (NOON.replace(tzinfo=dt.timezone(dt.timedelta(0), "zero")), "pickle"),
     "dict of tuples": ({(1, 2): 3}, "pickle"),
 }

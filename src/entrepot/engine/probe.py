@@ -106,17 +106,17 @@ def _problem(fn: Callable[..., Any], name: str, allow: frozenset[str] | None) ->
 
 
 def _return_annotation(fn: Callable[..., Any]) -> Any:
-    """Return the annotation, or `Parameter.empty` where there is none or it cannot be read."""
+    """Return the annotation; `Any` where there is none, or it cannot be read."""
     while isinstance(fn, functools.partial):
         fn = fn.func
     fn = inspect.unwrap(fn)
-    annotation = getattr(fn, "__annotations__", {}).get("return", inspect.Parameter.empty)
+    annotation = getattr(fn, "__annotations__", {}).get("return", Any)
     if isinstance(annotation, str):
         holder = types.SimpleNamespace(__annotations__={"return": annotation})
         names = getattr(fn, "__globals__", {})
         with suppress(Exception):  # a name that only type checkers see, say
             return typing.get_type_hints(holder, names, include_extras=True)["return"]
-        return inspect.Parameter.empty
+        return Any
     return annotation
 
 

@@ -322,15 +322,20 @@ class ResultStore:
 
         It takes and raises what `write` does; `first` as of `Prepared`.
         """
-        record, sealed = prepare(
-            self.storage,
-            self.keys(),
-            key,
-            value,
-            serializer=writer_for(serializer, value, allow=self.allow),
-            facts=Facts(parts, task, run, self.clock.now(), expires, about, details),
-            inline_limit=self._inline_limit,
-        )
+        try:
+            record, sealed = prepare(
+                self.storage,
+                self.keys(),
+                key,
+                value,
+                serializer=writer_for(serializer, value, allow=self.allow),
+                facts=Facts(parts, task, run, self.clock.now(), expires, about, details),
+                inline_limit=self._inline_limit,
+            )
+        except SerializationError as error:
+            if self.allow is not None:
+                error.add_note(f"results here may only be written as {', '.join(sorted(self.allow))}")
+            raise
         return Prepared(record, sealed, replace, first)
 
     def check_serializer(self, serializer: Serializer) -> None:

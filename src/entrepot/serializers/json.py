@@ -57,7 +57,7 @@ class JSONSerializer:
         """
         plain = to_plain(value, encoder=_encode, serializer=self.name)
         try:
-            text = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            text = _encoder.encode(plain)
         except (RecursionError, ValueError):  # ValueError: what json calls a circular reference
             raise SerializationError(
                 "the json serializer cannot write this value: it contains itself, or is nested too deeply;"
@@ -98,7 +98,9 @@ def _decode(decoded: dict[str, object]) -> object:
     return decode_tag(decoded, decoders=_decoders)
 
 
-_decoder = json.JSONDecoder(object_hook=_decode, parse_constant=_refuse_constant)  # `json.loads` makes one a call
+# `json.dumps` and `json.loads` would make these anew for each call.
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_decoder = json.JSONDecoder(object_hook=_decode, parse_constant=_refuse_constant)
 
 
 # --- the registry of classes --------------------------------------------------------------------------------------

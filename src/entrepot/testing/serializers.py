@@ -120,7 +120,7 @@ class SerializerContract(ABC):
                 _read_or_refuse(serializer, written[:end])
 
     def test_altered_bytes_give_a_value_or_our_error(self) -> None:
-        """Nor do its own bytes with some of them changed; only those of pickles are not tried: they could do anything."""
+        """Nor do its own bytes with some changed; those of pickles are not tried: they could do anything."""
         serializer = self.make_serializer()
         if serializer.reads_code:
             return
