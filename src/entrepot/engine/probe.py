@@ -4,27 +4,20 @@ Only what is certain is said. An annotation that could be met by a value that ca
 that cannot be read.
 """
 
-import _thread
-import collections.abc
 import copyreg
-import functools
 import inspect
-import io
-import socket
-import threading
 import types
 import typing
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from entrepot.engine.definition import Definition
 from entrepot.errors import SerializationError
 from entrepot.protocols.serializer import Serializer
 from entrepot.serializers import COMPRESSED, is_allowed
-from entrepot.serializers.auto import own_serializers
-from entrepot.serializers.keepable import is_left_to_pickle
 
 __all__ = ["check_return"]
 
@@ -32,34 +25,34 @@ _PROCESS: Final = "it belongs to this process; return what you made with it"
 _FILE: Final = "an open file belongs to this process; return what you read from it, or its path"
 _RUNNING: Final = "it is code that is still to run; return what it gives, a list for instance"
 
-_UNKEPT: Final[Mapping[object, str]] = {
-    _thread.LockType: _PROCESS,
-    threading.Lock: _PROCESS,  # a function, up to Python 3.12
-    type(threading.RLock()): _PROCESS,
-    threading.RLock: _PROCESS,
-    threading.Condition: _PROCESS,
-    threading.Semaphore: _PROCESS,
-    threading.BoundedSemaphore: _PROCESS,
-    threading.Event: _PROCESS,
-    threading.Barrier: _PROCESS,
-    threading.Thread: _PROCESS,
-    socket.socket: "a connection belongs to this process; return what you received through it",
-    io.TextIOWrapper: _FILE,
-    io.BufferedReader: _FILE,
-    io.BufferedWriter: _FILE,
-    io.BufferedRandom: _FILE,
-    io.FileIO: _FILE,
-    memoryview: "it shows memory of this process; make it bytes",
-    types.FrameType: _PROCESS,
-    types.TracebackType: _PROCESS,
-    types.CoroutineType: _RUNNING,
-    types.GeneratorType: _RUNNING,
-    types.AsyncGeneratorType: _RUNNING,
-    collections.abc.Coroutine: _RUNNING,
-    collections.abc.Generator: _RUNNING,
-    collections.abc.AsyncGenerator: _RUNNING,
+_UNKEPT: Final[Mapping[str, str]] = {
+    "_thread.lock": _PROCESS,
+    "_thread.allocate_lock": _PROCESS,  # what `threading.Lock` is up to Python 3.12
+    "_thread.RLock": _PROCESS,
+    "threading.RLock": _PROCESS,
+    "threading.Condition": _PROCESS,
+    "threading.Semaphore": _PROCESS,
+    "threading.BoundedSemaphore": _PROCESS,
+    "threading.Event": _PROCESS,
+    "threading.Barrier": _PROCESS,
+    "threading.Thread": _PROCESS,
+    "socket.socket": "a connection belongs to this process; return what you received through it",
+    "_io.TextIOWrapper": _FILE,
+    "_io.BufferedReader": _FILE,
+    "_io.BufferedWriter": _FILE,
+    "_io.BufferedRandom": _FILE,
+    "_io.FileIO": _FILE,
+    "memoryview": "it shows memory of this process; make it bytes",
+    "frame": _PROCESS,
+    "traceback": _PROCESS,
+    "coroutine": _RUNNING,
+    "generator": _RUNNING,
+    "async_generator": _RUNNING,
+    "collections.abc.Coroutine": _RUNNING,
+    "collections.abc.Generator": _RUNNING,
+    "collections.abc.AsyncGenerator": _RUNNING,
 }
-"""What neither pickle nor any other of our serializers writes."""
+"""What neither pickle nor any other of our serializers writes, by name: nothing is imported to look for it."""
 
 _OURS: Final = frozenset({"auto", "json", "pickle"})
 _fine: Final[weakref.WeakKeyDictionary[Callable[..., Any], set[tuple[str, frozenset[str] | None]]]] = (
@@ -96,18 +89,32 @@ def check_return(definition: Definition, serializer: Serializer, allow: frozense
 
 
 def _problem(fn: Callable[..., Any], name: str, allow: frozenset[str] | None) -> str:
-    if name not in _OURS or (name == "auto" and any(True for _ in own_serializers())):
+    if name not in _OURS or (name == "auto" and _has_own_serializers()):
         return ""  # what another's writes, only a value shows
-    annotation = _return_annotation(fn)
-    has_pickle = name == "pickle" or (name == "auto" and is_allowed("pickle", allow))
-    names = frozenset({"json"}) if name == "json" else allow
-    found = _unkept(annotation, None if has_pickle else lambda cls: is_left_to_pickle(cls, names))
+    left_to_pickle: Callable[[type], bool] | None = None
+    if name == "json":
+        left_to_pickle = partial(_is_left_to_pickle, allow=frozenset({"json"}))
+    elif name == "auto" and not is_allowed("pickle", allow):
+        left_to_pickle = partial(_is_left_to_pickle, allow=allow)
+    found = _unkept(_return_annotation(fn), left_to_pickle)
     return "" if found is None else f"{found[0]}, as its annotation says, and that cannot be kept: {found[1]}"
+
+
+def _has_own_serializers() -> bool:
+    from entrepot.serializers.auto import own_serializers  # noqa: PLC0415  it is there already where it is in use
+
+    return any(True for _ in own_serializers())
+
+
+def _is_left_to_pickle(cls: type, allow: frozenset[str] | None) -> bool:
+    from entrepot.serializers.keepable import is_left_to_pickle  # noqa: PLC0415  it loads what JSON needs
+
+    return is_left_to_pickle(cls, allow)
 
 
 def _return_annotation(fn: Callable[..., Any]) -> Any:
     """Return the annotation; `Any` where there is none, or it cannot be read."""
-    while isinstance(fn, functools.partial):
+    while isinstance(fn, partial):
         fn = fn.func
     fn = inspect.unwrap(fn)
     annotation = getattr(fn, "__annotations__", {}).get("return", Any)
@@ -134,9 +141,7 @@ def _unkept(annotation: Any, left_to_pickle: Callable[[type], bool] | None) -> t
 
 
 def _unkept_class(cls: Any, left_to_pickle: Callable[[type], bool] | None) -> tuple[str, str] | None:
-    why: str | None = None
-    with suppress(TypeError):  # what cannot be looked up is none of them
-        why = _UNKEPT.get(cls)
+    why = _UNKEPT.get(_shown(cls))
     if why is not None and cls not in copyreg.dispatch_table:
         return _shown(cls), why
     if not isinstance(cls, type):
@@ -159,6 +164,8 @@ def _is_concrete(cls: type) -> bool:
 
 
 def _shown(cls: Any) -> str:
-    name = getattr(cls, "__qualname__", repr(cls))
-    module = getattr(cls, "__module__", "")
-    return name if module in {"builtins", ""} else f"{module}.{name}"
+    """Return the full name of a class or function; nothing for anything else."""
+    name, module = getattr(cls, "__qualname__", None), getattr(cls, "__module__", None)
+    if not isinstance(name, str) or not isinstance(module, str):
+        return ""
+    return name if module == "builtins" else f"{module}.{name}"
