@@ -89,7 +89,6 @@ HOPELESS = [
     io.BufferedReader,
     memoryview,
     SecretStr,
-    Coroutine[Any, Any, int],
     AsyncGenerator[int, None],
     tuple[int, socket.socket],
     Annotated[socket.socket, "note"],
@@ -98,6 +97,7 @@ HOPELESS = [
     "tuple[threading.Event, int]",
 ]
 HOPEFUL = [
+    Coroutine[Any, Any, int],  # some drivers await it
     None,
     int,
     Any,

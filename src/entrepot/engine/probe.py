@@ -45,10 +45,8 @@ _UNKEPT: Final[Mapping[str, str]] = {
     "memoryview": "it shows memory of this process; make it bytes",
     "frame": _PROCESS,
     "traceback": _PROCESS,
-    "coroutine": _RUNNING,
     "generator": _RUNNING,
     "async_generator": _RUNNING,
-    "collections.abc.Coroutine": _RUNNING,
     "collections.abc.Generator": _RUNNING,
     "collections.abc.AsyncGenerator": _RUNNING,
 }

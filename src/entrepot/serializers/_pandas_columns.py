@@ -111,7 +111,7 @@ def _numpy(array: Any, dtype: np.dtype[Any], path: str, *, parquet: bool) -> Col
 
 
 def _own(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return the values in one piece: Arrow would read strided dates wrongly in some of its versions."""
+    """Return the values in one piece, as Arrow keeps them."""
     return np.ascontiguousarray(values)
 
 
