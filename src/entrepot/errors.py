@@ -290,7 +290,7 @@ class SerializationError(EntrepotError, TypeError):
 
 
 class RefusedSerializerError(EntrepotError, PermissionError):
-    """A stored result names a serializer that the reader's policy does not allow."""
+    """A result was written, or would have to be, by a serializer that its store does not allow."""
 
     serializer: str
 

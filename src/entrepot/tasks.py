@@ -177,7 +177,8 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
             * `persist_result`: Whether results are kept. Any of the options below means that they are.
             * `result_storage`: Where: a folder, a URL, the name of a saved block ("s3/prod"), a storage block, or a
               `Storage`. It is opened when the task runs.
-            * `result_serializer`: How they become bytes: "json", "pickle", "compressed/json", ..., or a serializer.
+            * `result_serializer`: How they become bytes: "auto" (by value), "json", "parquet", "pickle", ...,
+              or a serializer.
             * `result_storage_key`: The key that results are found by: a text, perhaps with fields of `parameters`,
               `task_run` and `flow_run` (`"report-{parameters[day]}"`).
             * `cache_policy`: What the cache key is made of: `INPUTS + TASK_SOURCE`, say, of `entrepot.cache_policies`.

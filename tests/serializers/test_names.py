@@ -9,8 +9,13 @@ from entrepot.errors import PluginConflictError, PluginLoadError, UnknownNameErr
 from entrepot.plugins import SERIALIZERS
 from entrepot.protocols.serializer import Serializer
 from entrepot.serializers import (
+    ArrowSerializer,
+    AutoSerializer,
+    BytesSerializer,
     CompressedSerializer,
     JSONSerializer,
+    NpySerializer,
+    ParquetSerializer,
     PickleSerializer,
     get_serializer,
     register_serializer,
@@ -22,7 +27,12 @@ from entrepot.serializers import (
     [
         ("json", JSONSerializer),
         ("pickle", PickleSerializer),
-        (None, PickleSerializer),
+        (None, AutoSerializer),
+        ("auto", AutoSerializer),
+        ("arrow", ArrowSerializer),
+        ("bytes", BytesSerializer),
+        ("npy", NpySerializer),
+        ("parquet", ParquetSerializer),
         ("compressed/json", CompressedSerializer),
         ("compressed/pickle", CompressedSerializer),
     ],
@@ -41,7 +51,7 @@ def test_an_instance_is_returned_as_it_is() -> None:
 
 
 def test_an_unknown_name_says_what_is_known() -> None:
-    with pytest.raises(UnknownNameError, match=r"no serializer named 'jsn'.*json, pickle"):
+    with pytest.raises(UnknownNameError, match=r"no serializer named 'jsn'.*json, npy, parquet, pickle"):
         get_serializer("jsn")
 
 
@@ -106,7 +116,8 @@ def test_the_package_imports_none_of_its_modules_before_they_are_asked_for() -> 
 def test_the_public_names_are_all_there() -> None:
     import entrepot.serializers as package  # noqa: PLC0415  the module itself is what is looked at
 
-    for name in package.__all__:
+    for name in {*package.__all__} - {"COMPRESSED"}:
         assert getattr(package, name).__name__ == name
+    assert package.COMPRESSED == "compressed/"
     with pytest.raises(AttributeError):
         package.NoSuchThing  # noqa: B018  the look-up is the test

@@ -34,7 +34,8 @@ class TestDefaults:
         assert found.logging_level == "INFO"
         assert found.results_storage is None
         assert found.results_persist is False
-        assert found.results_serializer == "pickle"
+        assert found.results_serializer == "auto"
+        assert found.results_allow is None
         assert found.results_encrypt is False
         assert found.runs_record is True
         assert found.blocks_storage is None
@@ -96,6 +97,11 @@ class TestPrecedence:
     ) -> None:
         monkeypatch.setenv("ENTREPOT_RUNS_RECORD", text)
         assert value_of("runs_record") is expected
+
+    @pytest.mark.parametrize("line", ['"json, parquet,json"', '["json", "parquet"]'])
+    def test_allowed_serializers_are_a_list_or_a_text(self, line: str, entrepot_home: Path) -> None:
+        write_config(entrepot_home, f"results_allow = {line}\n")
+        assert value_of("results_allow") == ("json", "parquet")
 
     @pytest.mark.parametrize(
         ("line", "expected"), [('"auto"', "auto"), ('" Off"', "off"), ('"no"', "off"), ("false", "off"), ("true", "on")]
@@ -168,6 +174,8 @@ class TestBadInput:
             ("progress", "sometimes", "auto, on or off"),
             ("results_serializer", "../pickle", "compressed/json"),
             ("results_serializer", "compressed/", "compressed/json"),
+            ("results_allow", "json,", "json,parquet"),
+            ("results_allow", "json;parquet", "json,parquet"),
             ("results_storage", "a\nb", "s3://bucket/prefix"),
             ("home", "   ", "the path of a folder"),
         ],

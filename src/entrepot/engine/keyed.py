@@ -101,6 +101,7 @@ class Keyed:
             store = result_store(around.storage if store is None else store, world)
         named = world.settings.results_serializer if around.serializer is None else around.serializer
         self._place = store, get_serializer(named)
+        store.check_serializer(self._place[1])
         if self._kept:
             unit.staging().bind(store)  # before any work: its results are to be there too
         return not self._overwrite and self.staged(unit) is not MISSING

@@ -14,6 +14,7 @@ from entrepot._sentinels import MISSING, Missing
 from entrepot.context import CURRENT
 from entrepot.engine import lineage, snapshots
 from entrepot.engine.places import result_store
+from entrepot.engine.probe import check_return
 from entrepot.engine.run import Run
 from entrepot.engine.standing import Call, call_of, facts_of, may_find, standing_of, use_up
 from entrepot.engine.unit_of_work import UnitOfWork
@@ -83,6 +84,7 @@ class Keeper:
         Raises:
             CacheKeyError: If the user's function for the key raises or returns no key.
             UnhashableValueError: If an argument has no stable identity, and options say that the result is found by it.
+            SerializationError: If the annotation shows that no result could be kept.
             EntrepotError: What the store raises: an outage is not a miss.
         """
         run = self._run
@@ -113,6 +115,7 @@ class Keeper:
                 return store.load_record(staged, serializer=serializer)
         found = self._found(store, serializer)
         if found is None or found.record is None:
+            check_return(run.definition, serializer, store.allow)
             snapshots.keep_for(run)
             return MISSING
         run.cache_key, run.location, self.was_known = found.record.key, store.locate(found.record), True
@@ -220,6 +223,7 @@ class Keeper:
             self._serializer = get_serializer(
                 run.world.settings.results_serializer if serializer is None else serializer
             )
+            self._store.check_serializer(self._serializer)
         if self.unit is not None:
             self.unit.staging().bind(self._store)
         return self._store, self._serializer

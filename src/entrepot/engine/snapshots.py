@@ -40,7 +40,11 @@ _LARGEST: Final = 16 << 20  # bytes of parameters
 _LENGTH: Final = 8  # bytes that say how long the facts are
 _RUN_ID: Final = re.compile(r"[0-9a-f-]{36}\Z", re.ASCII)
 
-_SETTINGS: Final = tuple(field.name for field in fields(Settings) if field.name.startswith("results_"))
+_SETTINGS: Final = tuple(
+    field.name
+    for field in fields(Settings)
+    if field.name.startswith("results_") and field.name != "results_allow"  # what is read, its reader decides
+)
 
 _making = threading.Lock()
 

@@ -27,7 +27,12 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
         "webhook": "entrepot.blocks.webhook:Webhook",
     },
     SERIALIZER_GROUP: {
+        "arrow": "entrepot.serializers.arrow:ArrowSerializer",
+        "auto": "entrepot.serializers.auto:AutoSerializer",
+        "bytes": "entrepot.serializers.raw:BytesSerializer",
         "json": "entrepot.serializers.json:JSONSerializer",
+        "npy": "entrepot.serializers.npy:NpySerializer",
+        "parquet": "entrepot.serializers.parquet:ParquetSerializer",
         "pickle": "entrepot.serializers.pickle:PickleSerializer",
     },
     TASK_RUNNER_GROUP: {

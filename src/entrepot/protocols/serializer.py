@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from entrepot.protocols.storage import Buffer
 
-__all__ = ["Serializer"]
+__all__ = ["ChoosesSerializer", "PicksValues", "Serializer"]
 
 
 @runtime_checkable
@@ -41,5 +41,40 @@ class Serializer(Protocol):
 
         Raises:
             SerializationError: If the bytes are not this serializer's, or need something that is not there.
+        """
+        ...
+
+
+@runtime_checkable
+class PicksValues(Serializer, Protocol):
+    """A serializer that can say beforehand what it writes; `auto` offers values to those that can.
+
+    Optional: one without it is used where it is named.
+    """
+
+    def accepts(self, value: object) -> bool:
+        """Return whether `dumps` writes this value, and `loads` gives it back exactly as it was: type, order and all.
+
+        It is asked for every value, so it is cheap, and it never raises. In doubt it says no.
+        """
+        ...
+
+
+@runtime_checkable
+class ChoosesSerializer(Serializer, Protocol):
+    """A serializer that stands for others: which one writes a value is decided when the value is there.
+
+    Records name the one that was chosen. `dumps` and `loads` of the chooser itself refuse.
+    """
+
+    def choose(self, value: object, *, allow: frozenset[str] | None = None) -> Serializer:
+        """Return the serializer that is to write a value.
+
+        Args:
+            value: What is to be written.
+            allow: The names that it may be; None for all.
+
+        Raises:
+            RefusedSerializerError: If none of those writes such a value.
         """
         ...

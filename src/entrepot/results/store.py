@@ -7,7 +7,7 @@ allows it.
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final
@@ -37,7 +37,7 @@ from entrepot.results.prepared import Facts, Prepared, prepare
 from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, Record, open_record, record_path
 from entrepot.results.references import changed_reference
 from entrepot.results.versions import Versions
-from entrepot.serializers import get_serializer
+from entrepot.serializers import get_serializer, is_allowed, writer_for
 
 __all__ = ["ResultStore"]
 
@@ -56,18 +56,20 @@ class ResultStore:
     Args:
         storage: Where. An `EncryptedStorage` keeps everything unreadable to who has no key.
         ring: The keys, or what gives them when they are first needed.
-        allow: The names of the serializers that may read results here; None allows all.
+        allow: The names of the serializers that may write and read results here, such as {"json", "parquet"}; None
+            allows all. To allow one is to allow its compressed form.
         clock: Tells when a result is created, and whether it has expired.
         inline_limit: Values of up to this many bytes (at most 65,536) are kept inside the record.
 
     Attributes:
         storage: As given.
+        allow: As given.
         clock: As given.
         markers: What became of its transactions.
         versions: Which of the records that transactions kept count.
 
     Raises:
-        OptionError: If `inline_limit` is out of range.
+        OptionError: If `inline_limit` is out of range, or `allow` no set of names.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class ResultStore:
         storage: Storage,
         *,
         ring: Keyring | Callable[[], Keyring],
-        allow: frozenset[str] | None = None,
+        allow: Collection[str] | None = None,
         clock: Clock = SYSTEM_CLOCK,
         inline_limit: int = 8192,
     ) -> None:
@@ -86,7 +88,7 @@ class ResultStore:
         self.markers = Markers(storage, self.keys, clock)
         self.versions = Versions(storage, self.keys, self.markers)
         self._ring = ring
-        self._allow = allow
+        self.allow = _names(allow)
         self._inline_limit = inline_limit
         self._warned = False
 
@@ -235,10 +237,11 @@ class ResultStore:
 
     def _reader(self, record: Record, serializer: Serializer | None) -> Serializer:
         name = record.serializer
-        if self._allow is not None and name not in self._allow:
+        if not is_allowed(name, self.allow):
             raise RefusedSerializerError(
                 f"{self.locate(record)} was written by the serializer {ascii(name)[:100]}, which this reader does not"
-                f" allow; allowed: {', '.join(sorted(self._allow)) or 'none'}; allow it, or compute the result again",
+                f" allow; allowed: {', '.join(sorted(self.allow or ())) or 'none'}; allow it, or compute the result"
+                " again",
                 serializer=name,
             )
         if serializer is not None and serializer.name == name:
@@ -274,7 +277,8 @@ class ResultStore:
         Args:
             key: The cache key.
             value: What the task returned.
-            serializer: How to write it.
+            serializer: How to write it. One that picks by value (`auto`) is asked for the one that does; the record
+                names that.
             parts: What the key was made of, by name.
             task: `name` and `key` of the task.
             run: The run that computed it: `id`, and more where it helps.
@@ -290,6 +294,7 @@ class ResultStore:
 
         Raises:
             SerializationError: If the value cannot be written.
+            RefusedSerializerError: If no serializer that is allowed here writes it.
             UnknownKeyError: If a record is there that is signed under a key that the ring lacks: it is left alone.
             StorageError: If the store cannot be written.
             CacheKeyError: If it is no key.
@@ -328,16 +333,30 @@ class ResultStore:
 
         It takes and raises what `write` does; `first` as of `Prepared`.
         """
-        record, sealed = prepare(
-            self.storage,
-            self.keys(),
-            key,
-            value,
-            serializer=serializer,
-            facts=Facts(parts, task, run, self.clock.now(), expires, about, details),
-            inline_limit=self._inline_limit,
-        )
+        try:
+            record, sealed = prepare(
+                self.storage,
+                self.keys(),
+                key,
+                value,
+                serializer=writer_for(serializer, value, allow=self.allow),
+                facts=Facts(parts, task, run, self.clock.now(), expires, about, details),
+                inline_limit=self._inline_limit,
+            )
+        except SerializationError as error:
+            if self.allow is not None:
+                error.add_note(f"results here may only be written as {', '.join(sorted(self.allow))}")
+            raise
         return Prepared(record, sealed, replace, first)
+
+    def check_serializer(self, serializer: Serializer) -> None:
+        """See that a serializer may write here, before there is a value.
+
+        Raises:
+            RefusedSerializerError: If it may not. One that picks by value is not asked.
+        """
+        if not hasattr(serializer, "choose"):
+            writer_for(serializer, None, allow=self.allow)
 
     def put(self, prepared: Prepared) -> Record:
         """Keep the record of a result whose payload is in place; on return it is durable.
@@ -427,3 +446,13 @@ class ResultStore:
     def _keep_evidence(self, found: Lookup) -> str:
         spoilt = found.path if found.record is None else found.record.payload or found.path
         return keep_evidence(self.storage, spoilt)
+
+
+def _names(allow: Collection[str] | None) -> frozenset[str] | None:
+    if allow is None:
+        return None
+    if isinstance(allow, str) or not all(isinstance(name, str) for name in allow):
+        raise OptionError(
+            f"allow={allow!r} is no set of names of serializers; write {{'json', 'parquet'}}", option="allow"
+        )
+    return frozenset(allow)

@@ -1,4 +1,7 @@
-"""How values become bytes: `json`, `pickle`, `compressed/...`, and what plugins add under the same kind of names.
+"""How values become bytes, by name, and what plugins add.
+
+`auto` picks by value among `json`, `bytes`, `npy`, `parquet`, `arrow`, `pickle` and what plugins bring;
+`compressed/<name>` wraps any of them.
 
 Each serializer lives in a module of its own that is imported when it is first asked for.
 """
@@ -6,31 +9,51 @@ Each serializer lives in a module of its own that is imported when it is first a
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from entrepot.errors import PluginLoadError, UnknownNameError
+from entrepot.errors import PluginLoadError, RefusedSerializerError, UnknownNameError
 from entrepot.plugins import SERIALIZERS
-from entrepot.protocols.serializer import Serializer
+from entrepot.protocols.serializer import ChoosesSerializer, Serializer
 
 if TYPE_CHECKING:
+    from entrepot.serializers.arrow import ArrowSerializer
+    from entrepot.serializers.auto import AutoSerializer
     from entrepot.serializers.compressed import CompressedSerializer
     from entrepot.serializers.json import JSONSerializer, register_json_type
+    from entrepot.serializers.npy import NpySerializer
+    from entrepot.serializers.parquet import ParquetSerializer
     from entrepot.serializers.pickle import PickleSerializer
+    from entrepot.serializers.raw import BytesSerializer
 
 __all__ = [
+    "COMPRESSED",
+    "ArrowSerializer",
+    "AutoSerializer",
+    "BytesSerializer",
     "CompressedSerializer",
     "JSONSerializer",
+    "NpySerializer",
+    "ParquetSerializer",
     "PickleSerializer",
     "Serializer",
     "get_serializer",
+    "is_allowed",
     "register_json_type",
     "register_serializer",
+    "writer_for",
 ]
 
 C = TypeVar("C", bound=type)
 
-_COMPRESSED: Final = "compressed/"
+COMPRESSED: Final = "compressed/"
+"""What names of compressed serializers begin with; the name of what is compressed follows."""
+
 _HOMES: Final = {
+    "ArrowSerializer": "entrepot.serializers.arrow",
+    "AutoSerializer": "entrepot.serializers.auto",
+    "BytesSerializer": "entrepot.serializers.raw",
     "CompressedSerializer": "entrepot.serializers.compressed",
     "JSONSerializer": "entrepot.serializers.json",
+    "NpySerializer": "entrepot.serializers.npy",
+    "ParquetSerializer": "entrepot.serializers.parquet",
     "PickleSerializer": "entrepot.serializers.pickle",
     "register_json_type": "entrepot.serializers.json",
 }
@@ -53,7 +76,7 @@ def get_serializer(serializer: str | Serializer | None = None) -> Serializer:
     """Return a serializer by its name; `compressed/<name>` wraps any other.
 
     Args:
-        serializer: A name; a serializer, which is returned as it is; or None, for pickle.
+        serializer: A name; a serializer, which is returned as it is; or None, for `auto`.
 
     Raises:
         UnknownNameError: If no serializer has this name; the message lists those that are known.
@@ -61,16 +84,43 @@ def get_serializer(serializer: str | Serializer | None = None) -> Serializer:
         PluginLoadError: If the one that claims it cannot be imported, or is no serializer.
     """
     if serializer is None:
-        serializer = "pickle"
+        serializer = "auto"
     if not isinstance(serializer, str):
         return _check_instance(serializer)
-    if serializer.startswith(_COMPRESSED):
+    if serializer.startswith(COMPRESSED):
         return _compressed(serializer)
     made = SERIALIZERS.get(serializer)
     known = _instances.get(serializer)
     if known is None or known[0] is not made:
         _instances[serializer] = known = made, cast("Serializer", made())
     return known[1]
+
+
+def is_allowed(name: str, allow: frozenset[str] | None) -> bool:
+    """Return whether a set of allowed names allows a serializer; None allows all.
+
+    To allow one is to allow its compressed form: what reads the value is the same.
+    """
+    return allow is None or name in allow or name.removeprefix(COMPRESSED) in allow
+
+
+def writer_for(serializer: Serializer, value: object, *, allow: frozenset[str] | None = None) -> Serializer:
+    """Return the serializer that writes a value: the one given, or the one that it chooses.
+
+    Raises:
+        RefusedSerializerError: If it is not an allowed one.
+    """
+    choose = getattr(serializer, "choose", None)
+    if choose is not None:
+        serializer = cast("ChoosesSerializer", serializer).choose(value, allow=allow)
+    if not is_allowed(serializer.name, allow):
+        raise RefusedSerializerError(
+            f"the serializer {serializer.name!r} is not one that this store allows; allowed:"
+            f" {', '.join(sorted(allow or ())) or 'none'}; use result_serializer='auto', which picks among those, or"
+            " allow it",
+            serializer=serializer.name,
+        )
+    return serializer
 
 
 def register_serializer(cls: C) -> C:
@@ -95,7 +145,7 @@ def register_serializer(cls: C) -> C:
 
 
 def _compressed(name: str) -> Serializer:
-    inner = get_serializer(name.removeprefix(_COMPRESSED))
+    inner = get_serializer(name.removeprefix(COMPRESSED))
     known = _instances.get(name)
     if known is None or known[0] is not type(inner):
         from entrepot.serializers.compressed import CompressedSerializer  # noqa: PLC0415  zstandard only where asked for

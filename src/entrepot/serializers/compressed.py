@@ -6,9 +6,9 @@ from typing import Final
 import zstandard
 
 from entrepot.errors import OptionError, SerializationError
-from entrepot.protocols.serializer import Serializer
+from entrepot.protocols.serializer import ChoosesSerializer, Serializer
 from entrepot.protocols.storage import Buffer
-from entrepot.serializers import get_serializer
+from entrepot.serializers import COMPRESSED, get_serializer
 from entrepot.serializers.buffers import allocate, flat, total_size
 
 __all__ = ["CompressedSerializer"]
@@ -43,9 +43,21 @@ class CompressedSerializer:
             )
         self._level = level
         self._max_size = max_size
-        self.name: str = f"compressed/{self._inner.name}"
+        self.name: str = f"{COMPRESSED}{self._inner.name}"
         self.extension: str = f"{self._inner.extension}.zst"
         self.reads_code: bool = self._inner.reads_code
+
+    def choose(self, value: object, *, allow: frozenset[str] | None = None) -> Serializer:
+        """Return what writes a value: this, or, around a serializer that picks (`auto`), this around what it picks.
+
+        Raises:
+            RefusedSerializerError: As of the other serializer.
+        """
+        inner = self._inner
+        if not isinstance(inner, ChoosesSerializer):
+            return self
+        named = None if allow is None else frozenset(name.removeprefix(COMPRESSED) for name in allow)
+        return CompressedSerializer(inner.choose(value, allow=named), self._level, max_size=self._max_size)
 
     def dumps(self, value: object) -> Sequence[Buffer]:
         """Return the value's bytes.

@@ -15,9 +15,10 @@ from entrepot._names import check_name
 from entrepot._sentinels import MISSING, Missing
 from entrepot.errors import InvalidNameError, PluginConflictError, SerializationError
 from entrepot.protocols.storage import Buffer
+from entrepot.serializers._exact import is_exact
 from entrepot.serializers.tagged import BUILTIN_TAGS, Decoder, Walk, decode_tag, tag, to_plain
 
-__all__ = ["JSONSerializer", "register_json_type"]
+__all__ = ["JSONSerializer", "register_json_type", "registered_json_types"]
 
 C = TypeVar("C", bound=type)
 T = TypeVar("T")
@@ -44,6 +45,10 @@ class JSONSerializer:
     is_text = True
     reads_code = False
 
+    def accepts(self, value: object) -> bool:
+        """Return whether it is plain data that comes back exactly as it was, in any program: see `is_exact`."""
+        return is_exact(value)
+
     def dumps(self, value: object) -> Sequence[Buffer]:
         """Return the value's bytes.
 
@@ -52,7 +57,7 @@ class JSONSerializer:
         """
         plain = to_plain(value, encoder=_encode, serializer=self.name)
         try:
-            text = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            text = _encoder.encode(plain)
         except (RecursionError, ValueError):  # ValueError: what json calls a circular reference
             raise SerializationError(
                 "the json serializer cannot write this value: it contains itself, or is nested too deeply;"
@@ -93,7 +98,9 @@ def _decode(decoded: dict[str, object]) -> object:
     return decode_tag(decoded, decoders=_decoders)
 
 
-_decoder = json.JSONDecoder(object_hook=_decode, parse_constant=_refuse_constant)  # `json.loads` makes one a call
+# `json.dumps` and `json.loads` would make these anew for each call.
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_decoder = json.JSONDecoder(object_hook=_decode, parse_constant=_refuse_constant)
 
 
 # --- the registry of classes --------------------------------------------------------------------------------------
@@ -152,6 +159,12 @@ def register_json_type(
         raise InvalidNameError(f"register_json_type({cls.__qualname__}) needs a name as well", name="")
     _register(cls, name, encode, decode)
     return cls
+
+
+def registered_json_types() -> list[type]:
+    """Return the classes that are registered now."""
+    with _lock:
+        return list(_encoders)
 
 
 def _register(cls: type, name: str, encode: Callable[..., object] | None, decode: Callable[..., object] | None) -> None:

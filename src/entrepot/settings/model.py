@@ -67,6 +67,16 @@ def _serializer(raw: object) -> str:
     return text
 
 
+def _serializers(raw: object) -> tuple[str, ...]:
+    given = raw.split(",") if isinstance(raw, str) else raw
+    if not isinstance(given, list | tuple):
+        raise TypeError
+    names = tuple(dict.fromkeys(_serializer(name) for name in given))
+    if not names:
+        raise ValueError
+    return names
+
+
 def _folder(raw: object) -> Path:
     text = _text(raw)
     if not text or "\0" in text:
@@ -90,6 +100,7 @@ class Settings:
         results_storage: Where results are kept; None for the folder `results` in the home.
         results_persist: Whether tasks and flows keep their results where they do not say.
         results_serializer: How results become bytes where a task does not say.
+        results_allow: The serializers that may write and read results; None for all.
         results_encrypt: Whether results are encrypted before they leave the process.
         runs_record: Whether the history of runs is kept.
         blocks_storage: Where sealed block documents are kept; None for the folder `blocks` in the home.
@@ -103,7 +114,8 @@ class Settings:
     logging_extra_loggers: tuple[str, ...] = ()
     results_storage: str | None = None
     results_persist: bool = False
-    results_serializer: str = "pickle"
+    results_serializer: str = "auto"
+    results_allow: tuple[str, ...] | None = None
     results_encrypt: bool = False
     runs_record: bool = True
     blocks_storage: str | None = None
@@ -193,8 +205,14 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
             _setting(
                 "results_serializer",
                 _serializer,
-                allowed="the name of a serializer, such as json, pickle or compressed/json",
-                doc="How results become bytes where a task does not say.",
+                allowed="the name of a serializer, such as auto, json, pickle or compressed/json",
+                doc="How results become bytes where a task does not say; auto picks by value.",
+            ),
+            _setting(
+                "results_allow",
+                _serializers,
+                allowed="names of serializers with commas between them, such as json,parquet",
+                doc="The serializers that may write and read results; by default all, pickle too.",
             ),
             _setting(
                 "results_encrypt",

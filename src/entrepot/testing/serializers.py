@@ -5,20 +5,24 @@ class TestMySerializer(SerializerContract):
         return MySerializer()
 """
 
+import pickle
+import random
 import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from entrepot.errors import SerializationError
-from entrepot.protocols.serializer import Serializer
+from entrepot.protocols.serializer import PicksValues, Serializer
 
 __all__ = ["SerializerContract"]
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_/-]*[a-z0-9])?\Z")
 _EXTENSION = re.compile(r"[a-z0-9]{1,16}(?:\.[a-z0-9]{1,16}){0,3}\Z")
 _FOREIGN = (b"", b"\x00", b"\xff\xfe\xfd\xfc", b"not mine", b"\x80\x05", b"{", bytes(4096))
+_ALTERATIONS = 100
 
 
 class SerializerContract(ABC):
@@ -114,6 +118,40 @@ class SerializerContract(ABC):
             written = _written(serializer, value)
             for end in sorted({*range(min(len(written), 200)), *range(max(0, len(written) - 50), len(written))}):
                 _read_or_refuse(serializer, written[:end])
+
+    def test_altered_bytes_give_a_value_or_our_error(self) -> None:
+        """Nor do its own bytes with some changed; those of pickles are not tried: they could do anything."""
+        serializer = self.make_serializer()
+        if serializer.reads_code:
+            return
+        chance = random.Random(0)  # noqa: S311  the same bytes in every run
+        for value in self.values():
+            written = _written(serializer, value)
+            for _ in range(_ALTERATIONS if written else 0):
+                altered = bytearray(written)
+                for _ in range(chance.randint(1, 3)):
+                    altered[chance.randrange(len(altered))] = chance.randrange(256)
+                with suppress(SerializationError):  # or that of a serializer inside it
+                    serializer.loads(_memory(bytes(altered)))
+
+    def test_it_says_truly_what_it_accepts(self) -> None:
+        """Where it can say what it accepts, that comes back as it was, and what it must refuse is not among it."""
+        serializer = self.make_serializer()
+        if isinstance(serializer, PicksValues):
+            for value in self.unwritable():
+                _check(not serializer.accepts(value), f"it accepts a {type(value).__name__}, and cannot write it")
+            for value in self.values():
+                if serializer.accepts(value):
+                    back = serializer.loads(_memory(_written(serializer, value)))
+                    _check(self.same(value, back), f"{value!r} was accepted, and came back as {back!r}")
+
+    def test_it_can_be_pickled(self) -> None:
+        """Options of tasks go to other processes, serializers with them."""
+        serializer = self.make_serializer()
+        copy = pickle.loads(pickle.dumps(serializer))  # noqa: S301  made here
+        _check(copy.name == serializer.name, f"its copy is called {copy.name!r}")
+        for value in self.values():
+            _check(self.same(value, copy.loads(_memory(_written(serializer, value)))), "its copy reads something else")
 
     def test_reading_leaves_no_need_for_the_caller_to_keep_the_memory(self) -> None:
         """A value that shares the memory keeps it alive by itself."""
