@@ -16,6 +16,7 @@ __all__ = [
     "BlockedAddressError",
     "CacheKeyError",
     "CancelledRunError",
+    "CollectionError",
     "ConfigurationError",
     "CrashedRunError",
     "DamagedResultError",
@@ -291,6 +292,13 @@ class DamagedResultError(IntegrityError):
     """A stored result does not verify, and the policy says to stop."""
 
     key: str
+
+
+class CollectionError(EntrepotError, RuntimeError):
+    """A collection of a result store could not go on: another is at work there, or it was held up for too long."""
+
+    location: str
+    id: str
 
 
 # --- runs ---------------------------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ class Staging:
         with self._lock:
             known = self._items.get(path)
             if known is None or prepared.replace:
-                self._items[path] = prepared
+                self._items[path] = prepared.without_value()
                 return prepared.record
             return known.record
 

@@ -6,6 +6,7 @@ allows it.
 """
 
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -29,6 +30,7 @@ from entrepot.errors import (
 )
 from entrepot.protocols.serializer import Serializer
 from entrepot.protocols.storage import Storage
+from entrepot.results.condemned import Condemned
 from entrepot.results.evidence import keep_evidence
 from entrepot.results.lookup import Lookup, Outcome
 from entrepot.results.markers import Markers
@@ -64,6 +66,7 @@ class ResultStore:
         clock: As given.
         markers: What became of its transactions.
         versions: Which of the records that transactions kept count.
+        condemned: What collections are about to delete.
 
     Raises:
         OptionError: If `inline_limit` is out of range.
@@ -84,6 +87,7 @@ class ResultStore:
         self.clock = clock
         self.markers = Markers(storage, self.keys, clock)
         self.versions = Versions(storage, self.keys, self.markers)
+        self.condemned = Condemned(storage, clock)
         self._ring = ring
         self._allow = allow
         self._inline_limit = inline_limit
@@ -111,14 +115,19 @@ class ResultStore:
         """
         path = record_path(key)
         found = self._look(path)
-        record = found.record
-        if found.outcome is not Outcome.HIT or record is None:
-            return found
-        try:
-            value = self._value(record, serializer)
-        except (IntegrityError, UnknownKeyError, StorageError) as error:
-            return self._failed(path, error, record)
-        return Lookup(Outcome.HIT, path, record, value)
+        while True:
+            record = found.record
+            if found.outcome is not Outcome.HIT or record is None:
+                return found
+            try:
+                value = self._value(record, serializer)
+            except (IntegrityError, UnknownKeyError, StorageError) as error:
+                again = self._look(path)
+                if again.record != record:
+                    found = again  # it was replaced, or collected with its payload, while we read
+                    continue
+                return self._failed(path, error, record)
+            return Lookup(Outcome.HIT, path, record, value)
 
     def fetch(self, key: str, *, serializer: Serializer | None = None) -> Lookup:
         """Return what is kept under a key, as a run wants it: a hit, a miss, expired or damaged.
@@ -317,7 +326,7 @@ class ResultStore:
 
         It takes and raises what `write` does; `first` as of `Prepared`.
         """
-        record, sealed = prepare(
+        prepared = prepare(
             self.storage,
             self.keys(),
             key,
@@ -325,8 +334,10 @@ class ResultStore:
             serializer=serializer,
             facts=Facts(parts, task, run, self.clock.now(), expires, about, details),
             inline_limit=self._inline_limit,
+            condemned=self.condemned,
+            clock=self.clock,
         )
-        return Prepared(record, sealed, replace, first)
+        return dataclasses.replace(prepared, replace=replace, first=first)
 
     def put(self, prepared: Prepared) -> Record:
         """Keep the record of a result whose payload is in place; on return it is durable.
@@ -338,9 +349,36 @@ class ResultStore:
             UnknownKeyError: As `write`.
             StorageError: If the store cannot be written.
         """
+        while True:
+            kept = self._put(prepared)
+            if kept is not prepared.record or self.still_has_payload(prepared):
+                return kept
+            # A collection may have deleted it before it could see the record.
+            again = None if prepared.placed is None else prepared.placed.again
+            if again is None:
+                raise StorageError(
+                    f"the payload of {self._where(kept.path)} was deleted by a collection before its record was kept,"
+                    " which took longer than the collection's grace; compute it again, and collect with a longer one",
+                    location=self.location,
+                )
+            prepared = dataclasses.replace(again(), replace=True, first=prepared.first)
+
+    def still_has_payload(self, prepared: Prepared) -> bool:
+        """Return whether the payload of a result is there and will stay; asked when its record is in place.
+
+        Raises:
+            StorageError: If the store cannot be read.
+        """
+        placed, payload = prepared.placed, prepared.record.payload
+        if placed is None or payload is None or not placed.is_doubtful(self.clock):
+            return True
+        return self.condemned.has(payload)
+
+    def _put(self, prepared: Prepared) -> Record:
         record, sealed, path = prepared.record, prepared.sealed, prepared.record.path
         if prepared.replace:
             self.storage.put(path, sealed)
+            self.condemned.put_back(path, sealed)
             return record
         if self.storage.creates_exclusively:
             with contextlib.suppress(ObjectExistsError):
@@ -353,6 +391,7 @@ class ResultStore:
             return theirs
         # Never deleted first: what another writer has put in its place meanwhile is as good as ours.
         self.storage.put(path, sealed)
+        self.condemned.put_back(path, sealed)
         return record
 
     def usable(self, ours: Record) -> Record | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
 
-from entrepot.protocols.storage import Buffer, Buffers, MakesDurable, ObjectInfo, ReadsInto, Storage
+from entrepot.protocols.storage import Buffer, Buffers, MakesDurable, ObjectInfo, ReadsInto, Storage, Touches
 from entrepot.storage.paths import check_path, check_prefix
 
 __all__ = ["PrefixedStorage"]
@@ -28,6 +28,8 @@ class PrefixedStorage:
             self.read_into = self._read_into
         if isinstance(storage, MakesDurable):
             self.make_durable = self._make_durable
+        if isinstance(storage, Touches):
+            self.touch = self._touch
 
     @property
     def location(self) -> str:
@@ -73,6 +75,9 @@ class PrefixedStorage:
 
     def _make_durable(self, path: str) -> None:
         cast("MakesDurable", self._storage).make_durable(self._inner(path))
+
+    def _touch(self, path: str) -> None:
+        cast("Touches", self._storage).touch(self._inner(path))
 
     def _inner(self, path: str) -> str:
         return f"{self._prefix}/{check_path(path, location=self.location)}"
