@@ -71,9 +71,13 @@ def judge(database: sqlite3.Connection, rules: Rules, *, now: float, grace: floa
     def condemn_ranked(reason: str, limit: str, *values: object) -> None:
         condemn(
             reason,
-            "path IN (SELECT path FROM (SELECT path, keep_last, row_number() OVER (PARTITION BY task_key, task"
-            " ORDER BY created DESC, path) AS place FROM record WHERE state = 'live' AND verdict IS NULL AND gone = 0"
-            f" AND {where}) WHERE place > {limit})",  # noqa: S608  texts of ours
+            f"""path IN (
+                SELECT path FROM (
+                    SELECT path, keep_last,
+                        row_number() OVER (PARTITION BY task_key, task ORDER BY created DESC, path) AS place
+                    FROM record WHERE state = 'live' AND verdict IS NULL AND gone = 0 AND {where}
+                ) WHERE place > {limit}
+            )""",  # noqa: S608  texts of ours
             *given,
             *values,
         )
@@ -111,9 +115,10 @@ def orphans(database: sqlite3.Connection, *, is_done: bool, before: float | None
     after = ""
     while True:  # in steps, so that rows can be changed between them
         rows = database.execute(
-            "SELECT path, size, modified FROM payload WHERE path > ? AND NOT EXISTS (SELECT 1 FROM ref LEFT JOIN record"
-            f" AS owner ON owner.path = ref.owner WHERE ref.payload = payload.path AND NOT coalesce({gone}, 0))"
-            f" {condition} ORDER BY path LIMIT {_STEP}",  # noqa: S608  texts of ours
+            f"""SELECT path, size, modified FROM payload WHERE path > ? AND NOT EXISTS (
+                SELECT 1 FROM ref LEFT JOIN record AS owner ON owner.path = ref.owner
+                WHERE ref.payload = payload.path AND NOT coalesce({gone}, 0)
+            ) {condition} ORDER BY path LIMIT {_STEP}""",  # noqa: S608  texts of ours
             (after,) if before is None else (after, before),
         ).fetchall()
         if not rows:
@@ -159,8 +164,8 @@ def _selected(rules: Rules) -> tuple[str, list[Any]]:
 def _condemn_least_used(database: sqlite3.Connection, where: str, given: list[Any], limit: int) -> None:
     """Condemn the least recently used records until what is left has at most `limit` bytes."""
     database.execute(
-        "CREATE TEMP TABLE need AS SELECT payload, count(*) AS count FROM ref LEFT JOIN record AS owner ON"
-        " owner.path = ref.owner WHERE owner.verdict IS NULL GROUP BY payload"
+        "CREATE TEMP TABLE need AS SELECT ref.payload AS payload, count(*) AS count FROM ref LEFT JOIN record AS owner ON"
+        " owner.path = ref.owner WHERE owner.verdict IS NULL GROUP BY 1"
     )
     database.execute("CREATE UNIQUE INDEX temp.need_payload ON need (payload)")
     database.execute(
