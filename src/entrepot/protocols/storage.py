@@ -132,6 +132,15 @@ class MakesDurable(Protocol):
 
 
 @runtime_checkable
+class DeletesIf(Protocol):
+    """The optional capability to delete an object only if it still is what it was."""
+
+    def delete_if(self, path: str, data: Buffer) -> bool:
+        """Remove an object if these are its bytes; return whether it is gone, or was not there."""
+        ...
+
+
+@runtime_checkable
 class Touches(Protocol):
     """The optional capability to say for next to nothing that an object was used just now."""
 

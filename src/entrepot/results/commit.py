@@ -228,6 +228,7 @@ class Commit:
         record = replace(item.record, transaction=transaction)
         sealed = seal_record(record, self._store.keys())
         is_absent = exclusive and not item.replace  # so it is most often
+        waited = False
         for _ in range(_LOOKS):
             if is_absent:
                 with suppress(ObjectExistsError):
@@ -243,8 +244,10 @@ class Commit:
                 if item.first:
                     raise self._not_first(item)
                 return False
-            if self._stage_beside(record, data) and not self._store.condemned.wait_for(record.path):
-                return True  # else a collection may have taken away what it was put beside: looked at again
+            if self._stage_beside(record, data):
+                if waited or not self._store.condemned.wait_for(record.path):
+                    return True
+                waited = True  # a collection may have taken away what it was put beside: looked at once more
         raise TransactionError(
             f"the place of {record.path} in {self._store.location} was changed by others all the time; nothing of this"
             " transaction is visible",

@@ -17,7 +17,7 @@ from entrepot._clock import Clock
 from entrepot.errors import ObjectExistsError, ObjectNotFoundError
 from entrepot.protocols.storage import Storage
 
-__all__ = ["COLLECTED", "NOTICE_FORMAT", "RECHECK", "Condemned", "notice_folder"]
+__all__ = ["COLLECTED", "NOTICE_FORMAT", "PATIENCE", "RECHECK", "Condemned", "notice_folder"]
 
 COLLECTED: Final = "collected"
 NOTICE_FORMAT: Final = "entrepot-collection/1"
@@ -27,8 +27,10 @@ RECHECK: Final = 600.0
 A collection leaves payloads alone that are younger than its grace, which is to be more than twice as long.
 """
 
+PATIENCE: Final = 10.0
+"""Seconds that a writer waits for a collection to be done with a record, which takes it milliseconds."""
+
 _MAX_SIZE: Final = 1 << 20  # bytes of a notice; what is longer cannot be read, and so names everything
-_PATIENCE: Final = 10.0  # seconds that a writer waits for a collection to be done with a record: it takes milliseconds
 _STEP: Final = 0.02
 
 
@@ -65,7 +67,7 @@ class Condemned:
         """
         if not self.names(path):
             return False
-        until = self._clock.monotonic() + _PATIENCE
+        until = self._clock.monotonic() + PATIENCE
         while self._clock.monotonic() < until and self.names(path):
             self._clock.sleep(_STEP)
         return True

@@ -9,7 +9,7 @@ from typing import Final
 from entrepot.crypto.digest import Digester, Hasher
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import IntegrityError, ObjectExistsError, ObjectNotFoundError
-from entrepot.protocols.storage import MakesDurable, ReadsInto, Storage
+from entrepot.protocols.storage import MakesDurable, ReadsInto, Storage, Touches
 from entrepot.serializers.buffers import allocate, total_size
 
 __all__ = ["check_payload", "read_payload", "write_payload"]
@@ -100,8 +100,11 @@ def write_payload(storage: Storage, path: str, parts: Sequence[memoryview], *, d
         same_size = False
     if not same_size or check_payload(storage, path, size=size, digest=digest, ring=ring):
         storage.put(path, parts)
-    elif isinstance(storage, MakesDurable):
-        storage.make_durable(path)  # who wrote it may not have come that far, or died before
+    else:
+        if isinstance(storage, MakesDurable):
+            storage.make_durable(path)  # who wrote it may not have come that far, or died before
+        if isinstance(storage, Touches):
+            storage.touch(path)  # as good as new for a collection
     return True
 
 

@@ -142,7 +142,7 @@ def prepare(
         sealed = seal_record(record, ring)
         at, since = clock.now(), clock.monotonic()  # before it is written: a store says that it is as old as its bytes
         shared = write_payload(storage, path, data, digest=record.digest, ring=ring)
-        if shared and condemned.names(path):
+        if shared and not condemned.has(path):
             return again()
         return Prepared(record, sealed, placed=Placed(shared, at, since, again))
 

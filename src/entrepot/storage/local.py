@@ -27,6 +27,7 @@ from entrepot.storage._posix import (
     read_at,
     read_into_at,
     sync,
+    take_out,
     write_durably,
 )
 from entrepot.storage.outage import from_os_error
@@ -177,6 +178,23 @@ class LocalStorage:
         if not _is_unfinished(name):
             raise InvalidPathError(f"{path!r} is no unfinished write", path=path, location=self._root)
         self._unlink(folders, name, path)
+
+    def delete_if(self, path: str, data: Buffer) -> bool:
+        """Remove an object if these are its bytes; return whether it is gone, or was not there.
+
+        Raises:
+            StorageError: If it cannot be removed.
+        """
+        try:
+            with self._reading(path):
+                folders, _, name = path.rpartition("/")
+                folder = self._folder(folders)
+                try:
+                    return take_out(folder, name, memoryview(data).cast("B"))
+                finally:
+                    let_go(folder)
+        except ObjectNotFoundError:
+            return True
 
     def delete(self, path: str) -> None:
         """Remove an object; where there is none, do nothing.

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from entrepot.errors import ObjectNotFoundError
+from entrepot.protocols.storage import DeletesIf
 from entrepot.results.collect.lease import Lease
 from entrepot.results.collect.leftovers import Leftovers
 from entrepot.results.collect.policy import Rules, Share, judge, orphans, shares
 from entrepot.results.collect.survey import Survey, read_record
-from entrepot.results.condemned import notice_folder
+from entrepot.results.condemned import PATIENCE, notice_folder
 from entrepot.results.store import ResultStore
 
 __all__ = ["GRACE", "Collector", "Progress", "Report"]
@@ -166,13 +167,24 @@ class Collector:
             after = rows[-1][0]
 
     def _delete_record(self, path: str, sha: bytes, state: str) -> bool:
-        seen = read_record(self._store, path)
-        if seen is None:
-            return True
-        if (seen.sha, seen.state) != (sha, state):
-            return False
-        self._store.storage.delete(path)
-        return True
+        """Delete a record if it is the one that was judged.
+
+        Object stores cannot do that in one step. There, who replaces a record sees our notice, and waits a while until
+        we are done; so we do not delete what we looked at longer ago than that.
+        """
+        storage, clock = self._store.storage, self._store.clock
+        while True:
+            looked = clock.monotonic()
+            seen = read_record(self._store, path)
+            if seen is None:
+                return True
+            if (seen.sha, seen.state) != (sha, state):
+                return False
+            if isinstance(storage, DeletesIf):
+                return storage.delete_if(path, seen.data)
+            if clock.monotonic() - looked < PATIENCE / 2:
+                storage.delete(path)
+                return True
 
     def _give_notice(self, lease: Lease, paths: list[str]) -> str:
         self._notices += 1

@@ -164,8 +164,8 @@ def _selected(rules: Rules) -> tuple[str, list[Any]]:
 def _condemn_least_used(database: sqlite3.Connection, where: str, given: list[Any], limit: int) -> None:
     """Condemn the least recently used records until what is left has at most `limit` bytes."""
     database.execute(
-        "CREATE TEMP TABLE need AS SELECT ref.payload AS payload, count(*) AS count FROM ref LEFT JOIN record AS owner ON"
-        " owner.path = ref.owner WHERE owner.verdict IS NULL GROUP BY 1"
+        "CREATE TEMP TABLE need AS SELECT ref.payload AS payload, count(*) AS count FROM ref LEFT JOIN record AS owner"
+        " ON owner.path = ref.owner WHERE owner.verdict IS NULL GROUP BY 1"
     )
     database.execute("CREATE UNIQUE INDEX temp.need_payload ON need (payload)")
     database.execute(

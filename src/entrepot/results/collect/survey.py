@@ -53,6 +53,7 @@ class Seen:
         transaction: The transaction that it names, or "".
         is_blind: Whether it may need payloads that cannot be told.
         detail: What is wrong with it.
+        data: Its bytes.
     """
 
     state: str
@@ -63,6 +64,7 @@ class Seen:
     transaction: str = ""
     is_blind: bool = False
     detail: str = ""
+    data: bytes = b""
 
 
 class Survey:
@@ -214,7 +216,7 @@ def read_record(store: ResultStore, path: str) -> Seen | None:
 
 def _judged(store: ResultStore, path: str, data: bytes) -> Seen | None:
     fields = _fields(data)
-    seen = Seen("", digest_of(data), None, _payloads_in(fields), "", str(fields.get("transaction", "")))
+    seen = Seen("", digest_of(data), None, _payloads_in(fields), "", str(fields.get("transaction", "")), data=data)
     try:
         return _opened(store, path, data, seen)
     except ObjectNotFoundError:
