@@ -61,7 +61,7 @@ def _opened(spec: Any, settings: Settings, clock: Clock) -> ResultStore:
     ring = _FreshRing()
     if settings.results_encrypt:
         found = storage.EncryptedStorage(found, ring)
-    return ResultStore(found, ring=ring, clock=clock)
+    return ResultStore(found, ring=ring, clock=clock, notes_use=settings.results_max_size is not None)
 
 
 class _FreshRing:

@@ -37,6 +37,7 @@ from entrepot.results.markers import Markers
 from entrepot.results.payloads import check_payload, read_payload
 from entrepot.results.prepared import Facts, Prepared, prepare
 from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, Record, open_record, record_path
+from entrepot.results.used import Uses
 from entrepot.results.versions import Versions
 from entrepot.serializers import get_serializer
 
@@ -60,6 +61,7 @@ class ResultStore:
         allow: The names of the serializers that may read results here; None allows all.
         clock: Tells when a result is created, and whether it has expired.
         inline_limit: Values of up to this many bytes (at most 65,536) are kept inside the record.
+        notes_use: Whether the use of results is noted, for a collection that removes the least recently used.
 
     Attributes:
         storage: As given.
@@ -80,6 +82,7 @@ class ResultStore:
         allow: frozenset[str] | None = None,
         clock: Clock = SYSTEM_CLOCK,
         inline_limit: int = 8192,
+        notes_use: bool = False,
     ) -> None:
         if not 0 <= inline_limit <= _MAX_INLINE:
             raise OptionError(f"inline_limit={inline_limit} is out of range: 0 to {_MAX_INLINE}", option="inline_limit")
@@ -91,6 +94,7 @@ class ResultStore:
         self._ring = ring
         self._allow = allow
         self._inline_limit = inline_limit
+        self._uses = Uses(storage, clock) if notes_use else None
         self._warned = False
 
     @property
@@ -127,6 +131,8 @@ class ResultStore:
                     found = again  # it was replaced, or collected with its payload, while we read
                     continue
                 return self._failed(path, error, record)
+            if self._uses is not None:
+                self._uses.note(path)
             return Lookup(Outcome.HIT, path, record, value)
 
     def fetch(self, key: str, *, serializer: Serializer | None = None) -> Lookup:
