@@ -82,6 +82,7 @@ class Run:
         "origins",
         "owner",
         "parameters",
+        "passing",
         "past",
         "place",
         "remembered",
@@ -153,6 +154,7 @@ class Run:
         self.calls: Calls | None = None  # of the attempt under way; made by the first that asks where it stands
         self.standing: str | None = None  # among what its caller calls; where nobody asked, not known
         self.remembered: Mapping[str, Any] | None = None  # of a top-level flow: its parameters as they were
+        self.passing: list[Any] | None = None  # of a top-level flow: results that are kept until it ends
         self.snapshot: bool | None = None  # whether these are kept for who resumes it; None: not needed so far
         if enclosing is None:
             set_up_logging(self.world.settings)

@@ -8,9 +8,9 @@ from itertools import islice
 from typing import Final
 
 from entrepot.errors import UnknownKeyError
-from entrepot.results.collect.survey import read_record
 from entrepot.results.payloads import check_payload
 from entrepot.results.record import RECORDS
+from entrepot.results.seen import read_record
 from entrepot.results.store import ResultStore
 
 __all__ = ["Kind", "Problem", "Verified", "verify"]

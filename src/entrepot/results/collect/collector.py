@@ -15,8 +15,9 @@ from entrepot.protocols.storage import DeletesIf
 from entrepot.results.collect.lease import Lease
 from entrepot.results.collect.leftovers import Leftovers
 from entrepot.results.collect.policy import Rules, Share, judge, orphans, shares
-from entrepot.results.collect.survey import Survey, read_record
+from entrepot.results.collect.survey import Survey
 from entrepot.results.condemned import PATIENCE, notice_folder
+from entrepot.results.seen import read_record
 from entrepot.results.store import ResultStore
 
 __all__ = ["GRACE", "Collector", "Progress", "Report"]
