@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
+from threading import Event, Thread
 from typing import TypeAlias
 
 import pytest
 
+from entrepot._clock import SYSTEM_CLOCK
 from entrepot.errors import TransactionError
 from entrepot.protocols.storage import Storage
 from entrepot.results.collect import Collector, Rules
@@ -247,3 +249,78 @@ def test_a_transaction_whose_payload_was_collected_is_not_committed() -> None:
     with pytest.raises(TransactionError, match="collection"):
         Commit(store, staging.take()).run()
     assert [found.outcome for found in (store.lookup("a"), store.lookup("b"))] == [Outcome.MISS] * 2
+
+
+class Held(Wrapped):
+    """Stands still right before it deletes a record, which is where a bucket is open to races."""
+
+    def __init__(self, inner: Storage) -> None:
+        super().__init__(inner)
+        self.reached, self.go_on = Event(), Event()
+
+    def before(self, operation: str, path: str) -> None:
+        super().before(operation, path)
+        if operation == "delete" and path.startswith("records/"):
+            self.reached.set()
+            assert self.go_on.wait(60)
+
+
+class Announcing(Wrapped):
+    """Says when something was put into one place."""
+
+    def __init__(self, inner: Storage, place: str) -> None:
+        super().__init__(inner)
+        self.place = place
+        self.has_put = Event()
+
+    def after(self, operation: str, path: str) -> None:
+        if operation in {"put", "create"} and path == self.place:
+            self.has_put.set()
+
+
+@pytest.mark.parametrize(
+    "what", ["computes what has expired again", "refreshes what has expired", "commits a transaction"]
+)
+def test_who_replaces_a_record_that_is_just_being_deleted_waits_and_puts_it_back(what: str) -> None:
+    place = old_store()
+    held = Held(place.storage)
+    announcing = Announcing(place.storage, place.store().describe("expired").path)
+    acknowledged: dict[str, object] = {}
+    store = ResultStore(announcing, ring=RING, clock=Patient(place))
+    collecting = Thread(target=collect, args=(place.store(held),))
+    writing = Thread(target=_act, args=(writers()[what], store, acknowledged))
+    collecting.start()
+    assert held.reached.wait(60)
+    writing.start()
+    assert announcing.has_put.wait(60)
+    held.go_on.set()
+    collecting.join(60)
+    writing.join(60)
+    assert set(acknowledged) >= {"expired"}
+    for key, value in acknowledged.items():
+        assert value_of(place.store(), key) == value
+
+
+class Patient:
+    """The time of a place, in which waiting for another thread takes no time."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def now(self) -> datetime:
+        return self._place.clock.now()
+
+    def monotonic(self) -> float:
+        return self._place.clock.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        SYSTEM_CLOCK.sleep(seconds)
+
+
+def test_a_folder_is_asked_to_delete_what_was_judged_and_nothing_else() -> None:
+    place = old_store()
+    able = Able(place.storage)
+    collect(place.store(able))
+    expired = place.store().describe("expired").path
+    assert ("delete_if", expired) in able.calls
+    assert ("delete", expired) not in able.calls
