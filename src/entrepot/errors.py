@@ -17,6 +17,7 @@ __all__ = [
     "CacheKeyError",
     "CancelledRunError",
     "ChangedResultError",
+    "CollectionError",
     "ConfigurationError",
     "CrashedRunError",
     "DamagedResultError",
@@ -303,6 +304,13 @@ class DamagedResultError(IntegrityError):
     """A stored result does not verify, and the policy says to stop."""
 
     key: str
+
+
+class CollectionError(EntrepotError, RuntimeError):
+    """A collection of a result store could not go on: another is at work there, or it was held up for too long."""
+
+    location: str
+    id: str
 
 
 # --- runs ---------------------------------------------------------------------------------------------------------

@@ -137,8 +137,8 @@ def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
             * `task_runner`: Where submitted tasks run: a task runner, its class, or the name of one ("threads",
               "processes", "sequential"); `ThreadPoolTaskRunner()` if not given.
             * `validate_parameters`: Whether parameters are validated; True if not given.
-            * `persist_result`, `result_storage`, `result_serializer`: As of `@task`, for the flow's own result, and for
-              tasks and flows inside it that do not say otherwise.
+            * `persist_result`, `result_storage`, `result_serializer`, `keep`, `keep_last`: As of `@task`, for its own
+              result, and for tasks and flows inside it that do not say otherwise.
             * `result_storage_key`: As of `@task`.
             * `cache_policy`, `cache_key_fn`, `cache_expiration`, `refresh_cache`: As of `@task`, for the flow as a
               whole. Without them a kept result is kept under the run's own id, and each call runs.

@@ -185,6 +185,9 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
             * `cache_key_fn`: A function of (context, parameters), or of nothing, that returns the key; None for a call
               that is not cached. The key is this task's own.
             * `cache_expiration`: A timedelta; how long a result is used.
+            * `keep`: How long a result is kept: "12h", "7d", a timedelta; then `entrepot store gc` removes it.
+              "run" for until the flow run around it is completed.
+            * `keep_last`: How many results of this task are kept; `entrepot store gc` removes older ones.
             * `refresh_cache`: Whether to compute again whatever is kept, and keep that instead.
             * `log_prints`: Whether `print` goes to the run's log; as the flow does if not given.
 

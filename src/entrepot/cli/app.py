@@ -20,6 +20,7 @@ __all__ = ["app", "run"]
 _TOPICS: Final = {
     "block": ("entrepot.cli.blocks", "Typed configuration and credentials, kept sealed, loaded by name."),
     "result": ("entrepot.cli.results", "What tasks returned, kept and used again."),
+    "store": ("entrepot.cli.store", "Where results are kept: free room, check that all is whole, see what takes room."),
     "runs": ("entrepot.cli.runs", "The history of flow runs and task runs."),
     "artifact": ("entrepot.cli.artifacts", "What runs left for people to look at: tables, notes, links, images."),
     "limit": ("entrepot.cli.limits", "How many may do something at a time, or how often."),

@@ -91,6 +91,10 @@ def _close(run: Run, state: State[Any]) -> Steps[None]:
         from entrepot.engine import snapshots  # noqa: PLC0415  loaded already: it was asked for a snapshot
 
         yield Do(partial(snapshots.settle, run, state))
+    if run.passing is not None:
+        from entrepot.engine import passing  # noqa: PLC0415  loaded already: it noted what is to be removed
+
+        yield Do(partial(passing.remove, run, state), masked=True)
     if run.enclosing is None and run.past is not None and run.past.claim is not None:
         run.past.claim.release()
 

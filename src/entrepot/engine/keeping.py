@@ -1,11 +1,11 @@
 """Where and when results are kept, as options say it; nothing is looked up or opened here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-__all__ = ["NOTHING_SAID", "Inherited", "KeepingOptions"]
+__all__ = ["NOTHING_SAID", "Inherited", "KeepingOptions", "keep_notes"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,6 +23,8 @@ class KeepingOptions:
         key_fn_asks: Whether `key_fn` takes (context, parameters), or nothing.
         no_cache: Whether the policy was `NO_CACHE`; `policy` is None then.
         result_key: The template of the key that the user gives results (`result_storage_key`).
+        keep: How long they are kept, as their records say it: seconds, or "run" for until the run ends.
+        keep_last: How many of them are kept.
     """
 
     persist: bool | None = None
@@ -35,6 +37,8 @@ class KeepingOptions:
     key_fn_asks: bool = True
     no_cache: bool = False
     result_key: str | None = None
+    keep: str | None = None
+    keep_last: int | None = None
 
     @property
     def caches(self) -> bool:
@@ -44,8 +48,9 @@ class KeepingOptions:
 
     @property
     def places(self) -> bool:
-        """Whether an option was given that says where or how results are kept."""
-        return self.storage is not None or self.serializer is not None
+        """Whether an option was given that says where, how, or how long results are kept."""
+        given = (self.storage, self.serializer, self.keep, self.keep_last)
+        return any(option is not None for option in given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +61,15 @@ class Inherited:
         persist: Whether they are kept.
         storage: Where.
         serializer: How they become bytes.
+        keep: How long they are kept.
+        keep_last: How many of them are kept.
     """
 
     persist: bool | None = None
     storage: Any = None
     serializer: Any = None
+    keep: str | None = None
+    keep_last: int | None = None
 
     def with_options(self, options: KeepingOptions) -> "Inherited":
         """Return what a flow with these options says, inside a flow that says this."""
@@ -73,7 +82,22 @@ class Inherited:
             persist,
             self.storage if options.storage is None else options.storage,
             self.serializer if options.serializer is None else options.serializer,
+            self.keep if options.keep is None else options.keep,
+            self.keep_last if options.keep_last is None else options.keep_last,
         )
+
+
+def keep_notes(options: KeepingOptions, around: Inherited) -> Mapping[str, str]:
+    """Return what the record of a result says of how long it is kept, which a collection goes by.
+
+    Args:
+        options: Of the flow or task.
+        around: What the flow around it says.
+    """
+    keep = around.keep if options.keep is None else options.keep
+    last = around.keep_last if options.keep_last is None else options.keep_last
+    notes = {"keep": keep, "keep_last": None if last is None else str(last)}
+    return {name: note for name, note in notes.items() if note is not None}
 
 
 NOTHING_SAID = Inherited()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias, TypedDict
 
+from entrepot._amounts import seconds_of
 from entrepot.engine.definition import Definition, function_name, is_async_function, stable_key
 from entrepot.engine.hooks import Hook, hooks_of
 from entrepot.engine.keeping import KeepingOptions
@@ -48,6 +49,8 @@ class CommonOptions(TypedDict, total=False):
     cache_policy: Any
     cache_key_fn: Callable[..., str | None] | None
     cache_expiration: timedelta | None
+    keep: str | timedelta | None
+    keep_last: int | None
     refresh_cache: bool | None
     log_prints: bool | None
 
@@ -83,6 +86,7 @@ _ABSENT: Mapping[str, str] = {
     "viz_return_value": "graphs are drawn of real runs: entrepot runs graph",
 }
 _CACHE_OPTIONS = ("cache_policy", "cache_key_fn", "cache_expiration", "refresh_cache", "result_storage_key")
+_KEEP_OPTIONS = ("keep", "keep_last")
 _KEY_OPTIONS = ("cache_policy", "cache_key_fn", "result_storage_key")  # each says what results are found by
 _RESERVED = ("return_state", "wait_for")
 
@@ -118,13 +122,13 @@ def merged(kind: RunKind, given: Mapping[str, Any], new: Mapping[str, Any]) -> d
     check_names(kind, new)
     drops: set[str] = set()
     if new.get("persist_result") is False:
-        drops.update(_CACHE_OPTIONS)
+        drops.update(_CACHE_OPTIONS, _KEEP_OPTIONS)
     for name in _KEY_OPTIONS:
         if new.get(name) is not None:
             drops.update(other for other in _KEY_OPTIONS if other != name)
     if _is_no_cache(new.get("cache_policy")):
         drops.update(_CACHE_OPTIONS)
-    if any(new.get(name) for name in _CACHE_OPTIONS) and given.get("persist_result") is False:
+    if any(new.get(name) for name in (*_CACHE_OPTIONS, *_KEEP_OPTIONS)) and given.get("persist_result") is False:
         drops.add("persist_result")
     return {name: value for name, value in given.items() if name not in drops} | dict(new)
 
@@ -286,15 +290,17 @@ def _keeping(what: str, option: Mapping[str, Any], *, is_task: bool) -> KeepingO
             f"{what}: {' and '.join(keys)} both say what the key is made of; give one of them", option=keys[-1]
         )
     uses_cache = [name for name in _CACHE_OPTIONS if option.get(name) and not _is_no_cache(option[name])]
+    keep, keep_last = _keep(what, option.get("keep")), _keep_last(what, option.get("keep_last"))
     if no_cache and uses_cache:
         raise OptionError(
             f"{what}: cache_policy=NO_CACHE says that no result is used again, and {uses_cache[0]} how it is used;"
             " give one of them",
             option=uses_cache[0],
         )
-    if persist is False and uses_cache:
+    needs_keeping = uses_cache + [name for name in _KEEP_OPTIONS if option.get(name) is not None]
+    if persist is False and needs_keeping:
         raise OptionError(
-            f"{what}: {uses_cache[0]} needs results that are kept, and persist_result=False says not to keep them;"
+            f"{what}: {needs_keeping[0]} needs results that are kept, and persist_result=False says not to keep them;"
             " leave one of them out",
             option="persist_result",
         )
@@ -322,7 +328,35 @@ def _keeping(what: str, option: Mapping[str, Any], *, is_task: bool) -> KeepingO
         key_fn_asks=asks,
         no_cache=no_cache,
         result_key=_result_key(what, option.get("result_storage_key"), is_task=is_task),
+        keep=keep,
+        keep_last=keep_last,
     )
+
+
+def _keep(what: str, value: Any) -> str | None:
+    """Return how long results are kept, as records say it: seconds, or "run"."""
+    if value is None or value == "run":
+        return None if value is None else "run"
+    try:
+        seconds = seconds_of(value) if isinstance(value, str | timedelta) else 0
+    except ValueError:
+        seconds = 0
+    if seconds < 1:
+        raise OptionError(
+            f"{what}: keep is how long results are kept: '12h', '7d', a timedelta, or 'run' for until the flow run"
+            f" ends; not {value!r}",
+            option="keep",
+        )
+    return str(seconds)
+
+
+def _keep_last(what: str, value: Any) -> int | None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise OptionError(
+            f"{what}: keep_last is how many results of it are kept, 1 or more; not {value!r}", option="keep_last"
+        )
+    number: int | None = value
+    return number
 
 
 def _asks(what: str, key_fn: Callable[..., Any]) -> bool:

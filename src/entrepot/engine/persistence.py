@@ -12,7 +12,8 @@ from typing import Any
 from entrepot._secrets import mask
 from entrepot._sentinels import MISSING, Missing
 from entrepot.context import CURRENT
-from entrepot.engine import lineage, snapshots
+from entrepot.engine import lineage, passing, snapshots
+from entrepot.engine.keeping import keep_notes
 from entrepot.engine.places import result_store
 from entrepot.engine.probe import check_return
 from entrepot.engine.run import Run
@@ -130,6 +131,7 @@ class Keeper:
                 found = store.fetch(key.key, serializer=serializer)
                 if found.outcome is Outcome.HIT and found.record is not None:
                     if self._may_use(found.record):
+                        passing.note(run, store, found.record)
                         if may_find(run):
                             use_up(run, found.record)
                         return found
@@ -138,6 +140,8 @@ class Keeper:
         if self._call is None or not may_find(run):
             return None
         found_call = self._call.take(lambda key: store.fetch(key, serializer=serializer))
+        if found_call is not None and found_call.record is not None:
+            passing.note(run, store, found_call.record)
         if found_call is not None and self._key is not None and found_call.record is not None:
             # Killed between its two writes, the run that refreshed it may have left the older result under the key.
             kept = store.describe(self._key.key).record
@@ -205,12 +209,14 @@ class Keeper:
                 task=self._task_facts(),
                 run=self._run_facts(),
                 expires=expires,
+                about=keep_notes(options, run.inherited),
                 replace=replace,
             )
             record = store.put(prepared) if self.unit is None else self.unit.staging().add(prepared)
         except EntrepotError as error:
             error.add_note(f"{run.definition.label} did its work; only its result could not be kept")
             raise
+        passing.note(run, store, record)
         run.cache_key, run.location = record.key, store.locate(record)
         lineage.note(value, record)
 

@@ -61,7 +61,9 @@ def _opened(spec: Any, settings: Settings, clock: Clock) -> ResultStore:
     ring = _FreshRing()
     if settings.results_encrypt:
         found = storage.EncryptedStorage(found, ring)
-    return ResultStore(found, ring=ring, allow=settings.results_allow, clock=clock)
+    return ResultStore(
+        found, ring=ring, allow=settings.results_allow, clock=clock, notes_use=settings.results_max_size is not None
+    )
 
 
 class _FreshRing:

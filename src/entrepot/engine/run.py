@@ -83,6 +83,7 @@ class Run:
         "owner",
         "parameters",
         "passed",
+        "passing",
         "past",
         "place",
         "process_id",
@@ -131,8 +132,7 @@ class Run:
         self.around_until: float | None = None if enclosing is None else enclosing.engine.until
         self.until: float | None = self.around_until
         self.id = new_id() if definition.kind == "flow" else next_id()
-        self.process_id = _process_id
-        self.attempt = 1
+        self.process_id, self.attempt = _process_id, 1
         self.context: RunContext | None = None  # of the attempt under way
         self.children: Children | None = None  # of the attempt under way; made by its first submit
         self.cache_key: str | None = None
@@ -157,6 +157,7 @@ class Run:
         self.calls: Calls | None = None  # of the attempt under way; made by the first that asks where it stands
         self.standing: str | None = None  # among what its caller calls; where nobody asked, not known
         self.remembered: Mapping[str, Any] | None = None  # of a top-level flow: its parameters as they were
+        self.passing: list[Any] | None = None  # of a top-level flow: results that are kept until it ends
         self.snapshot: bool | None = None  # whether these are kept for who resumes it; None: not needed so far
         if enclosing is None:
             set_up_logging(self.world.settings)

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias, runtime_checkable
 
-__all__ = ["Buffer", "Buffers", "MakesDurable", "ObjectInfo", "ReadsInto", "Storage", "SupportsStorage"]
+__all__ = [
+    "Buffer",
+    "Buffers",
+    "MakesDurable",
+    "ObjectInfo",
+    "ReadsInto",
+    "Storage",
+    "SupportsStorage",
+    "Sweeps",
+    "Touches",
+]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """One run of bytes."""
@@ -118,6 +128,37 @@ class MakesDurable(Protocol):
         Raises:
             ObjectNotFoundError: If the store answered that there is none.
         """
+        ...
+
+
+@runtime_checkable
+class DeletesIf(Protocol):
+    """The optional capability to delete an object only if it still is what it was."""
+
+    def delete_if(self, path: str, data: Buffer) -> bool:
+        """Remove an object if these are its bytes; return whether it is gone, or was not there."""
+        ...
+
+
+@runtime_checkable
+class Touches(Protocol):
+    """The optional capability to say for next to nothing that an object was used just now."""
+
+    def touch(self, path: str) -> None:
+        """Make the time of an object the present one; where there is none, do nothing."""
+        ...
+
+
+@runtime_checkable
+class Sweeps(Protocol):
+    """The optional capability of stores in which writers that were killed leave something behind."""
+
+    def unfinished(self, before: datetime) -> Iterator[ObjectInfo]:
+        """Yield what unfinished writes left that are older than `before`; these are no objects."""
+        ...
+
+    def sweep(self, path: str) -> None:
+        """Remove what an unfinished write left; where there is nothing any more, do nothing."""
         ...
 
 

@@ -153,6 +153,7 @@ class Commit:
         self._outgrown = []
         try:
             any_staged = self._stage_all(transaction)
+            self._check_payloads()
             if self._check is not None:
                 self._check()
         except _InTheWayError as other:
@@ -228,6 +229,7 @@ class Commit:
         record = replace(item.record, transaction=transaction)
         sealed = seal_record(record, self._store.keys())
         is_absent = exclusive and not item.replace  # so it is most often
+        waited = False
         for _ in range(_LOOKS):
             if is_absent:
                 with suppress(ObjectExistsError):
@@ -244,12 +246,24 @@ class Commit:
                     raise self._not_first(item)
                 return False
             if self._stage_beside(record, data):
-                return True
+                if waited or not self._store.condemned.wait_for(record.path):
+                    return True
+                waited = True  # a collection may have taken away what it was put beside: looked at once more
         raise TransactionError(
             f"the place of {record.path} in {self._store.location} was changed by others all the time; nothing of this"
             " transaction is visible",
             key=record.key,
         )
+
+    def _check_payloads(self) -> None:
+        """Refuse to commit records whose payloads a collection took for left over: a block may last for days."""
+        for item in self._items:
+            if not self._store.still_has_payload(item):
+                raise TransactionError(
+                    f"the payload of {item.record.key!r} in {self._store.location} was deleted by a collection, whose"
+                    " grace was shorter than this transaction; nothing of it is visible: run it again",
+                    key=item.record.key,
+                )
 
     def _stage_beside(self, record: Record, data: bytes) -> bool:
         """Put a record beside what is in its place; return False if that is to be looked at again."""

@@ -9,7 +9,7 @@ from typing import Final
 from entrepot.crypto.digest import Digester, Hasher
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import IntegrityError, ObjectExistsError, ObjectNotFoundError
-from entrepot.protocols.storage import MakesDurable, ReadsInto, Storage
+from entrepot.protocols.storage import MakesDurable, ReadsInto, Storage, Touches
 from entrepot.serializers.buffers import allocate, total_size
 
 __all__ = ["check_payload", "read_payload", "write_payload"]
@@ -73,11 +73,14 @@ def check_payload(storage: Storage, path: str, *, size: int, digest: str, ring: 
     return ""
 
 
-def write_payload(storage: Storage, path: str, parts: Sequence[memoryview], *, digest: str, ring: Keyring) -> None:
+def write_payload(storage: Storage, path: str, parts: Sequence[memoryview], *, digest: str, ring: Keyring) -> bool:
     """Make sure that a payload is in place, durable and right.
 
     One that is there already is read and checked, not trusted for its name: if it was damaged or planted, a record that
     points at it would be lost. A right one is left alone, a wrong one replaced.
+
+    Returns:
+        Whether it was there already, so that a collection may be about to delete it.
     """
     size = total_size(parts)
     try:
@@ -89,16 +92,20 @@ def write_payload(storage: Storage, path: str, parts: Sequence[memoryview], *, d
             except ObjectExistsError:
                 same_size = True  # another writer, a moment ago
             else:
-                return
+                return False
         else:
             storage.put(path, parts)  # who else writes here writes the same bytes
-            return
+            return False
     except IntegrityError:  # an encrypted store cannot even tell its size
         same_size = False
     if not same_size or check_payload(storage, path, size=size, digest=digest, ring=ring):
         storage.put(path, parts)
-    elif isinstance(storage, MakesDurable):
-        storage.make_durable(path)  # who wrote it may not have come that far, or died before
+    else:
+        if isinstance(storage, MakesDurable):
+            storage.make_durable(path)  # who wrote it may not have come that far, or died before
+        if isinstance(storage, Touches):
+            storage.touch(path)  # as good as new for a collection
+    return True
 
 
 def _read(storage: Storage, path: str, memory: memoryview, start: int) -> int:

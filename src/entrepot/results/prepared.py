@@ -1,22 +1,25 @@
 """Results made ready to be kept: their bytes are written out, and payloads in place. Only their records are missing."""
 
 import contextlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from entrepot._clock import Clock
 from entrepot.crypto.digest import Digester
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import EntrepotError, OptionError, SerializationError
 from entrepot.hashing.files import collected_references
 from entrepot.protocols.serializer import Serializer
 from entrepot.protocols.storage import Storage
+from entrepot.results.condemned import RECHECK, Condemned
 from entrepot.results.payloads import write_payload
-from entrepot.results.record import Record, payload_path, seal_record, stored_key
+from entrepot.results.record import Record, another_path, payload_path, seal_record, stored_key
 from entrepot.results.references import reference_notes
 from entrepot.serializers.buffers import flat, total_size
 
-__all__ = ["Facts", "Prepared", "prepare"]
+__all__ = ["Facts", "Placed", "Prepared", "prepare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,29 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Placed:
+    """How a payload came to be in its place.
+
+    Attributes:
+        shared: Whether it was there before, for another record or for none.
+        at: When writing it began, by the time of day.
+        since: The same by a clock that never goes back.
+        again: Writes the value once more, to a place of its own; None where it is no longer at hand.
+    """
+
+    shared: bool
+    at: datetime
+    since: float
+    again: Callable[[], "Prepared"] | None = None
+
+    def is_doubtful(self, clock: Clock) -> bool:
+        """Return whether a collection may have taken the payload for one that nobody needs."""
+        # By both: the one stands still while a machine sleeps, the other can be set.
+        took = max(clock.monotonic() - self.since, (clock.now() - self.at).total_seconds())
+        return self.shared or took >= RECHECK
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A result that is to be kept.
 
@@ -41,12 +67,18 @@ class Prepared:
         sealed: The record's bytes.
         replace: Whether it takes the place of one that is there and valid.
         first: Whether there must be no valid one; a transaction with another one there is not committed.
+        placed: How its payload came to be in place; None if it has none.
     """
 
     record: Record
     sealed: bytes
     replace: bool = False
     first: bool = False
+    placed: Placed | None = field(default=None, compare=False, repr=False)
+
+    def without_value(self) -> "Prepared":
+        """Return the same, but for the value's bytes, which are not to be held in memory until it is kept."""
+        return self if self.placed is None else replace(self, placed=replace(self.placed, again=None))
 
 
 def prepare(
@@ -58,7 +90,9 @@ def prepare(
     serializer: Serializer,
     facts: Facts,
     inline_limit: int,
-) -> tuple[Record, bytes]:
+    condemned: Condemned,
+    clock: Clock,
+) -> Prepared:
     """Write out a value, and put its payload in place if it has one; on return that is durable.
 
     The value is written out in full before the store is touched: one that cannot be leaves nothing behind.
@@ -71,9 +105,8 @@ def prepare(
         serializer: How to write it.
         facts: What its record says besides.
         inline_limit: Values of up to this many bytes go inside the record.
-
-    Returns:
-        The record, and its bytes.
+        condemned: What collections are about to delete there.
+        clock: Tells when the payload was in place.
 
     Raises:
         SerializationError: If the value cannot be written.
@@ -103,10 +136,24 @@ def prepare(
         record = replace(record, value=_inline(b"".join(data), serializer))
     else:
         record = replace(record, payload=payload_path(record.digest, serializer.extension))
-    sealed = seal_record(record, ring)
-    if record.payload is not None:
-        write_payload(storage, record.payload, data, digest=record.digest, ring=ring)
-    return record, sealed
+    if record.payload is None:
+        return Prepared(record, seal_record(record, ring))
+    made = record
+
+    def place(path: str) -> Prepared:
+        record = replace(made, payload=path)
+        sealed = seal_record(record, ring)
+        at, since = clock.now(), clock.monotonic()  # before it is written: a store says that it is as old as its bytes
+        shared = write_payload(storage, path, data, digest=record.digest, ring=ring)
+        if shared and not condemned.has(path):
+            return again()
+        return Prepared(record, sealed, placed=Placed(shared, at, since, again))
+
+    def again() -> Prepared:
+        return place(another_path(made.payload or "", secrets.token_hex(8)))
+
+    # What is kept only until a run ends has a payload of its own, so that it can be removed without looking at others.
+    return again() if facts.about.get("keep") == "run" else place(record.payload)
 
 
 def _written(serializer: Serializer, value: object) -> list[memoryview]:

@@ -30,6 +30,7 @@ __all__ = [
     "VERSIONS_FORMAT",
     "Record",
     "Versioned",
+    "another_path",
     "open_record",
     "payload_path",
     "record_path",
@@ -53,6 +54,7 @@ _MAX_PARTS: Final = 1000  # entries of each mapping
 _HASHED: Final = re.compile(r"sha256:[0-9a-f]{64}\Z", re.ASCII)
 _DIGEST: Final = re.compile(r"blake3:k[0-9a-f]{16}:([0-9a-f]{64})\Z", re.ASCII)
 _EXTENSION: Final = re.compile(r"[a-z0-9]{1,16}(?:\.[a-z0-9]{1,16}){0,3}\Z", re.ASCII)
+_MAX_INNER: Final = 3  # parts of an extension behind its first
 _FIELDS: Final = ("format", "key", "parts", "task", "run", "serializer", "size", "digest", "created", "expires")
 _KEPT: Final = ("value", "value64", "payload")
 _FORMS: Final[Mapping[str, Mapping[tuple[str, ...], str]]] = {
@@ -156,6 +158,18 @@ def payload_path(digest: str, extension: str) -> str:
             path="value",
         )
     return f"payloads/{match[1][:2]}/{match[1]}.{extension}"
+
+
+def another_path(path: str, name: str) -> str:
+    """Return another place for the payload of a path, for when a collection may be about to delete that one.
+
+    Args:
+        path: As `payload_path` returns it.
+        name: 1 to 16 characters of a-z and 0-9 that nobody has used.
+    """
+    digest, _, extension = path.partition(".")
+    parts = extension.split(".")
+    return ".".join((digest, name, *parts[-_MAX_INNER:]))
 
 
 def seal_record(record: Record, ring: Keyring, *, place: str | None = None) -> bytes:

@@ -3,6 +3,7 @@
 import threading
 
 from entrepot.errors import TransactionError
+from entrepot.protocols.storage import Touches
 from entrepot.results.prepared import Prepared
 from entrepot.results.record import Record, record_path
 from entrepot.results.store import ResultStore
@@ -67,11 +68,14 @@ class Staging:
         Returns:
             The record that is staged for its key: its own, or an earlier one that it does not replace.
         """
-        path = prepared.record.path
+        path, placed, store = prepared.record.path, prepared.placed, self.store
+        is_touched = store is not None and isinstance(store.storage, Touches)
+        if placed is not None and placed.shared and placed.again is not None and not is_touched:
+            prepared = placed.again()  # an old payload without a record may be collected before the commit
         with self._lock:
             known = self._items.get(path)
             if known is None or prepared.replace:
-                self._items[path] = prepared
+                self._items[path] = prepared.without_value()
                 return prepared.record
             return known.record
 

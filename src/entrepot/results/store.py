@@ -6,6 +6,7 @@ allows it.
 """
 
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
@@ -29,6 +30,7 @@ from entrepot.errors import (
 )
 from entrepot.protocols.serializer import Serializer
 from entrepot.protocols.storage import MakesDurable, Storage
+from entrepot.results.condemned import Condemned
 from entrepot.results.evidence import keep_evidence
 from entrepot.results.lookup import Lookup, Outcome
 from entrepot.results.markers import Markers, marker_path
@@ -36,6 +38,7 @@ from entrepot.results.payloads import check_payload, read_payload
 from entrepot.results.prepared import Facts, Prepared, prepare
 from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, Record, open_record, record_path
 from entrepot.results.references import changed_reference
+from entrepot.results.used import Uses
 from entrepot.results.versions import Versions
 from entrepot.serializers import get_serializer, is_allowed, writer_for
 
@@ -60,6 +63,7 @@ class ResultStore:
             allows all. To allow one is to allow its compressed form.
         clock: Tells when a result is created, and whether it has expired.
         inline_limit: Values of up to this many bytes (at most 65,536) are kept inside the record.
+        notes_use: Whether the use of results is noted, for a collection that removes the least recently used.
 
     Attributes:
         storage: As given.
@@ -67,6 +71,7 @@ class ResultStore:
         clock: As given.
         markers: What became of its transactions.
         versions: Which of the records that transactions kept count.
+        condemned: What collections are about to delete.
 
     Raises:
         OptionError: If `inline_limit` is out of range, or `allow` no set of names.
@@ -80,6 +85,7 @@ class ResultStore:
         allow: Collection[str] | None = None,
         clock: Clock = SYSTEM_CLOCK,
         inline_limit: int = 8192,
+        notes_use: bool = False,
     ) -> None:
         if not 0 <= inline_limit <= _MAX_INLINE:
             raise OptionError(f"inline_limit={inline_limit} is out of range: 0 to {_MAX_INLINE}", option="inline_limit")
@@ -87,9 +93,11 @@ class ResultStore:
         self.clock = clock
         self.markers = Markers(storage, self.keys, clock)
         self.versions = Versions(storage, self.keys, self.markers)
+        self.condemned = Condemned(storage, clock)
         self._ring = ring
         self.allow = _names(allow)
         self._inline_limit = inline_limit
+        self._uses = Uses(storage, clock) if notes_use else None
         self._warned = False
 
     @property
@@ -114,14 +122,21 @@ class ResultStore:
         """
         path = record_path(key)
         found = self._look(path, references=True)
-        record = found.record
-        if found.outcome is not Outcome.HIT or record is None:
-            return found
-        try:
-            value = self._value(record, serializer)
-        except (IntegrityError, UnknownKeyError, StorageError) as error:
-            return self._failed(path, error, record)
-        return Lookup(Outcome.HIT, path, record, value)
+        while True:
+            record = found.record
+            if found.outcome is not Outcome.HIT or record is None:
+                return found
+            try:
+                value = self._value(record, serializer)
+            except (IntegrityError, UnknownKeyError, StorageError) as error:
+                again = self._look(path, references=True)
+                if again.record != record:
+                    found = again  # it was replaced, or collected with its payload, while we read
+                    continue
+                return self._failed(path, error, record)
+            if self._uses is not None:
+                self._uses.note(path)
+            return Lookup(Outcome.HIT, path, record, value)
 
     def fetch(self, key: str, *, serializer: Serializer | None = None) -> Lookup:
         """Return what is kept under a key, as a run wants it: a hit, a miss, expired or damaged.
@@ -334,7 +349,7 @@ class ResultStore:
         It takes and raises what `write` does; `first` as of `Prepared`.
         """
         try:
-            record, sealed = prepare(
+            prepared = prepare(
                 self.storage,
                 self.keys(),
                 key,
@@ -342,12 +357,14 @@ class ResultStore:
                 serializer=writer_for(serializer, value, allow=self.allow),
                 facts=Facts(parts, task, run, self.clock.now(), expires, about, details),
                 inline_limit=self._inline_limit,
+                condemned=self.condemned,
+                clock=self.clock,
             )
         except SerializationError as error:
             if self.allow is not None:
                 error.add_note(f"results here may only be written as {', '.join(sorted(self.allow))}")
             raise
-        return Prepared(record, sealed, replace, first)
+        return dataclasses.replace(prepared, replace=replace, first=first)
 
     def check_serializer(self, serializer: Serializer) -> None:
         """See that a serializer may write here, before there is a value.
@@ -368,9 +385,36 @@ class ResultStore:
             UnknownKeyError: As `write`.
             StorageError: If the store cannot be written.
         """
+        while True:
+            kept = self._put(prepared)
+            if kept is not prepared.record or self.still_has_payload(prepared):
+                return kept
+            # A collection may have deleted it before it could see the record.
+            again = None if prepared.placed is None else prepared.placed.again
+            if again is None:
+                raise StorageError(
+                    f"the payload of {self._where(kept.path)} was deleted by a collection before its record was kept,"
+                    " which took longer than the collection's grace; compute it again, and collect with a longer one",
+                    location=self.location,
+                )
+            prepared = dataclasses.replace(again(), replace=True, first=prepared.first)
+
+    def still_has_payload(self, prepared: Prepared) -> bool:
+        """Return whether the payload of a result is there and will stay; asked when its record is in place.
+
+        Raises:
+            StorageError: If the store cannot be read.
+        """
+        placed, payload = prepared.placed, prepared.record.payload
+        if placed is None or payload is None or not placed.is_doubtful(self.clock):
+            return True
+        return self.condemned.has(payload)
+
+    def _put(self, prepared: Prepared) -> Record:
         record, sealed, path = prepared.record, prepared.sealed, prepared.record.path
         if prepared.replace:
             self.storage.put(path, sealed)
+            self.condemned.put_back(path, sealed)
             return record
         if self.storage.creates_exclusively:
             with contextlib.suppress(ObjectExistsError):
@@ -383,6 +427,7 @@ class ResultStore:
             return theirs
         # Never deleted first: what another writer has put in its place meanwhile is as good as ours.
         self.storage.put(path, sealed)
+        self.condemned.put_back(path, sealed)
         return record
 
     def usable(self, ours: Record) -> Record | None:

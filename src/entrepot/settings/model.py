@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from entrepot._amounts import bytes_of, seconds_of
 from entrepot._names import check_name
 from entrepot.errors import ConfigurationError
 
@@ -60,6 +61,17 @@ def _place(raw: object) -> str:
     return text
 
 
+def _span(raw: object) -> int:
+    seconds = seconds_of(_text(raw))
+    if seconds == 0:
+        raise ValueError
+    return seconds
+
+
+def _size(raw: object) -> int:
+    return bytes_of(_text(raw))
+
+
 def _serializer(raw: object) -> str:
     text = _text(raw)
     for part in text.split("/"):
@@ -102,6 +114,9 @@ class Settings:
         results_serializer: How results become bytes where a task does not say.
         results_allow: The serializers that may write and read results; None for all.
         results_encrypt: Whether results are encrypted before they leave the process.
+        results_keep: Seconds after which a collection removes results that do not say how long they are kept; None for
+            never.
+        results_max_size: Bytes above which a collection removes the least recently used results; None for any size.
         runs_record: Whether the history of runs is kept.
         blocks_storage: Where sealed block documents are kept; None for the folder `blocks` in the home.
         progress: Whether running flows are shown live: "auto", "on" or "off".
@@ -117,6 +132,8 @@ class Settings:
     results_serializer: str = "auto"
     results_allow: tuple[str, ...] | None = None
     results_encrypt: bool = False
+    results_keep: int | None = None
+    results_max_size: int | None = None
     runs_record: bool = True
     blocks_storage: str | None = None
     progress: str = "auto"
@@ -219,6 +236,18 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 _flag,
                 allowed=_TRUE_OR_FALSE,
                 doc="Encrypt results before they leave the process.",
+            ),
+            _setting(
+                "results_keep",
+                _span,
+                allowed="a span of time such as 12h, 7d or 4w",
+                doc="How long results are kept that do not say so themselves; by default for ever.",
+            ),
+            _setting(
+                "results_max_size",
+                _size,
+                allowed="a number of bytes such as 500MB, 50GB or 1TiB",
+                doc="What `entrepot store gc` leaves at most; the least recently used results go.",
             ),
             _setting("runs_record", _flag, allowed=_TRUE_OR_FALSE, doc="Keep the history of runs."),
             _setting(

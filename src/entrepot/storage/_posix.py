@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from entrepot._folders import create_folder, settle_inner
 from entrepot.storage.paths import RESERVED_PREFIX
 
-__all__ = ["let_go", "open_file", "open_inner", "read_at", "read_into_at", "sync", "write_durably"]
+__all__ = ["let_go", "open_file", "open_inner", "read_at", "read_into_at", "sync", "take_out", "write_durably"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a pipe that someone left in the store must not wait for its other end; files do not heed it.
@@ -146,6 +146,39 @@ def write_durably(folder: int, name: str, views: Sequence[memoryview], *, replac
             os.fsync(folder)
         raise
     os.fsync(folder)
+
+
+def take_out(folder: int, name: str, data: memoryview) -> bool:
+    """Remove a file if these are its bytes; return whether it is gone.
+
+    There is no such system call. The file gets another name, is compared, and gets its own name back if it is another
+    one. Killed in between, which takes microseconds, we leave it under a name that nobody looks for; who reads then
+    finds nothing.
+
+    Raises:
+        OSError: If a call failed.
+    """
+    temp = f"{RESERVED_PREFIX}{os.urandom(12).hex()}"
+    if not _is(folder, name, data):
+        return False
+    os.rename(name, temp, src_dir_fd=folder, dst_dir_fd=folder)
+    if _is(folder, temp, data):
+        os.unlink(temp, dir_fd=folder)
+        return True
+    try:
+        _take_name(folder, temp, name)
+    except FileExistsError:  # yet another one by now: of two writers, the later one wins
+        os.unlink(temp, dir_fd=folder)
+    os.fsync(folder)
+    return False
+
+
+def _is(folder: int, name: str, data: memoryview) -> bool:
+    fd, size = open_file(folder, name)
+    try:
+        return size == data.nbytes and bytes(read_at(fd, 0, size)) == bytes(data)
+    finally:
+        let_go(fd)
 
 
 def _write_all(fd: int, views: Sequence[memoryview]) -> None:

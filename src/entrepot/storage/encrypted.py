@@ -14,7 +14,7 @@ from entrepot.crypto.stream import (
     plain_size,
 )
 from entrepot.errors import IntegrityError
-from entrepot.protocols.storage import Buffer, Buffers, MakesDurable, ObjectInfo, ReadsInto, Storage
+from entrepot.protocols.storage import Buffer, Buffers, MakesDurable, ObjectInfo, ReadsInto, Storage, Sweeps, Touches
 from entrepot.storage._buffers import as_views
 from entrepot.storage.paths import check_path, check_prefix, check_range
 
@@ -43,6 +43,10 @@ class EncryptedStorage:
             self.read_into = self._read_into
         if isinstance(storage, MakesDurable):
             self.make_durable = storage.make_durable
+        if isinstance(storage, Touches):
+            self.touch = storage.touch
+        if isinstance(storage, Sweeps):
+            self.unfinished, self.sweep = storage.unfinished, storage.sweep
 
     @property
     def location(self) -> str:

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
@@ -12,6 +12,7 @@ from typing import TypeAlias
 from entrepot._folders import make_folders, settle_folder
 from entrepot.errors import (
     EntrepotError,
+    InvalidPathError,
     ObjectExistsError,
     ObjectNotFoundError,
     StorageError,
@@ -26,10 +27,11 @@ from entrepot.storage._posix import (
     read_at,
     read_into_at,
     sync,
+    take_out,
     write_durably,
 )
 from entrepot.storage.outage import from_os_error
-from entrepot.storage.paths import check_path, check_prefix, check_range, is_path
+from entrepot.storage.paths import RESERVED_PREFIX, check_path, check_prefix, check_range, is_path
 
 __all__ = ["LocalStorage"]
 
@@ -137,6 +139,63 @@ class LocalStorage:
             finally:
                 let_go(folder)
 
+    def touch(self, path: str) -> None:
+        """Make the time of an object the present one; where there is none, do nothing.
+
+        Raises:
+            StorageError: If it cannot be changed.
+        """
+        with contextlib.suppress(ObjectNotFoundError), self._reading(path):
+            folders, _, name = path.rpartition("/")
+            folder = self._folder(folders)
+            try:
+                os.utime(name, dir_fd=folder, follow_symlinks=False)
+            finally:
+                let_go(folder)
+
+    def unfinished(self, before: datetime) -> Iterator[ObjectInfo]:
+        """Yield the temporary files that are older than `before`: their writers were killed.
+
+        Raises:
+            StorageError: If a folder cannot be read.
+        """
+        pending = [""]
+        while pending:
+            base = pending.pop()
+            objects, folders = self._entries(base, wants=_is_unfinished)
+            pending.extend(folders)
+            yield from (info for info in objects if info.modified is not None and info.modified < before)
+
+    def sweep(self, path: str) -> None:
+        """Remove what an unfinished write left; where there is nothing any more, do nothing.
+
+        Raises:
+            InvalidPathError: If it is the path of an object.
+            StorageError: If it cannot be removed.
+        """
+        folders, _, name = path.rpartition("/")
+        check_prefix(folders, location=self._root)
+        if not _is_unfinished(name):
+            raise InvalidPathError(f"{path!r} is no unfinished write", path=path, location=self._root)
+        self._unlink(folders, name, path)
+
+    def delete_if(self, path: str, data: Buffer) -> bool:
+        """Remove an object if these are its bytes; return whether it is gone, or was not there.
+
+        Raises:
+            StorageError: If it cannot be removed.
+        """
+        try:
+            with self._reading(path):
+                folders, _, name = path.rpartition("/")
+                folder = self._folder(folders)
+                try:
+                    return take_out(folder, name, memoryview(data).cast("B"))
+                finally:
+                    let_go(folder)
+        except ObjectNotFoundError:
+            return True
+
     def delete(self, path: str) -> None:
         """Remove an object; where there is none, do nothing.
 
@@ -145,6 +204,9 @@ class LocalStorage:
         """
         check_path(path, location=self._root)
         folders, _, name = path.rpartition("/")
+        self._unlink(folders, name, path)
+
+    def _unlink(self, folders: str, name: str, path: str) -> None:
         try:
             folder = self._folder(folders)
             try:
@@ -254,8 +316,13 @@ class LocalStorage:
             pending.extend(folders)
             yield from objects
 
-    def _entries(self, base: str) -> _Entries:
-        """Read one folder whole, so that no descriptor waits for the caller between two objects."""
+    def _entries(self, base: str, *, wants: Callable[[str], bool] = is_path) -> _Entries:
+        """Read one folder whole, so that no descriptor waits for the caller between two objects.
+
+        Args:
+            base: The folder.
+            wants: Which files, by their names.
+        """
         entries: _Entries = ([], [])
         objects, folders = entries
         start = f"{base}/" if base else ""
@@ -264,11 +331,9 @@ class LocalStorage:
             try:
                 with os.scandir(folder) as found:
                     for entry in found:
-                        if not is_path(entry.name):
-                            continue
-                        if entry.is_dir(follow_symlinks=False):
+                        if is_path(entry.name) and entry.is_dir(follow_symlinks=False):
                             folders.append(start + entry.name)
-                        elif entry.is_file(follow_symlinks=False):
+                        elif wants(entry.name) and entry.is_file(follow_symlinks=False):
                             with contextlib.suppress(FileNotFoundError):  # deleted since the folder was read
                                 status = entry.stat(follow_symlinks=False)
                                 modified = datetime.fromtimestamp(status.st_mtime, UTC)
@@ -309,6 +374,10 @@ class LocalStorage:
                 error = IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
                 return from_os_error(error, location=self._root, path=path, doing="write")
         return ObjectExistsError(f"{self._root} has an object {path!r} already", path=path, location=self._root)
+
+
+def _is_unfinished(name: str) -> bool:
+    return name.startswith(RESERVED_PREFIX)
 
 
 class _Reading:

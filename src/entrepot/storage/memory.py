@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.errors import ObjectExistsError, ObjectNotFoundError, SerializationError
-from entrepot.protocols.storage import Buffers, ObjectInfo
+from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo
 from entrepot.storage._buffers import joined
 from entrepot.storage.paths import check_path, check_prefix, check_range
 
@@ -99,6 +99,24 @@ class MemoryStorage:
         check_path(path, location=self.location)
         with self._lock:
             self._objects.pop(path, None)
+
+    def delete_if(self, path: str, data: Buffer) -> bool:
+        """Remove an object if these are its bytes; return whether it is gone, or was not there."""
+        check_path(path, location=self.location)
+        with self._lock:
+            found = self._objects.get(path)
+            if found is not None and found[0] != bytes(data):
+                return False
+            self._objects.pop(path, None)
+            return True
+
+    def touch(self, path: str) -> None:
+        """Make the time of an object the present one; where there is none, do nothing."""
+        check_path(path, location=self.location)
+        with self._lock:
+            found = self._objects.get(path)
+            if found is not None:
+                self._objects[path] = (found[0], self._clock.now())
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Yield the objects below the folder `prefix`, as they are at the call."""

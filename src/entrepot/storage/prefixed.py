@@ -2,9 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from typing import cast
 
-from entrepot.protocols.storage import Buffer, Buffers, MakesDurable, ObjectInfo, ReadsInto, Storage
+from entrepot.protocols.storage import (
+    Buffer,
+    Buffers,
+    DeletesIf,
+    MakesDurable,
+    ObjectInfo,
+    ReadsInto,
+    Storage,
+    Sweeps,
+    Touches,
+)
 from entrepot.storage.paths import check_path, check_prefix
 
 __all__ = ["PrefixedStorage"]
@@ -28,6 +39,12 @@ class PrefixedStorage:
             self.read_into = self._read_into
         if isinstance(storage, MakesDurable):
             self.make_durable = self._make_durable
+        if isinstance(storage, Touches):
+            self.touch = self._touch
+        if isinstance(storage, DeletesIf):
+            self.delete_if = self._delete_if
+        if isinstance(storage, Sweeps):
+            self.unfinished, self.sweep = self._unfinished, self._sweep
 
     @property
     def location(self) -> str:
@@ -73,6 +90,19 @@ class PrefixedStorage:
 
     def _make_durable(self, path: str) -> None:
         cast("MakesDurable", self._storage).make_durable(self._inner(path))
+
+    def _touch(self, path: str) -> None:
+        cast("Touches", self._storage).touch(self._inner(path))
+
+    def _delete_if(self, path: str, data: Buffer) -> bool:
+        return cast("DeletesIf", self._storage).delete_if(self._inner(path), data)
+
+    def _unfinished(self, before: datetime) -> Iterator[ObjectInfo]:
+        found = cast("Sweeps", self._storage).unfinished(before)
+        return (self._outer(info) for info in found if info.path.startswith(f"{self._prefix}/"))
+
+    def _sweep(self, path: str) -> None:
+        cast("Sweeps", self._storage).sweep(f"{self._prefix}/{path}")
 
     def _inner(self, path: str) -> str:
         return f"{self._prefix}/{check_path(path, location=self.location)}"

@@ -1,0 +1,118 @@
+"""`entrepot store gc`: removes what nobody needs any more."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from entrepot import settings
+from entrepot._amounts import bytes_of, seconds_of
+from entrepot.cli.options import AsJson
+from entrepot.cli.output import ok, print_json, show, table, warn
+from entrepot.cli.store.topic import StorageOption, amount, app, open_store, progress_bar
+from entrepot.errors import OptionError
+from entrepot.results.collect import GRACE, Collector, Report, Rules
+
+__all__: list[str] = []
+
+_T = TypeVar("_T")
+
+
+@app.command(
+    epilog=(
+        "\b\n"
+        "Examples:\n"
+        "  entrepot store gc --dry-run                     look first\n"
+        "  entrepot store gc                               what has expired or is past its own policy, and leftovers\n"
+        "  entrepot store gc --older-than 30d --tag daily  also results with a tag that are a month old\n"
+        "  entrepot store gc --keep-last 3 --flow report   also all but the latest three of each task in a flow\n"
+        "  entrepot store gc --max-size 50GB --json        also the least recently used; for programs\n"
+    )
+)
+def gc(
+    *,
+    storage: StorageOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Say what would be removed; remove nothing.")
+    ] = False,
+    older_than: Annotated[str | None, typer.Option(help="Also results that were made longer ago: 12h, 30d.")] = None,
+    keep_last: Annotated[
+        int | None, typer.Option(min=0, help="Also all but the latest so many results of each task.")
+    ] = None,
+    max_size: Annotated[
+        str | None, typer.Option(help="Also the least recently used, until so much is left: 500MB, 50GB.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Only results of this task.")] = None,
+    flow: Annotated[str | None, typer.Option(help="Only results of this flow, and of tasks in it.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Only results with this tag; may be given again.")] = None,
+    grace: Annotated[
+        str | None,
+        typer.Option(
+            help="How long what has expired, and payloads without a record, are left; by default 1d. Not less than the"
+            " longest transaction takes; under 20m only while nobody writes."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove results that have expired or are past their policy, payloads that no result needs, and leftovers.
+
+    Flows may go on meanwhile: nothing that they need is removed. It can be stopped at any moment, and run again.
+    """
+    current = settings.current()
+    filtered = task is not None or flow is not None or bool(tag)
+    size = _read(bytes_of, max_size, "max_size")
+    rules = Rules(
+        keep=current.results_keep,
+        older_than=_read(seconds_of, older_than, "older_than"),
+        keep_last=keep_last,
+        max_size=current.results_max_size if size is None and not filtered else size,
+        task=task,
+        flow=flow,
+        tags=tuple(tag or ()),
+    )
+    seconds = _read(seconds_of, grace, "grace")
+    store = open_store(storage)
+    with progress_bar() as told:
+        collector = Collector(store, rules, grace=GRACE if seconds is None else seconds, progress=told)
+        report = collector.preview() if dry_run else collector.run()
+    if as_json:
+        print_json(_facts(report, store.location))
+        return
+    _show(report, store.location)
+
+
+def _read(parse: Callable[[str], _T], text: str | None, option: str) -> _T | None:
+    if text is None:
+        return None
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise OptionError(f"--{option.replace('_', '-')}: {error}", option=option) from None
+
+
+def _facts(report: Report, location: str) -> dict[str, Any]:
+    return {"store": location, **dataclasses.asdict(report)}
+
+
+def _show(report: Report, location: str) -> None:
+    if report.shares:
+        rows = [(share.task or "-", share.reason, share.records, amount(share.size)) for share in report.shares]
+        show(table(("Task", "Why", "Results", "Size"), rows, keep=("Results", "Size")))
+    done = "would free" if report.is_dry else "freed"
+    ok(
+        f"{done} {amount(report.size)} in {location}: {report.records} results, {report.payloads} payloads,"
+        f" {report.leftovers} leftovers; {report.kept} results stay"
+    )
+    if report.waiting:
+        ok(
+            f"{report.waiting} payloads ({amount(report.waiting_size)}) that no result needs are younger than the"
+            " grace, and wait: whoever wrote them may be about to keep their results"
+        )
+    if report.changed:
+        ok(f"{report.changed} results were replaced meanwhile, and stay")
+    if report.is_blind:
+        warn(
+            "there are results that cannot be read under the keys of this ring, so no payload was removed; collect with"
+            " a ring that has all keys"
+        )

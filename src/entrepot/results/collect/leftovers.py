@@ -1,0 +1,150 @@
+"""What else a result store accumulates: marks of transactions that are over, evidence, notes of use, unfinished writes.
+
+Each kind is removed only where nothing can need it any more, and after an age besides.
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from entrepot.errors import EntrepotError, ObjectNotFoundError
+from entrepot.protocols.storage import ObjectInfo, Sweeps
+from entrepot.results.collect.lease import Lease
+from entrepot.results.condemned import COLLECTED
+from entrepot.results.markers import MARKERS
+from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, record_path
+from entrepot.results.store import ResultStore
+from entrepot.results.used import USED
+from entrepot.results.versions import VERSIONS, chain_of
+
+__all__ = ["Leftovers"]
+
+_DAY: Final = 86_400.0
+_UNFINISHED: Final = _DAY  # longer than a write takes
+_UNDECIDED: Final = 7 * _DAY  # a transaction that is not over by then is aborted, as others with its keys would do
+_CHAINS: Final = 7 * _DAY
+_MARKERS: Final = 30 * _DAY  # longer than a process that was stopped in a transaction is let sleep
+_EVIDENCE: Final = 30 * _DAY
+
+
+class Leftovers:
+    """The leftovers in one store.
+
+    Args:
+        store: Which.
+        database: Of a `Survey`, as of now.
+        now: The store's own time, as a timestamp.
+        lease: Of the collection; None where nothing is to be removed.
+    """
+
+    def __init__(
+        self, store: ResultStore, database: sqlite3.Connection, now: float, lease: Lease | None = None
+    ) -> None:
+        self._store = store
+        self._database = database
+        self._now = now
+        self._lease = lease
+
+    def found(self) -> Iterator[int]:
+        """Yield the size of each.
+
+        Raises:
+            StorageError: If the store cannot be read.
+        """
+        for info, _ in self._all():
+            yield info.size
+
+    def remove(self) -> Iterator[int]:
+        """Remove them, and yield the size of each; abort transactions that were never decided.
+
+        Raises:
+            StorageError: If the store cannot be read or written.
+        """
+        for info, delete in self._all():
+            if self._lease is not None:
+                self._lease.renew()
+            delete(info.path)
+            yield info.size
+        undecided = self._database.execute(
+            "SELECT path FROM record WHERE state = 'pending' AND gone = 0 AND modified <= ?", (self._now - _UNDECIDED,)
+        )
+        for (path,) in undecided.fetchall():
+            self._abort(path)
+
+    def _all(self) -> Iterator[tuple[ObjectInfo, Callable[[str], object]]]:
+        storage = self._store.storage
+        for find in (self._notices, self._markers, self._chains, self._notes_of_use):
+            for info in find():
+                yield info, storage.delete
+        for info in self._older("damaged", _EVIDENCE):
+            yield info, storage.delete
+        if isinstance(storage, Sweeps):
+            for info in storage.unfinished(datetime.fromtimestamp(self._now - _UNFINISHED, UTC)):
+                yield info, storage.sweep
+
+    def _notices(self) -> Iterator[ObjectInfo]:
+        """Yield notices of collections that are over."""
+        known: dict[str, bool] = {}
+        for folder in ("payloads", "records"):
+            for info in self._store.storage.list(f"{COLLECTED}/{folder}"):
+                collection = info.path.rpartition("/")[2].partition("-")[0]
+                if self._lease is not None and collection not in known:
+                    known[collection] = self._lease.is_over(collection)
+                if known.get(collection, False):
+                    yield info
+
+    def _markers(self) -> Iterator[ObjectInfo]:
+        """Yield markers of transactions that nothing names any more."""
+        for info in self._older(MARKERS, _MARKERS):
+            name = info.path.rpartition("/")[2].removesuffix(".json")
+            if not self._has("transactions", "id", name):
+                yield info
+
+    def _chains(self) -> Iterator[ObjectInfo]:
+        """Yield versions whose chain is in no place, and never will be: what it began with is gone from there."""
+        known: dict[str, bool] = {}
+        for info in self._older(VERSIONS, _CHAINS):
+            chain = info.path.split("/")[2]
+            if chain not in known:
+                known = {chain: not self._has("chain", "name", chain) and self._is_outgrown(info.path, chain)}
+            if known[chain]:
+                yield info
+
+    def _is_outgrown(self, version: str, chain: str) -> bool:
+        storage = self._store.storage
+        try:
+            fields = json.loads(bytes(storage.get(version, length=MAX_RECORD_SIZE + 1)).partition(b"\n")[0])
+            place = record_path(fields["key"])
+        except (EntrepotError, ValueError, LookupError, TypeError, RecursionError):
+            return False  # who knows; it takes room, and nothing else
+        try:
+            return chain_of(place, bytes(storage.get(place, length=MAX_RECORD_SIZE + 1))) != chain
+        except ObjectNotFoundError:
+            return True
+
+    def _notes_of_use(self) -> Iterator[ObjectInfo]:
+        for info in self._store.storage.list(USED):
+            path = f"{RECORDS}/{info.path.removeprefix(f'{USED}/')}.json"
+            if not self._has("record", "path", path, "AND gone = 0"):
+                yield info
+
+    def _abort(self, path: str) -> None:
+        storage = self._store.storage
+        try:
+            fields: Any = json.loads(bytes(storage.get(path, length=MAX_RECORD_SIZE + 1)).partition(b"\n")[0])
+            transaction = fields["transaction"]
+        except (ObjectNotFoundError, ValueError, LookupError, TypeError):
+            return
+        if storage.creates_exclusively and isinstance(transaction, str):
+            self._store.markers.try_abort(transaction)
+
+    def _older(self, folder: str, age: float) -> Iterator[ObjectInfo]:
+        for info in self._store.storage.list(folder):
+            if info.modified is not None and info.modified.timestamp() <= self._now - age:
+                yield info
+
+    def _has(self, table: str, column: str, value: str, rest: str = "") -> bool:
+        found = self._database.execute(f"SELECT 1 FROM {table} WHERE {column} = ? {rest}", (value,))  # noqa: S608  names of ours
+        return found.fetchone() is not None
