@@ -43,6 +43,7 @@ def run_steps(run: Run) -> Steps[State[Any]]:
     ending = yield from _prepare(run)
     if ending is None and run.enclosing is None and run.definition.kind == "flow":
         ending = yield from _remember(run)
+    keeper = None
     if ending is None:
         keeper = _keeper(run)
         attempt: Attempt = _attempt
@@ -61,8 +62,7 @@ def run_steps(run: Run) -> Steps[State[Any]]:
                 break
             ending = None  # its error leads to what the attempt was called with
             run.new_attempt()
-    state = run.enter(*ending)
-    run.leave_trace(state)
+    state = _enter_last(run, ending, keeper)
     run.log_end(state)
     interrupt = yield from call_hooks(run, state)
     if not run.submitted:  # else its future looks at it until it has the state itself
@@ -71,6 +71,15 @@ def run_steps(run: Run) -> Steps[State[Any]]:
         yield from _close(run, state)
     if interrupt is not None and not is_interrupt(state.data):
         raise interrupt
+    return state
+
+
+def _enter_last(run: Run, ending: Ending, keeper: "Keeper | None") -> State[Any]:
+    """Put a run in its last state, which then knows how the cache was used."""
+    state = run.enter(*ending)
+    if keeper is not None:
+        keeper.account_for(state)
+    run.leave_trace(state)
     return state
 
 

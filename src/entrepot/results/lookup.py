@@ -32,6 +32,7 @@ class Lookup:
         value: The value of a hit, which may well be None; else MISSING.
         detail: Why, for people; "" for a hit.
         error: What stands behind damaged, unknown key and unreachable.
+        evidence: Where a copy of what is damaged is kept, for people; "" where none was made.
     """
 
     outcome: Outcome
@@ -40,3 +41,4 @@ class Lookup:
     value: object = MISSING
     detail: str = ""
     error: EntrepotError | None = None
+    evidence: str = ""

@@ -8,6 +8,7 @@ allows it.
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace as replaced
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final
@@ -142,6 +143,7 @@ class ResultStore:
                 found.detail,
                 f"What was found is kept in {kept}." if kept else "No copy of it could be kept.",
             )
+            return replaced(found, evidence=kept)
         return found
 
     def describe(self, key: str) -> Lookup:
