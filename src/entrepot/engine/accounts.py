@@ -24,13 +24,13 @@ from entrepot.states import State
 if TYPE_CHECKING:
     from entrepot.results.explain import Explanation
 
-__all__ = ["BECAUSE", "Account", "Story", "kept_sources"]
+__all__ = ["BECAUSE", "NO_RECORD", "Account", "Story", "kept_sources"]
 
 BECAUSE: Final = "because"
 """The name among `Record.about` of why a result was computed, where it was not simply unknown."""
 
 _LABEL: Final = "entrepot/result/outline/1"
-_NO_RECORD: Final = "no result was kept under this key"
+NO_RECORD: Final = "no result was kept under this key"
 
 _log = logging.getLogger("entrepot.results")
 _sources: dict[Path, KeptSources] = {}
@@ -59,7 +59,7 @@ class Story:
 
     def begin(self) -> None:
         """Forget the last look-up; the next one begins."""
-        self.outcome, self.why, self._hit = "miss", _NO_RECORD, None
+        self.outcome, self.why, self._hit = "miss", NO_RECORD, None
         if self._run.definition.keeping.refresh:
             self.outcome, self.why = "refreshed", "refresh_cache asks for a new result"
 

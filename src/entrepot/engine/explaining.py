@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from entrepot.engine.accounts import BECAUSE, kept_sources
+from entrepot.engine.accounts import BECAUSE, NO_RECORD, kept_sources
 from entrepot.errors import EntrepotError
 from entrepot.results.explain import Explanation, Facts, facts_of, run_text, with_sources
 from entrepot.results.lookup import Lookup, Outcome
@@ -17,7 +17,7 @@ from entrepot.results.store import ResultStore
 from entrepot.runs import default_path
 from entrepot.runs.keyed import recent_keys
 
-__all__ = ["explain_record", "with_nearest"]
+__all__ = ["explain_record", "explain_run", "with_nearest"]
 
 _RUNS: Final = 100  # of the task, in the history, whose records are compared
 _SCANNED: Final = 5000  # records of the store that are looked at unasked, where the history leads to none
@@ -69,6 +69,29 @@ def explain_record(
     if because:
         return replace(known, why=f"{known.why}; it was computed because of this: {because}")
     return with_nearest(known, facts_of(record), store, record, home=home, scan=scan, watched=watched)
+
+
+def explain_run(known: Explanation, record: Record | None, run_id: str, *, cached: bool) -> Explanation:
+    """Return what is to be said of a run that is over, by what is to be said of its key now.
+
+    Args:
+        known: Of `explain_record`.
+        record: Of the key, if there is one.
+        run_id: Of the run.
+        cached: Whether it used a result that was there.
+    """
+    now = "" if known.outcome == "hit" else f"; by now it is {known.outcome}: {known.why}"
+    if record is None:
+        outcome = "hit" if cached else "miss"
+        what = "the result that it used" if cached else "its result"
+        return replace(known, outcome=outcome, why=f"{what} can no longer be read{now}", nearest=None)
+    computed = f"computed by {run_text(record.run)}, {record.created.isoformat(timespec='seconds')}"
+    if cached:
+        return replace(known, outcome="hit", why=f"{computed}{now}", nearest=None)
+    if record.run.get("id") != run_id:
+        return replace(known, outcome="miss", why=f"what is kept under its key now was {computed}{now}")
+    outcome, _, because = record.about.get(BECAUSE, "").partition(": ")
+    return replace(known, outcome=outcome or "miss", why=f"{because or NO_RECORD}{now}")
 
 
 def _evidence(store: ResultStore, path: str) -> Iterator[str]:

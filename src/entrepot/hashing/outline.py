@@ -131,18 +131,20 @@ class _Outline:
         if _is_opaque(type(value)):
             self.entries[path] = kind  # its digest is in that of the whole
             return
-        digest = self._digest(value)
+        digest = self._digest(path, value)
         self.entries[path] = f"{kind}{':' if has_parts else ''}{'' if digest is None else f' #{digest.hex()}'}"
 
-    def _digest(self, value: Any) -> bytes | None:
+    def _digest(self, path: str, value: Any) -> bytes | None:
         try:
             form = Encoder().encode(value)
         except (Refused, RecursionError):
             return None  # a part that stands for itself only inside the whole
-        return self._hash(form)
+        return self._hash(path, form)
 
-    def _hash(self, form: bytes) -> bytes:
-        return blake2b(form, digest_size=6, key=self._key, person=_PERSON).digest()
+    def _hash(self, path: str, form: bytes) -> bytes:
+        """Return the digest of a form at a path: equal values at two places of a record do not show."""
+        place = path.encode("utf-8", "surrogatepass")
+        return blake2b(b"%d:" % len(place) + place + form, digest_size=6, key=self._key, person=_PERSON).digest()
 
     # --- long sequences -----------------------------------------------------------------------------------------------
 
@@ -150,20 +152,22 @@ class _Outline:
         count = len(items)
         bits = (count - 1).bit_length()
         if count <= _PINPOINTED and 2 * bits + _LEAST <= share:
-            digests = [self._digest(item) or b"" for item in items]
+            digests = [self._digest(name, item) or b"" for item in items]
             share -= 2 * bits
             for bit in range(bits):
                 groups: tuple[list[bytes], list[bytes]] = ([], [])
                 for index, one in enumerate(digests):
                     groups[index >> bit & 1].append(one)
                 for side, group in enumerate(groups):
-                    self.entries[f"{name}[bit {bit}={side}]"] = f"#{self._hash(b''.join(group)).hex()}"
+                    path = f"{name}[bit {bit}={side}]"
+                    self.entries[path] = f"#{self._hash(path, b''.join(group)).hex()}"
         size = -(-count // min(share, _RANGES))
         for start in range(0, count, size):
             end = min(start + size, count)
-            digest = self._digest(items[start:end])
+            path = f"{name}[{start}:{end}]"
+            digest = self._digest(path, items[start:end])
             if digest is not None:
-                self.entries[f"{name}[{start}:{end}]"] = f"#{digest.hex()}"
+                self.entries[path] = f"#{digest.hex()}"
 
     # --- what values are made of --------------------------------------------------------------------------------------
 
@@ -195,7 +199,7 @@ class _Outline:
                 return f"[{key!r}]"
         elif type(key) in {int, bool, type(None)} and abs(key or 0) < 1 << 31:
             return f"[{key!r}]"
-        digest = self._digest(key)
+        digest = self._digest("{key}", key)
         return f"[{type(key).__name__} #{'' if digest is None else digest.hex()}]"
 
 

@@ -62,7 +62,7 @@ class Difference:
 
     Attributes:
         part: Its name in the key: `input:df`, `code:helpers:clean`.
-        kind: What it is: "input", "flow parameter", "function", "global", "default", "closure variable", "attribute",
+        kind: What it is: "input", "flow parameter", "function", "class", "global", "default", "closure variable", "attribute",
             "import", "version", "distribution", "Python", "flow run", "task", "cache_key_fn", "result_storage_key",
             "policy", "part".
         path: Which one: `df.columns[3]`, `helpers.clean`, `pandas`; "" where there is only one.
@@ -198,7 +198,7 @@ def with_sources(found: Sequence[Difference], source: Callable[[str], str | None
         found: The differences.
         source: Returns the text that a digest of code stands for, or None if it is not here.
     """
-    return tuple(_with_diff(one, source) if one.kind == "function" else one for one in found)
+    return tuple(_with_diff(one, source) if one.old_code or one.new_code else one for one in found)
 
 
 def _with_diff(one: Difference, source: Callable[[str], str | None]) -> Difference:
@@ -261,7 +261,8 @@ def _of_part(part: str, was: str | None, now: str | None, old: Facts, new: Facts
         return
     if kind == "code":
         path = name.replace(":", ".") or (new.parts.get("task") or old.parts.get("task") or "").rpartition(".")[2]
-        yield Difference(part, "function", path, change, old_code=was or "", new_code=now or "")
+        what = "class" if path.rpartition(".")[2][:1].isupper() else "function"  # as they are called by custom
+        yield Difference(part, what, path, change, old_code=was or "", new_code=now or "")
         return
     texts = (_shown(was or ""), _shown(now or ""))
     if kind == "package":
