@@ -260,7 +260,7 @@ def _kind(value: Any) -> str:
     if cls.__module__.startswith("pandas.") and name.endswith("Array"):
         name = "column"
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
-    if _is_library(cls) and isinstance(shape, tuple):
+    if _is_library(cls) and isinstance(shape, tuple) and shape:
         sizes = "x".join(map(str, shape))
         said = "" if dtype is None else f"{'_'.join(str(dtype).split())}," if name != "DataFrame" else ""
         return f"{name}[{said}{sizes}]"

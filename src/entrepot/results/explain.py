@@ -62,9 +62,9 @@ class Difference:
 
     Attributes:
         part: Its name in the key: `input:df`, `code:helpers:clean`.
-        kind: What it is: "input", "flow parameter", "function", "class", "global", "default", "closure variable", "attribute",
-            "import", "version", "distribution", "Python", "flow run", "task", "cache_key_fn", "result_storage_key",
-            "policy", "part".
+        kind: What it is: "input", "flow parameter", "function", "class", "global", "default", "closure variable",
+            "attribute", "import", "version", "distribution", "Python", "flow run", "task", "cache_key_fn",
+            "result_storage_key", "policy", or "part".
         path: Which one: `df.columns[3]`, `helpers.clean`, `pandas`; "" where there is only one.
         change: "changed", "added" or "removed".
         was: Its version, label or kind before; "" where only digests are known.

@@ -26,7 +26,7 @@ def nearest(
     least = (0, 0.0)
     count = 0
     for record in records:
-        if record.key == key or (before is not None and record.created >= before):
+        if record.key == key or (before is not None and record.created > before):
             continue
         count += 1
         rank = (_distance(facts, record), -record.created.timestamp())

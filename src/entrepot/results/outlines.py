@@ -8,6 +8,7 @@ from typing import Final
 __all__ = ["Change", "changes"]
 
 _RANGE: Final = re.compile(r"(.*)\[(\d+):(\d+)\]\Z", re.DOTALL)
+_SIZE: Final = re.compile(r"[\[,][0-9x]*\]\Z", re.ASCII)
 _BIT: Final = re.compile(r"(.*)\[bit (\d+)=([01])\]\Z", re.DOTALL)
 
 
@@ -51,7 +52,7 @@ def changes(name: str, old: Mapping[str, str], new: Mapping[str, str], *, compar
         return [top]
     found = list(_differing(before, after, comparable=comparable))
     inner = [one for one in found if not any(_is_inside(other.path, one.path) for other in found)]
-    inner = _with_ranges(inner, top)
+    inner = _with_ranges(inner) if top.was == top.now else [*_without_ranges(inner), *_moved(before, after, top)]
     return [Change(shown + one.path, one.was, one.now) for one in inner] or [top]
 
 
@@ -90,23 +91,36 @@ def _is_inside(path: str, other: str) -> bool:
 
 
 def _family(kind: str) -> str:
-    """Return the class in a kind: `list` of `list[3]`."""
-    return kind.partition("[")[0]
+    """Return a kind without its size: `list` of `list[3]`, `ndarray[int64` of `ndarray[int64,3x4]`."""
+    return _SIZE.sub("", kind)
 
 
-def _with_ranges(found: list[Change], top: Change) -> list[Change]:
+def _without_ranges(found: list[Change]) -> list[Change]:
+    return [one for one in found if not (_BIT.match(one.path) or _RANGE.match(one.path))]
+
+
+def _moved(old: Mapping[str, _Entry], new: Mapping[str, _Entry], top: Change) -> Iterator[Change]:
+    """Yield from where on a sequence differs whose length does: behind an insertion, everything has moved."""
+    before, after = (
+        {int(span[2]): (span[3], outline[span[0]].digest) for path in outline if (span := _RANGE.match(path))}
+        for outline in (old, new)
+    )
+    start = next((start for start in sorted(before) if before[start] != after.get(start)), max(before, default=0))
+    if start:
+        yield Change(f"[{start}:]", top.was, top.now)
+
+
+def _with_ranges(found: list[Change]) -> list[Change]:
     """Put the one item in the place of the bits that spell its index, and neighbours among ranges together."""
     bits: dict[int, set[int]] = {}
     ranges: list[tuple[int, int]] = []
-    others = []
     for one in found:
         if bit := _BIT.match(one.path):
             bits.setdefault(int(bit[2]), set()).add(int(bit[3]))
         elif span := _RANGE.match(one.path):
             ranges.append((int(span[2]), int(span[3])))
-        else:
-            others.append(one)
-    if top.was == top.now and bits and all(len(sides) == 1 for sides in bits.values()):
+    others = _without_ranges(found)
+    if bits and all(len(sides) == 1 for sides in bits.values()):
         index = sum(next(iter(sides)) << bit for bit, sides in bits.items())
         if all(start <= index < end for start, end in ranges):
             return [*others, Change(f"[{index}]")]
@@ -116,6 +130,4 @@ def _with_ranges(found: list[Change], top: Change) -> list[Change]:
             joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
         else:
             joined.append((start, end))
-    if top.was != top.now and joined:  # with another length, everything behind an insertion has moved
-        return [*others, Change(f"[{joined[0][0]}:]", top.was, top.now)]
     return [*others, *[Change(f"[{start}:{end}]") for start, end in joined]]
