@@ -249,15 +249,13 @@ CODE_CHANGES: dict[str, tuple[str, str, str, str]] = {
         "class {m}.Scale differs",
     ),
     "a_class_of_an_input": (
-        "import dataclasses\n@dataclasses.dataclass\nclass Row:\n    def total(self): return 1\nINPUT = Row()\n\n"
-        "def work(x): return x.total()",
+        "class Row(tuple):\n    def total(self): return 1\nINPUT = Row()\ndef work(x): return x.total()",
         "return 1",
         "return 2",
         "class {m}.Row differs",
     ),
     "an_import": (
-        "def work(x):\n    try:\n        import {m}_gone as found\n    except ImportError:\n        return 1\n"
-        "    return found.x",
+        "def work(x):\n    try: import {m}_gone as found\n    except ImportError: return 1\n    return found.x",
         "_gone",
         "_lost",
         "import {m}_lost is new: missing",

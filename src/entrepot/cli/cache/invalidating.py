@@ -100,9 +100,8 @@ def _ask(count: int, store: ResultStore) -> None:
         ok(f"there are no such results in {store.location}")
         raise typer.Exit
     if not interactive():
-        raise OptionError(
-            f"{_results(count)} are not taken back: there is nobody to ask; --yes says so", option="--yes"
-        )
+        message = f"{_results(count)} would be taken back, but there is nobody to ask; --yes says so"
+        raise OptionError(message, option="--yes")
     if not typer.confirm(f"Take back {_results(count)} in {store.location}?", err=True):
         ok("nothing was taken back")
         raise typer.Exit(1)
