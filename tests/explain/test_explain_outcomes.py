@@ -18,7 +18,7 @@ from entrepot.engine.world import World, use_world
 from entrepot.results.store import ResultStore
 from entrepot.runs import NULL_RECORDER
 from entrepot.serializers import get_serializer
-from entrepot.storage import MemoryStorage
+from entrepot.storage import LocalStorage, MemoryStorage
 from entrepot.testing import FaultyStorage, FrozenClock
 
 
@@ -184,6 +184,19 @@ def test_what_a_state_holds_for_it_leads_to_no_argument_and_no_result() -> None:
             rest.extend(gc.get_referents(one))
     assert held.parts is None
     assert sys.getsizeof(held) < 200
+
+
+def test_a_long_reason_is_kept_short_and_readable(tmp_path: Path) -> None:
+    folder = tmp_path / ("long-" * 40) / ("long-" * 40)
+    work = task(double, cache_policy=INPUTS, result_storage=str(folder))
+    work(1)
+    (spoilt,) = (folder / "records").rglob("*.json")
+    spoilt.write_bytes(b"spoilt")
+    work(1)
+    (found,) = ResultStore(LocalStorage(folder), ring=home.ring).records()
+    assert found.record is not None
+    assert found.record.about["because"].startswith("damaged: ")
+    assert found.record.about["because"].endswith("...")
 
 
 def test_what_is_kept_says_flow_tags_and_why_it_was_computed() -> None:

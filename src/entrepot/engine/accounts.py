@@ -30,6 +30,7 @@ BECAUSE: Final = "because"
 """The name among `Record.about` of why a result was computed, where it was not simply unknown."""
 
 _LABEL: Final = "entrepot/result/outline/1"
+_LONGEST: Final = 250  # bytes of a note
 NO_RECORD: Final = "no result was kept under this key"
 
 _log = logging.getLogger("entrepot.results")
@@ -94,7 +95,7 @@ class Story:
         if run.flow_context is not None:
             about["flow"] = run.flow_context.flow_run.flow_name
         if self.outcome != "miss":
-            about[BECAUSE] = f"{self.outcome}: {mask(self.why)}"
+            about[BECAUSE] = _short(f"{self.outcome}: {mask(self.why)}")
         return about
 
     def details(self, key: CacheKey, store: ResultStore) -> Mapping[str, str]:
@@ -170,6 +171,12 @@ class Story:
         if options.no_cache:
             return "its cache policy is NO_CACHE, so no other run may use its result"
         return "no cache policy was given to this flow, so no other run may use its result"
+
+
+def _short(text: str) -> str:
+    """Return a text that a record keeps as it is, and not as its hash."""
+    data = text.encode(errors="replace")
+    return text if len(data) <= _LONGEST else f"{data[: _LONGEST - 3].decode(errors='ignore')}..."
 
 
 def _sources_of(fn: object, parts: Mapping[str, str]) -> Mapping[str, str]:

@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
-from entrepot._secrets import mask
-from entrepot.hashing._encoder import Encoder, Refused
+from entrepot._secrets import knows_secrets, mask
+from entrepot.hashing._encoder import ENCODERS, Encoder, Refused
 from entrepot.hashing._objects import is_enum, state_names, state_of
 
 __all__ = ["ENTRIES", "LARGEST", "outline"]
@@ -35,10 +35,12 @@ ENTRIES: Final = 64
 """At most so many, of all values together."""
 
 LARGEST: Final = 8 << 20
-"""Bytes of a value that is looked into. A Python object counts as 500: encoding one takes as long."""
+"""What a value may cost that is looked into: a byte of text counts as 1, a Python object as 500, a number in a list as
+50, and four bytes of an array or a frame as 1. So arrays of up to 32 MiB and structures of some 16,000 objects are."""
 
 _OBJECT: Final = 500
 _NUMBER: Final = 50  # they are written in one go
+_FAST: Final = 4  # times as many bytes of arrays are hashed in the same time
 _LEAST: Final = 8  # entries of each value, however many there are
 _PINPOINTED: Final = 1024  # items of a sequence of which one that changed is found exactly
 _RANGES: Final = 16
@@ -46,6 +48,7 @@ _LONGEST_NAME: Final = 32  # characters of a dict's key that is kept in clear
 _LONGEST_SECRET: Final = 65_536
 _PERSON: Final = b"entrepot-part-1"
 _NUMBERS: Final = frozenset({type(None), bool, int, float, complex})
+_SIZED: Final = frozenset({list, tuple, set, frozenset, dict})
 _PLAIN: Final = _NUMBERS | {str, bytes}
 
 
@@ -91,6 +94,8 @@ def outline(values: Mapping[str, object], *, key: bytes, hidden: Collection[str]
             maker.entries[name] = type(value).__name__
         else:
             maker.look_into(name, value, share)
+            if len(maker.entries) > ENTRIES:  # all of its parts, or none: else a part would seem to be gone
+                maker.forget_parts(name)
     return dict(list(maker.entries.items())[:ENTRIES])
 
 
@@ -99,7 +104,8 @@ class _Outline:
 
     def __init__(self, key: bytes) -> None:
         self.entries: dict[str, str] = {}
-        self._key = key
+        self._empty = blake2b(digest_size=6, key=key, person=_PERSON)
+        self._encoder = Encoder()  # for scalars, which leave nothing in it
 
     def look_into(self, name: str, value: Any, share: int) -> None:
         kind = _kind(value)
@@ -123,7 +129,19 @@ class _Outline:
             for inner in below.parts:
                 self._note(path + inner.step, inner.value)
 
+    def forget_parts(self, name: str) -> None:
+        """Leave of a value only what kind of thing it is."""
+        kind = self.entries[name].removesuffix(":")
+        while next(reversed(self.entries)) != name:
+            self.entries.popitem()
+        self.entries[name] = kind
+
     def _note(self, path: str, value: Any, *, has_parts: bool = False) -> None:
+        cls = type(value)
+        if cls in _NUMBERS:  # most parts are some: the quick way
+            digest = self._hash(path, ENCODERS[cls](self._encoder, value))
+            self.entries[path] = f"{cls.__name__} #{digest.hex()}"
+            return
         kind = _kind(value)
         if _is_secret(value):
             self.entries[path] = "secret"
@@ -131,8 +149,8 @@ class _Outline:
         if _is_opaque(type(value)):
             self.entries[path] = kind  # its digest is in that of the whole
             return
-        digest = self._digest(path, value)
-        self.entries[path] = f"{kind}{':' if has_parts else ''}{'' if digest is None else f' #{digest.hex()}'}"
+        found = self._digest(path, value)
+        self.entries[path] = f"{kind}{':' if has_parts else ''}{'' if found is None else f' #{found.hex()}'}"
 
     def _digest(self, path: str, value: Any) -> bytes | None:
         try:
@@ -144,7 +162,9 @@ class _Outline:
     def _hash(self, path: str, form: bytes) -> bytes:
         """Return the digest of a form at a path: equal values at two places of a record do not show."""
         place = path.encode("utf-8", "surrogatepass")
-        return blake2b(b"%d:" % len(place) + place + form, digest_size=6, key=self._key, person=_PERSON).digest()
+        hasher = self._empty.copy()
+        hasher.update(b"%d:" % len(place) + place + form)
+        return hasher.digest()
 
     # --- long sequences -----------------------------------------------------------------------------------------------
 
@@ -256,6 +276,8 @@ _FRAMES: Final[Mapping[str, Callable[[Any], Iterator[_Part]]]] = {
 def _kind(value: Any) -> str:
     """Return what a value is, without a space: its class, and its length or its shape and dtype."""
     cls = type(value)
+    if cls in _SIZED:
+        return f"{cls.__name__}[{len(value)}]"
     name = "".join(cls.__qualname__.split())
     if cls.__module__.startswith("pandas.") and name.endswith("Array"):
         name = "column"
@@ -287,6 +309,8 @@ def _is_opaque(cls: type) -> bool:
 
 
 def _is_secret(value: Any) -> bool:
+    if not knows_secrets():
+        return False
     if type(value) is bytes:
         return len(value) <= _LONGEST_SECRET and _is_secret(value.decode("latin-1"))
     return type(value) is str and len(value) <= _LONGEST_SECRET and mask(value) is not value
@@ -300,6 +324,8 @@ def _cost(value: Any, limit: int) -> int:
         item = rest.pop()
         cls = type(item)
         total += _OBJECT
+        if cls in _NUMBERS:
+            continue
         if cls is str or cls is bytes:
             total += len(item)
         elif isinstance(item, list | tuple | set | frozenset | dict):
@@ -313,7 +339,7 @@ def _cost(value: Any, limit: int) -> int:
             else:
                 rest.extend(items)
         elif _is_library(cls):
-            total += _bytes_of(item)
+            total += _bytes_of(item) // _FAST
         elif not _is_opaque(cls):
             rest.extend(_fields(item).values())
     return total
@@ -325,9 +351,9 @@ def _bytes_of(value: Any) -> int:
         columns = dtypes if hasattr(dtypes, "__iter__") else [dtypes]
         objects = sum(str(dtype) in {"object", "str", "string"} for dtype in columns)
         used = value.memory_usage(deep=False)
-        return int(getattr(used, "sum", lambda: used)()) + objects * len(value) * _OBJECT
+        return int(getattr(used, "sum", lambda: used)()) + objects * len(value) * _OBJECT * _FAST
     if hasattr(value, "estimated_size"):  # of polars
         return int(value.estimated_size())
     size = int(getattr(value, "nbytes", 0) or 0)
     dtype = getattr(value, "dtype", None)
-    return size + (int(value.size) * _OBJECT if getattr(dtype, "kind", "") == "O" else 0)
+    return size + (int(value.size) * _OBJECT * _FAST if getattr(dtype, "kind", "") == "O" else 0)

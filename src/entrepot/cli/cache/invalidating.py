@@ -1,5 +1,6 @@
 """`entrepot cache invalidate`: results are taken back, so that they are computed again."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -7,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from entrepot.cli.block_fields import interactive
 from entrepot.cli.cache.filters import (
     FlowOption,
     LargerThan,
@@ -99,7 +99,7 @@ def _ask(count: int, store: ResultStore) -> None:
     if not count:
         ok(f"there are no such results in {store.location}")
         raise typer.Exit
-    if not interactive():
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
         message = f"{_results(count)} would be taken back, but there is nobody to ask; --yes says so"
         raise OptionError(message, option="--yes")
     if not typer.confirm(f"Take back {_results(count)} in {store.location}?", err=True):
