@@ -7,8 +7,8 @@ __all__ = ["app"]
 app = topic(
     "Why results were used again or computed, which are kept, and how to take them back.",
     examples=(
-        "  entrepot cache explain extract-3f2a           why a run was a hit or a miss; by id, name or key\n"
-        "  entrepot cache explain 3f2a91 --scan          compare with every record of the task\n"
+        "  entrepot cache explain 3f2a91                 why a run was a hit or a miss; by id, name or key\n"
+        "  entrepot cache explain e1-77b0c2 --scan       compare with every record of the task\n"
         "  entrepot cache why extract                    what differs between the last two keys of a task\n"
         "  entrepot cache why 3f2a91 77b0c2              between two runs or keys\n"
         "  entrepot cache ls --task extract --newer-than 7d\n"
