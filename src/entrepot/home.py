@@ -4,6 +4,7 @@
     config.toml       settings
     blocks/           sealed block documents
     results/          the default result store
+    sources/          the source of the functions that cache keys cover, for explanations
     snapshots/        what another process needs to resume each flow run, encrypted
     processes/        a lock for each process that runs flows, as long as it lives
     runs.db           the run history (SQLite), opened by `entrepot.runs`

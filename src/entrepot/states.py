@@ -3,13 +3,17 @@
 # ruff: noqa: N802  the constructors are named like the states that they make, as in every engine of this family
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from entrepot._sentinels import MISSING, Missing
 from entrepot.errors import CancelledRunError, CrashedRunError, FailedRunError, MissingResultError, NotReadyError
+
+if TYPE_CHECKING:
+    from entrepot.results.explain import Explanation
 
 __all__ = [
     "FINAL_TYPES",
@@ -93,8 +97,14 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+class _Explained:
+    """Has room for what explains how the cache was used; a field would cost something for every state that is made."""
+
+    __slots__ = ("_account",)
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class State(Generic[R]):
+class State(_Explained, Generic[R]):
     """One state of one run.
 
     Two states are equal if they are the same state (by id), whatever their data.
@@ -130,6 +140,19 @@ class State(Generic[R]):
     def __repr__(self) -> str:
         """Return name and message; the data may be large, or secret."""
         return f"{self.name}({self.message!r})" if self.message else f"{self.name}()"
+
+    @property
+    def cache_explanation(self) -> "Explanation | None":
+        """Why the result was used again, or computed; found out when it is asked for.
+
+        None where nothing was looked up or kept, and in another process than the run's own: there,
+        `entrepot cache explain` knows.
+
+        Raises:
+            EntrepotError: If the result store or the run history cannot be read.
+        """
+        account: Callable[[], Explanation] | None = getattr(self, "_account", None)
+        return None if account is None else account()
 
     def is_scheduled(self) -> bool:
         """Return whether the run waits for its time."""

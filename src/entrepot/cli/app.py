@@ -19,6 +19,7 @@ __all__ = ["app", "run"]
 
 _TOPICS: Final = {
     "block": ("entrepot.cli.blocks", "Typed configuration and credentials, kept sealed, loaded by name."),
+    "cache": ("entrepot.cli.cache", "Why results were used again or computed, and which are kept."),
     "result": ("entrepot.cli.results", "What tasks returned, kept and used again."),
     "store": ("entrepot.cli.store", "Where results are kept: free room, check that all is whole, see what takes room."),
     "runs": ("entrepot.cli.runs", "The history of flow runs and task runs."),

@@ -19,7 +19,21 @@ from rich.text import Text
 
 from entrepot._text import clean, cut, span
 
-__all__ = ["clean", "cut", "ok", "pretty", "print_json", "show", "span", "state_text", "table", "told", "warn", "when"]
+__all__ = [
+    "clean",
+    "cut",
+    "ok",
+    "pretty",
+    "print_json",
+    "print_json_line",
+    "show",
+    "span",
+    "state_text",
+    "table",
+    "told",
+    "warn",
+    "when",
+]
 
 _UNLIMITED: Final = 100_000  # columns where nobody looks at the lines: programs want them whole
 _STATES: Final = {
@@ -89,6 +103,11 @@ def print_json(value: object) -> None:
     """Print one JSON document: times as ISO 8601, times spans in seconds, everything else that is no JSON as text."""
     # ASCII only: what is escaped needs no guess at the reader's encoding, and cannot steer a terminal.
     typer.echo(json.dumps(value, indent=2, default=_plain))
+
+
+def print_json_line(value: object) -> None:
+    """Print one JSON document on one line, as `print_json` writes it: for lists that are printed as they are found."""
+    typer.echo(json.dumps(value, separators=(",", ":"), default=_plain))
 
 
 def _plain(value: Any) -> object:

@@ -43,6 +43,7 @@ def run_steps(run: Run) -> Steps[State[Any]]:
     ending = yield from _prepare(run)
     if ending is None and run.enclosing is None and run.definition.kind == "flow":
         ending = yield from _remember(run)
+    keeper = None
     if ending is None:
         keeper = _keeper(run)
         attempt: Attempt = _attempt
@@ -61,9 +62,7 @@ def run_steps(run: Run) -> Steps[State[Any]]:
                 break
             ending = None  # its error leads to what the attempt was called with
             run.new_attempt()
-    _leave_to_parent(run, ending)
-    state = run.enter(*ending)
-    run.leave_trace(state)
+    state = _enter_last(run, ending, keeper)
     run.log_end(state)
     interrupt = yield from call_hooks(run, state)
     if not run.submitted:  # else its future looks at it until it has the state itself
@@ -79,6 +78,16 @@ def _leave_to_parent(run: Run, ending: Ending) -> None:
     """Raise on what a child process is on its way out with that the run's code has forked: the run is the parent's."""
     if run.is_of_parent() and isinstance(ending.data, BaseException):
         raise ending.data
+
+
+def _enter_last(run: Run, ending: Ending, keeper: "Keeper | None") -> State[Any]:
+    """Put a run in its last state, which then knows how the cache was used."""
+    _leave_to_parent(run, ending)
+    state = run.enter(*ending)
+    if keeper is not None:
+        keeper.account_for(state)
+    run.leave_trace(state)
+    return state
 
 
 def _close(run: Run, state: State[Any]) -> Steps[None]:

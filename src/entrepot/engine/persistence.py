@@ -13,6 +13,7 @@ from entrepot._secrets import mask
 from entrepot._sentinels import MISSING, Missing
 from entrepot.context import CURRENT
 from entrepot.engine import lineage, passing, snapshots
+from entrepot.engine.accounts import Story
 from entrepot.engine.keeping import keep_notes
 from entrepot.engine.places import result_store
 from entrepot.engine.probe import check_return
@@ -36,6 +37,7 @@ from entrepot.results.record import Record
 from entrepot.results.references import changed_reference
 from entrepot.results.store import ResultStore
 from entrepot.serializers import Serializer, get_serializer
+from entrepot.states import State
 
 __all__ = ["Keeper"]
 
@@ -63,6 +65,7 @@ class Keeper:
         "_run",
         "_serializer",
         "_store",
+        "_story",
         "unit",
         "was_known",
     )
@@ -76,6 +79,7 @@ class Keeper:
         self._replaces = bool(run.definition.keeping.refresh)
         self._store: ResultStore | None = None
         self._serializer: Serializer | None = None
+        self._story = Story(run)
         self.unit: UnitOfWork | None = None
         self.was_known = False
 
@@ -88,7 +92,15 @@ class Keeper:
             SerializationError: If the annotation shows that no result could be kept.
             EntrepotError: What the store raises: an outage is not a miss.
         """
+        try:
+            return self._look_up()
+        except EntrepotError as error:
+            self._story.refused(error)
+            raise
+
+    def _look_up(self) -> Any | Missing:
         run = self._run
+        self._story.begin()
         if not self._computed:
             token = CURRENT.set(run.enter_context())  # the user's function for the key may ask for its run
             try:
@@ -113,6 +125,7 @@ class Keeper:
                 staged, self._replaces = None, True
             if staged is not None:
                 run.cache_key, run.location, self.was_known = staged.key, store.locate(staged), True
+                self._story.found(staged)
                 return store.load_record(staged, serializer=serializer)
         found = self._found(store, serializer)
         if found is None or found.record is None:
@@ -121,6 +134,7 @@ class Keeper:
             return MISSING
         run.cache_key, run.location, self.was_known = found.record.key, store.locate(found.record), True
         lineage.note(found.value, found.record)
+        self._story.found(found.record)
         return found.value
 
     def _found(self, store: ResultStore, serializer: Serializer) -> Lookup | None:
@@ -136,6 +150,7 @@ class Keeper:
                             use_up(run, found.record)
                         return found
                     self._replaces = True  # by what is computed now
+                self._story.passed_over(found)
             return None
         if self._call is None or not may_find(run):
             return None
@@ -176,6 +191,7 @@ class Keeper:
         if key is None and not self._keeps_always:
             return
         if key is not None and (changed := self._changed_input(key, self._policy)) is not None:
+            self._story.not_kept(f"its {changed} changed after the cache key was computed")
             run.log(
                 logging.WARNING,
                 "The result of %s is not kept: its %s changed after the cache key was computed, so the key no longer"
@@ -209,9 +225,11 @@ class Keeper:
                 task=self._task_facts(),
                 run=self._run_facts(),
                 expires=expires,
-                about=keep_notes(options, run.inherited),
+                about={**self._story.about(), **keep_notes(options, run.inherited)},
+                details=self._story.details(key, store),
                 replace=replace,
             )
+            self._story.keep_sources(key)
             record = store.put(prepared) if self.unit is None else self.unit.staging().add(prepared)
         except EntrepotError as error:
             error.add_note(f"{run.definition.label} did its work; only its result could not be kept")
@@ -334,6 +352,10 @@ class Keeper:
         if definition.version is not None:
             facts["version"] = definition.version
         return facts
+
+    def account_for(self, state: State[Any]) -> None:
+        """Let the state that the run ended in explain how the cache was used."""
+        self._story.tell(state, self._key, self._store, staged=self.unit is not None)
 
     def _run_facts(self) -> Mapping[str, str]:
         run = self._run

@@ -10,7 +10,7 @@ So recursion needs no care, and a part of the key that changes names the one thi
 
 import sys
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from types import FunctionType, ModuleType
@@ -90,6 +90,13 @@ class CodeWalker(OrderedEncoder):
         while self._queue:
             node, label = self._queue.popleft()
             self._node(node, label)
+
+    def nodes(self) -> Iterator[tuple[str, object]]:
+        """Yield the functions and classes that were met, by the names of their parts."""
+        for thing, label in self._labels.values():
+            name = "code" if label == self._root else f"code:{label}"
+            if name in self.parts:
+                yield name, thing
 
     def _node(self, node: Any, label: str) -> None:
         if isinstance(node, FunctionType):

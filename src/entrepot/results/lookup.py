@@ -33,6 +33,7 @@ class Lookup:
         detail: Why, for people; "" for a hit.
         error: What stands behind damaged, unknown key and unreachable.
         is_outdated: Whether it counts as expired because a file or folder that it refers to has changed.
+        evidence: Where a copy of what is damaged is kept, for people; "" where none was made.
     """
 
     outcome: Outcome
@@ -42,3 +43,4 @@ class Lookup:
     detail: str = ""
     error: EntrepotError | None = None
     is_outdated: bool = False
+    evidence: str = ""

@@ -162,6 +162,7 @@ class ResultStore:
                 found.detail,
                 f"What was found is kept in {kept}." if kept else "No copy of it could be kept.",
             )
+            return dataclasses.replace(found, evidence=kept)
         return found
 
     def describe(self, key: str) -> Lookup:

@@ -1,0 +1,120 @@
+"""Which results are meant: by task, flow, tag, age and size. Records are looked at one by one, none is held."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+
+from entrepot._amounts import bytes_of, seconds_of
+from entrepot.errors import OptionError
+from entrepot.results.lookup import Lookup
+
+__all__ = ["FlowOption", "LargerThan", "NewerThan", "OlderThan", "SmallerThan", "TagOption", "TaskOption", "Wanted"]
+__all__ += ["watched"]
+
+T = TypeVar("T")
+
+TaskOption = Annotated[str | None, typer.Option("--task", "-t", help="Of the task (or flow) of this name or key.")]
+FlowOption = Annotated[str | None, typer.Option("--flow", "-f", help="Computed in a run of the flow of this name.")]
+TagOption = Annotated[list[str] | None, typer.Option("--tag", help="Of runs with this tag; several: with all of them.")]
+OlderThan = Annotated[str | None, typer.Option("--older-than", help="Kept longer ago: 90s, 15m, 12h, 7d, 2w.")]
+NewerThan = Annotated[str | None, typer.Option("--newer-than", help="Kept since then: 90s, 15m, 12h, 7d, 2w.")]
+LargerThan = Annotated[str | None, typer.Option("--larger-than", help="Of more bytes: 512MiB, 50GB.")]
+SmallerThan = Annotated[str | None, typer.Option("--smaller-than", help="Of fewer bytes: 512MiB, 50GB.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What results have to be; None where anything will do.
+
+    Attributes:
+        task: The name or the key of their task or flow.
+        flow: The name of the flow that they were computed in.
+        tags: All of them.
+        until: Kept before.
+        since: Kept after.
+        above: Of more bytes.
+        below: Of fewer bytes.
+    """
+
+    task: str | None = None
+    flow: str | None = None
+    tags: tuple[str, ...] = ()
+    until: datetime | None = None
+    since: datetime | None = None
+    above: int | None = None
+    below: int | None = None
+
+    @classmethod
+    def of_options(
+        cls,
+        now: datetime,
+        *,
+        task: str | None,
+        flow: str | None,
+        tag: list[str] | None,
+        older_than: str | None,
+        newer_than: str | None,
+        larger_than: str | None,
+        smaller_than: str | None,
+    ) -> "Wanted":
+        """Return what the options of a command ask for.
+
+        Raises:
+            OptionError: If one of them is not understood.
+        """
+        older, newer = _amount(older_than, seconds_of, "--older-than"), _amount(newer_than, seconds_of, "--newer-than")
+        return cls(
+            task,
+            flow,
+            tuple(tag or ()),
+            None if older is None else now - timedelta(seconds=older),
+            None if newer is None else now - timedelta(seconds=newer),
+            _amount(larger_than, bytes_of, "--larger-than"),
+            _amount(smaller_than, bytes_of, "--smaller-than"),
+        )
+
+    @property
+    def is_anything(self) -> bool:
+        """Whether no filter was given."""
+        return self == Wanted()
+
+    def takes(self, found: Lookup) -> bool:
+        """Tell whether a result is meant; one whose record does not say what it is, only where anything is."""
+        record = found.record
+        if record is None:
+            return self.is_anything
+        return (
+            (self.task is None or self.task in {record.task.get("name"), record.task.get("key")})
+            and (self.flow is None or self.flow == record.about.get("flow"))
+            and all(f"tag:{tag}" in record.about for tag in self.tags)
+            and (self.until is None or record.created < self.until)
+            and (self.since is None or record.created > self.since)
+            and (self.above is None or record.size > self.above)
+            and (self.below is None or record.size < self.below)
+        )
+
+
+def _amount(given: str | None, read: Callable[[str], int], option: str) -> int | None:
+    if given is None:
+        return None
+    try:
+        return read(given)
+    except ValueError as error:
+        raise OptionError(f"{option}: {error}", option=option) from None
+
+
+def watched(items: Iterable[T], doing: str) -> Iterator[T]:
+    """Yield items, and count them on the terminal while that lasts; elsewhere nothing is shown."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,.0f}"))
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(doing, total=None)
+        for item in items:
+            bar.advance(task)
+            yield item
