@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
 
-from entrepot.protocols.storage import Buffer, Buffers, MakesDurable, ObjectInfo, ReadsInto, Storage
+from entrepot.protocols.storage import Buffer, Buffers, MakesDurable, ObjectInfo, ReadsInto, Storage, SwapsConditionally
 from entrepot.storage.paths import check_path, check_prefix
 
 __all__ = ["PrefixedStorage"]
@@ -28,6 +28,10 @@ class PrefixedStorage:
             self.read_into = self._read_into
         if isinstance(storage, MakesDurable):
             self.make_durable = self._make_durable
+        if isinstance(storage, SwapsConditionally):
+            self.can_swap = storage.can_swap
+            self.get_tagged = self._get_tagged
+            self.swap = self._swap
 
     @property
     def location(self) -> str:
@@ -73,6 +77,12 @@ class PrefixedStorage:
 
     def _make_durable(self, path: str) -> None:
         cast("MakesDurable", self._storage).make_durable(self._inner(path))
+
+    def _get_tagged(self, path: str) -> tuple[Buffer, str]:
+        return cast("SwapsConditionally", self._storage).get_tagged(self._inner(path))
+
+    def _swap(self, path: str, data: Buffers, tag: str | None) -> str:
+        return cast("SwapsConditionally", self._storage).swap(self._inner(path), data, tag)
 
     def _inner(self, path: str) -> str:
         return f"{self._prefix}/{check_path(path, location=self.location)}"
