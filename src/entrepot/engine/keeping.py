@@ -23,6 +23,8 @@ class KeepingOptions:
         key_fn_asks: Whether `key_fn` takes (context, parameters), or nothing.
         no_cache: Whether the policy was `NO_CACHE`; `policy` is None then.
         result_key: The template of the key that the user gives results (`result_storage_key`).
+        single_flight: Whether equal calls at one moment compute once: True across processes, None in one, False not.
+        refresh_early: How long before a result expires one run computes it again: as a time, or a part of its life.
     """
 
     persist: bool | None = None
@@ -35,6 +37,8 @@ class KeepingOptions:
     key_fn_asks: bool = True
     no_cache: bool = False
     result_key: str | None = None
+    single_flight: bool | None = None
+    refresh_early: timedelta | float | None = None
 
     @property
     def caches(self) -> bool:

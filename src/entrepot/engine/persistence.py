@@ -5,19 +5,22 @@ This module loads stores, keys and cryptography. The core imports it for the fir
 
 import hashlib
 import logging
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from entrepot._secrets import mask
 from entrepot._sentinels import MISSING, Missing
-from entrepot.context import CURRENT
+from entrepot.context import CURRENT, TaskRunContext
 from entrepot.engine import snapshots
+from entrepot.engine.outcomes import Ending
 from entrepot.engine.places import result_store
 from entrepot.engine.run import Run
 from entrepot.engine.standing import Call, call_of, facts_of, may_find, standing_of, use_up
 from entrepot.engine.unit_of_work import UnitOfWork
 from entrepot.errors import CacheKeyError, EntrepotError
+from entrepot.results.flight import Flight, Terms
 from entrepot.results.keys import (
     DEFAULT,
     FLOW_PARAMETERS,
@@ -33,6 +36,7 @@ from entrepot.results.lookup import Lookup, Outcome
 from entrepot.results.record import Record
 from entrepot.results.store import ResultStore
 from entrepot.serializers import Serializer, get_serializer
+from entrepot.states import StateType
 
 __all__ = ["Keeper"]
 
@@ -54,11 +58,13 @@ class Keeper:
     __slots__ = (
         "_call",
         "_computed",
+        "_flight",
         "_keeps_always",
         "_key",
         "_replaces",
         "_run",
         "_serializer",
+        "_spare",
         "_store",
         "unit",
         "was_known",
@@ -73,6 +79,8 @@ class Keeper:
         self._replaces = bool(run.definition.keeping.refresh)
         self._store: ResultStore | None = None
         self._serializer: Serializer | None = None
+        self._spare: Lookup | None = None  # can still be used if its renewal fails
+        self._flight: Flight | None = None  # of the attempt under way
         self.unit: UnitOfWork | None = None
         self.was_known = False
 
@@ -103,12 +111,69 @@ class Keeper:
             if staged is not None:
                 run.cache_key, run.location, self.was_known = staged.key, store.locate(staged), True
                 return store.load_record(staged, serializer=serializer)
-        found = self._found(store, serializer)
+        flight = self._new_flight(store)
+        if flight is None:
+            found = self._found(store, serializer)
+        else:
+            self._flight = flight  # so that it is let go, whatever comes through the wait
+            found = flight.look(partial(self._found, store, serializer), is_early=self._earliness())
         if found is None or found.record is None:
+            self._spare = None if flight is None else flight.spare
             snapshots.keep_for(run)
             return MISSING
         run.cache_key, run.location, self.was_known = found.record.key, store.locate(found.record), True
         return found.value
+
+    def _new_flight(self, store: ResultStore) -> Flight | None:
+        """Return what finds out whether others compute the same now; None where that is not asked for.
+
+        What is kept in a transaction is found by others when that is committed, and not before: there is nothing to
+        wait for. Who refreshes wants a result of its own.
+        """
+        run, options = self._run, self._run.definition.keeping
+        if self._key is None or self._replaces or self.unit is not None or options.single_flight is False:
+            return None
+        settings = run.world.settings
+        asked = options.single_flight or options.refresh_early is not None or settings.results_single_flight
+        terms = Terms(settings.results_lease_seconds, settings.home) if asked else None
+        return Flight(store, self._key.key, run_id=run.id, around=_around(run), terms=terms, say=run.log)
+
+    def _earliness(self) -> Callable[[Record], bool] | None:
+        early = self._run.definition.keeping.refresh_early
+        if early is None:
+            return None
+        now = self._run.world.clock.now()
+
+        def is_early(record: Record) -> bool:
+            if record.expires is None:
+                return False
+            return now >= record.expires - (
+                early if isinstance(early, timedelta) else early * (record.expires - record.created)
+            )
+
+        return is_early
+
+    def let_go(self) -> None:
+        """Let others compute what this attempt did not keep. Does not block."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            flight.let_go()
+
+    def spared(self, ending: Ending) -> Ending:
+        """Return how a run ends whose last attempt failed: well, where a result is there that has not expired yet."""
+        spare, self._spare = self._spare, None
+        record = None if spare is None else spare.record
+        if ending.type is not StateType.FAILED or spare is None or record is None:
+            return ending
+        if record.expires is None or record.expires <= self._run.world.clock.now():
+            return ending
+        self._run.log(
+            logging.WARNING,
+            "%s; it was to renew a result that can be used until %s, and that is used",
+            ending.message,
+            record.expires.isoformat(),
+        )
+        return Ending(StateType.COMPLETED, "Cached", "", spare.value)
 
     def _found(self, store: ResultStore, serializer: Serializer) -> Lookup | None:
         """Return the result that is to be used again, or None."""
@@ -175,10 +240,11 @@ class Keeper:
                 self.unit.when_undone(call.give_back)
         elif key is None:
             self._write(CacheKey(f"run/{run.id}", {"run": run.id}), value)
-        if key is not None:
-            self._write(key, value, replace=self._replaces)
+        flight = self._flight
+        if key is not None and (flight is None or not flight.defers):
+            self._write(key, value, replace=self._replaces or self._spare is not None, flight=flight)
 
-    def _write(self, key: CacheKey, value: object, *, replace: bool = False) -> None:
+    def _write(self, key: CacheKey, value: object, *, replace: bool = False, flight: Flight | None = None) -> None:
         run, options = self._run, self._run.definition.keeping
         store, serializer = self._open()
         expires: datetime | None = None
@@ -195,11 +261,27 @@ class Keeper:
                 expires=expires,
                 replace=replace,
             )
-            record = store.put(prepared) if self.unit is None else self.unit.staging().add(prepared)
+            if flight is not None and flight.is_claimed:
+                committed = flight.commit(prepared)
+                if committed is None:
+                    self._say_lost()
+                    return
+                record = committed
+            else:
+                record = store.put(prepared) if self.unit is None else self.unit.staging().add(prepared)
         except EntrepotError as error:
             error.add_note(f"{run.definition.label} did its work; only its result could not be kept")
             raise
         run.cache_key, run.location = record.key, store.locate(record)
+
+    def _say_lost(self) -> None:
+        self._run.log(
+            logging.WARNING,
+            "The result of %s is not kept: another run computes it since this one gave no sign of life for %g seconds"
+            " (its process was stopped, or busy in code that lets no other thread run)",
+            self._run.definition.label,
+            self._run.world.settings.results_lease_seconds,
+        )
 
     def _open(self) -> tuple[ResultStore, Serializer]:
         if self._store is None or self._serializer is None:
@@ -316,3 +398,17 @@ class Keeper:
             facts |= facts_of(run)
             facts |= {"flow_run_id": run.flow_context.flow_run.id, "flow_run_name": run.flow_context.flow_run.name}
         return facts
+
+
+def _around(run: Run) -> set[str]:
+    """Return the ids of the runs that a run is called by, directly or not."""
+    ids: set[str] = set()
+    caller: Run | None = run
+    while caller is not None:
+        around = caller.enclosing
+        if caller.parent_run_id is not None:
+            ids.add(caller.parent_run_id)
+        if isinstance(around, TaskRunContext) and around.task_run.parent_run_id is not None:
+            ids.add(around.task_run.parent_run_id)  # in another process the chain is not whole
+        caller = None if around is None else around.engine
+    return ids

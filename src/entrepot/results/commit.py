@@ -20,7 +20,16 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from entrepot.errors import EntrepotError, IntegrityError, ObjectExistsError, ObjectNotFoundError, TransactionError
+from entrepot.errors import (
+    EntrepotError,
+    IntegrityError,
+    ObjectChangedError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    TransactionError,
+)
+from entrepot.protocols.storage import SwapsConditionally
+from entrepot.results.claims import is_claim, standing_in
 from entrepot.results.lookup import Outcome
 from entrepot.results.markers import Fate
 from entrepot.results.prepared import Prepared
@@ -238,6 +247,10 @@ class Commit:
             except ObjectNotFoundError:
                 is_absent = True
                 continue
+            if is_claim(data) and not standing_in(data):
+                if self._displace(record.path, sealed):
+                    return True
+                continue
             if not item.replace and self._store.usable(item.record) is not None:
                 if item.first:
                     raise self._not_first(item)
@@ -249,6 +262,19 @@ class Commit:
             " transaction is visible",
             key=record.key,
         )
+
+    def _displace(self, path: str, sealed: bytes) -> bool:
+        """Put a record in the place of a claim; return False if that is gone. Whoever has it keeps nothing then."""
+        storage = self._store.storage
+        if not isinstance(storage, SwapsConditionally):  # then nobody could have claimed anything
+            storage.put(path, sealed)
+            return True
+        with suppress(ObjectNotFoundError, ObjectChangedError):
+            data, tag = storage.get_tagged(path)
+            if is_claim(found := bytes(data)) and not standing_in(found):
+                storage.swap(path, sealed, tag)
+                return True
+        return False
 
     def _stage_beside(self, record: Record, data: bytes) -> bool:
         """Put a record beside what is in its place; return False if that is to be looked at again."""

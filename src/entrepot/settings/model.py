@@ -67,6 +67,15 @@ def _serializer(raw: object) -> str:
     return text
 
 
+def _seconds(raw: object) -> float:
+    if isinstance(raw, bool) or not isinstance(raw, str | int | float):
+        raise TypeError
+    seconds = float(raw)
+    if not 1 <= seconds <= 3600:  # noqa: PLR2004  an hour; not a number is neither
+        raise ValueError
+    return seconds
+
+
 def _folder(raw: object) -> Path:
     text = _text(raw)
     if not text or "\0" in text:
@@ -91,6 +100,8 @@ class Settings:
         results_persist: Whether tasks and flows keep their results where they do not say.
         results_serializer: How results become bytes where a task does not say.
         results_encrypt: Whether results are encrypted before they leave the process.
+        results_single_flight: Whether equal calls in several processes compute once, where a task does not say.
+        results_lease_seconds: How long such a computation may show no sign of life before another run takes it over.
         runs_record: Whether the history of runs is kept.
         blocks_storage: Where sealed block documents are kept; None for the folder `blocks` in the home.
         progress: Whether running flows are shown live: "auto", "on" or "off".
@@ -104,6 +115,8 @@ class Settings:
     results_persist: bool = False
     results_serializer: str = "pickle"
     results_encrypt: bool = False
+    results_single_flight: bool = False
+    results_lease_seconds: float = 30.0
     runs_record: bool = True
     blocks_storage: str | None = None
     progress: str = "auto"
@@ -199,6 +212,18 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 _flag,
                 allowed=_TRUE_OR_FALSE,
                 doc="Encrypt results before they leave the process.",
+            ),
+            _setting(
+                "results_single_flight",
+                _flag,
+                allowed=_TRUE_OR_FALSE,
+                doc="Let equal calls in several processes compute once, where a task does not say.",
+            ),
+            _setting(
+                "results_lease_seconds",
+                _seconds,
+                allowed="a number of seconds from 1 to 3600",
+                doc="How long a computation may show no sign of life before another process takes it over.",
             ),
             _setting("runs_record", _flag, allowed=_TRUE_OR_FALSE, doc="Keep the history of runs."),
             _setting(

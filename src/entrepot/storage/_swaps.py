@@ -1,8 +1,9 @@
 """Replacing a file only if it is still the one that was read, though the process may be stopped at any moment.
 
 POSIX has no such call. A lock around the comparison and the rename does it, until its holder is stopped while it has
-the lock (SIGSTOP, a suspended machine): then either everybody waits for it, or somebody goes on, and it renames its file
-over theirs when it wakes. So a lock here can be broken, and what its holder might still do is made impossible first:
+the lock (SIGSTOP, a suspended machine): then either everybody waits for it, or somebody goes on, and it renames its
+file over theirs when it wakes. So a lock here can be broken, and what its holder might still do is made impossible
+first:
 
 1.  The new content is written and synced under a temporary name of its own. The last step is to rename that.
 2.  Whoever has the lock writes that name into the lock's file, looks whether the lock is still the one that counts,
@@ -193,6 +194,6 @@ def _bury(root: str, file: str) -> None:
         return
     if temp.rpartition("/")[2].startswith(RESERVED_PREFIX):  # nothing else, whoever wrote the line
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            os.unlink(f"{root}/{temp}")
+            os.unlink(f"{root}/{temp}")  # noqa: PTH108  as everywhere here, no Path
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(file)
+        os.unlink(file)  # noqa: PTH108  the same

@@ -10,7 +10,9 @@ from entrepot.protocols.storage import Buffer, Buffers, MakesDurable, ObjectInfo
 
 __all__ = ["FaultyStorage", "FrozenClock"]
 
-_OPERATIONS = frozenset({"get", "read_into", "put", "create", "delete", "list", "stat", "make_durable", "get_tagged", "swap"})
+_OPERATIONS = frozenset(
+    {"get", "read_into", "put", "create", "delete", "list", "stat", "make_durable", "get_tagged", "swap"}
+)
 
 
 class FaultyStorage:
