@@ -95,7 +95,7 @@ def forked(work: Callable[[], None]) -> int:
         return pid
     try:
         work()
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  the parent hears of it
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         os._exit(1)
     os._exit(0)
@@ -105,7 +105,7 @@ def forked(work: Callable[[], None]) -> int:
 
 
 def stops(task: dict[str, Any]) -> dict[str, Any]:
-    """Stop a holder before each system call of its commit in turn; meanwhile another takes over. Count what came of it."""
+    """Stop a holder before each system call of its commit in turn; meanwhile another takes over. Count the outcomes."""
     _swaps.PATIENCE = 0.3
     folder, seconds = Path(task["folder"]), 0.4
     store = opened(str(folder / "store"), {})
@@ -114,7 +114,7 @@ def stops(task: dict[str, Any]) -> dict[str, Any]:
         worker = Worker(store, folder, seconds)
         flight, found = worker.begin(f"key {at}")
         assert found is None
-        with stopping(at, lambda: (folder / f"at {at}").touch()) as calls:
+        with stopping(at, (folder / f"at {at}").touch) as calls:
             kept = worker.commit(flight, f"key {at}", "late")
         (folder / f"end {at}.new").write_text(json.dumps({"kept": kept, "calls": calls}))
         (folder / f"end {at}.new").rename(folder / f"end {at}")
@@ -164,74 +164,90 @@ def stops(task: dict[str, Any]) -> dict[str, Any]:
 # --- many of them -----------------------------------------------------------------------------------------------------
 
 
-def campaign(task: dict[str, Any]) -> dict[str, Any]:
-    """Let processes compute the same keys, and kill and stop some. Every process goes through all the keys."""
-    folder, keys, dice = Path(task["folder"]), task["keys"], random.Random(task["seed"])
-    journal = folder / "journal"
-    journal.touch()
-    names = [f"key {number}" for number in range(keys)]
-    opened(task["place"], task["options"]).lookup("nothing")  # libraries are loaded before the forks
+class Campaign:
+    """Processes that each go through all of the same keys, and blows at them."""
 
-    def note(*what: object) -> None:
-        with journal.open("ab", buffering=0) as file:
-            file.write((json.dumps(what) + "\n").encode())
+    def __init__(self, task: dict[str, Any]) -> None:
+        self.task = task
+        self.folder = Path(task["folder"])
+        self.names = [f"key {number}" for number in range(task["keys"])]
+        self.dice = random.Random(task["seed"])
+        self.journal = self.folder / "journal"
+        self.journal.touch()
+        self.live: dict[int, int] = {}  # number -> process
+        self.turns: Counter[int] = Counter()
+        self.stopped: dict[int, float] = {}  # process -> until when
+        self.kills = self.pauses = self.failed = 0
 
-    def work(number: int, turn: int) -> None:
-        own = random.Random(number * 1000 + turn)
-        worker = Worker(opened(task["place"], task["options"]), folder, task["seconds"])
-        for key in own.sample(names, keys):
+    def run(self) -> dict[str, Any]:
+        task, started = self.task, time.monotonic()
+        opened(task["place"], task["options"]).lookup("nothing")  # libraries are loaded before the forks
+        for number in range(task["processes"]):
+            self.start(number)
+        next_blow = started + task["every"]
+        while self.live:
+            self.look()
+            now = time.monotonic()
+            if now - started > task["limit"]:
+                for pid in self.live.values():
+                    os.kill(pid, signal.SIGKILL)
+                return {"hang": len(self.live)}
+            if self.live and now > next_blow and self.kills + self.pauses < task["blows"]:
+                next_blow = now + task["every"]
+                self.strike(self.dice.choice(list(self.live.values())), now)
+            time.sleep(0.005)
+        figures = {"kills": self.kills, "pauses": self.pauses, "failed": self.failed}
+        return {"seconds": time.monotonic() - started, **figures, **judged(self.journal, len(self.names))}
+
+    def start(self, number: int) -> None:
+        self.live[number] = forked(lambda: self.work(number, self.turns[number]))
+
+    def work(self, number: int, turn: int) -> None:
+        task, own = self.task, random.Random(number * 1000 + turn)
+        worker = Worker(opened(task["place"], task["options"]), self.folder, task["seconds"])
+        for key in own.sample(self.names, len(self.names)):
             flight, found = worker.begin(key)
             if found is not None:
-                note("found", key, found.value)
+                self.note("found", key, found.value)
             else:
                 value = uuid.uuid4().hex
-                note("computes", key, value)
+                self.note("computes", key, value)
                 time.sleep(own.random() * task["work"])
-                note("kept", key, value, worker.commit(flight, key, value))
+                self.note("kept", key, value, worker.commit(flight, key, value))
             flight.let_go()
 
-    started = time.monotonic()
-    live = {number: forked(lambda number=number: work(number, 0)) for number in range(task["processes"])}
-    turns = dict.fromkeys(live, 0)
-    stopped: dict[int, float] = {}
-    kills = pauses = failed = 0
-    next_blow = started + task["every"]
-    while live:
-        for number, pid in list(live.items()):
+    def note(self, *what: object) -> None:
+        with self.journal.open("ab", buffering=0) as file:
+            file.write((json.dumps(what) + "\n").encode())
+
+    def look(self) -> None:
+        """See who has ended, and put another in the place of who was killed; let go on who was stopped for long."""
+        for number, pid in list(self.live.items()):
             done, status = os.waitpid(pid, os.WNOHANG)
             if not done:
                 continue
-            del live[number]
-            stopped.pop(pid, None)
-            if os.WIFSIGNALED(status):  # another one in its place
-                turns[number] += 1
-                live[number] = forked(lambda number=number: work(number, turns[number]))
+            del self.live[number]
+            self.stopped.pop(pid, None)
+            if os.WIFSIGNALED(status):
+                self.turns[number] += 1
+                self.start(number)
             elif status:
-                failed += 1
-        now = time.monotonic()
-        if now - started > task["limit"]:
-            for pid in live.values():
-                os.kill(pid, signal.SIGKILL)
-            return {"hang": len(live)}
-        for pid, since in list(stopped.items()):
-            if now > since:
+                self.failed += 1
+        for pid, until_then in list(self.stopped.items()):
+            if time.monotonic() > until_then:
                 os.kill(pid, signal.SIGCONT)
-                del stopped[pid]
-        if live and now > next_blow and kills + pauses < task["blows"]:
-            next_blow = now + task["every"]
-            pid = dice.choice(list(live.values()))
-            if pid in stopped or dice.random() < 0.5:
-                os.kill(pid, signal.SIGKILL)
-                stopped.pop(pid, None)
-                kills += 1
-            else:
-                os.kill(pid, signal.SIGSTOP)
-                stopped[pid] = now + task["seconds"] * 3 * dice.random()
-                pauses += 1
-        time.sleep(0.005)
-    return {"seconds": time.monotonic() - started, "kills": kills, "pauses": pauses, "failed": failed} | judged(
-        journal, keys
-    )
+                del self.stopped[pid]
+
+    def strike(self, pid: int, now: float) -> None:
+        if pid in self.stopped:
+            return
+        if self.dice.random() < 0.35:
+            os.kill(pid, signal.SIGKILL)
+            self.kills += 1
+        else:
+            os.kill(pid, signal.SIGSTOP)
+            self.stopped[pid] = now + self.task["seconds"] * 4 * self.dice.random()
+            self.pauses += 1
 
 
 def judged(journal: Path, keys: int) -> dict[str, Any]:
@@ -265,5 +281,5 @@ def judged(journal: Path, keys: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     request = json.loads(sys.stdin.readline())
-    answer = {"stops": stops, "campaign": campaign}[request["do"]](request)
+    answer = {"stops": stops, "campaign": lambda task: Campaign(task).run()}[request["do"]](request)
     sys.stdout.write(json.dumps(answer) + "\n")

@@ -276,6 +276,9 @@ class Flight:
             tag = storage.swap(self._path, sealed, tag)
         except (ObjectExistsError, ObjectChangedError):
             return False
+        except BaseException:  # it may be there
+            give_back(Lease(storage, self._path, claim, None, standing=standing, keys=self._store.keys))
+            raise
         self._hold(storage, claim, tag, standing)
         return True
 

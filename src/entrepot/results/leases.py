@@ -4,6 +4,7 @@ No holder judges by a clock whether it still holds its claim: the store does, by
 """
 
 import atexit
+import contextlib
 import logging
 import os
 import threading
@@ -33,7 +34,7 @@ class Lease:
         storage: Where it is.
         path: The place of the record.
         claim: As it is there.
-        tag: Of what is there.
+        tag: Of what is there; None if the claim may be there or not, since nobody said.
         standing: The record that was there before.
         keys: Returns the ring.
 
@@ -47,7 +48,7 @@ class Lease:
         storage: SwapsConditionally,
         path: str,
         claim: Claim,
-        tag: str,
+        tag: str | None,
         *,
         standing: bytes,
         keys: Callable[[], Keyring],
@@ -106,23 +107,22 @@ class Lease:
     def _swap(self, data: bytes) -> bool:
         """Replace what is there, if it is this holder's; return whether it was."""
         for _ in range(_TRIES):
-            try:
-                self._tag = self._storage.swap(self._path, data, self._tag)
-            except ObjectChangedError:
-                # A write whose answer was lost, and which was repeated, says that of the object that it wrote.
-                try:
-                    content, tag = self._storage.get_tagged(self._path)
-                except ObjectNotFoundError:
-                    break
-                found = bytes(content)
-                if found == data:
-                    self._tag = tag
+            if self._tag is not None:
+                with contextlib.suppress(ObjectChangedError):
+                    self._tag = self._storage.swap(self._path, data, self._tag)
                     return True
-                if not self._is_ours(found):
-                    break
+            # A write whose answer was lost, and which was repeated, says that of the object that it wrote.
+            try:
+                content, tag = self._storage.get_tagged(self._path)
+            except ObjectNotFoundError:
+                break
+            found = bytes(content)
+            if found == data:
                 self._tag = tag
-            else:
                 return True
+            if not self._is_ours(found):
+                break
+            self._tag = tag
         self.lost = True
         return False
 
