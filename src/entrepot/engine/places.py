@@ -52,8 +52,8 @@ def result_store(spec: Any, world: World) -> ResultStore:
     store = _opened(spec if text is None else text, settings, clock)
     if len(_open) >= _KEPT:
         _open.clear()
-    # Of threads that open it at one moment, all get the same one: by that they know that they compute the same.
-    return _open.setdefault(key, (spec, settings, clock, store))[-1]
+    _open[key] = (spec, settings, clock, store)
+    return store
 
 
 def _opened(spec: Any, settings: Settings, clock: Clock) -> ResultStore:

@@ -63,7 +63,9 @@ class _Entry:
 
 
 _lock = threading.Lock()  # guards the table, and what is in it
-_entries: dict[tuple[ResultStore, str], _Entry] = {}
+# By what a place is called. Two threads may have opened it each for itself; and where two places have one name, to wait
+# for an equal call in the other one costs time, and nothing else.
+_entries: dict[tuple[str, str], _Entry] = {}
 
 
 class _Next(enum.Enum):
@@ -102,6 +104,7 @@ class Flight:
     ) -> None:
         self._store = store
         self._path = record_path(key)
+        self._place = (store.location, self._path)
         self._run_id = run_id
         self._around = around
         self._terms = terms
@@ -168,7 +171,7 @@ class Flight:
             if self._off:
                 return 0
             if self._entry is None:
-                entry = _entries.setdefault((self._store, self._path), _Entry())
+                entry = _entries.setdefault(self._place, _Entry())
                 entry.users += 1
                 self._entry = entry
             return self._entry.ended
@@ -210,8 +213,8 @@ class Flight:
             if self._bell in entry.bells:
                 entry.bells.remove(self._bell)
             entry.users -= 1
-            if entry.users == 0 and _entries.get((self._store, self._path)) is entry:
-                del _entries[self._store, self._path]
+            if entry.users == 0 and _entries.get(self._place) is entry:
+                del _entries[self._place]
 
     def _say_own(self) -> None:
         self.defers = True
