@@ -38,6 +38,7 @@ __all__ = [
     "MissingResultError",
     "NotReadyError",
     "NotResumableError",
+    "ObjectChangedError",
     "ObjectExistsError",
     "ObjectNotFoundError",
     "OptionError",
@@ -195,6 +196,12 @@ class ObjectNotFoundError(StorageError, FileNotFoundError):
 
 class ObjectExistsError(StorageError, FileExistsError):
     """Create-if-absent found an object in place."""
+
+    path: str
+
+
+class ObjectChangedError(StorageError):
+    """A conditional write found another object in the place than the one that was read, or none."""
 
     path: str
 

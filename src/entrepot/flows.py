@@ -140,8 +140,9 @@ def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
             * `persist_result`, `result_storage`, `result_serializer`, `keep`, `keep_last`: As of `@task`, for its own
               result, and for tasks and flows inside it that do not say otherwise.
             * `result_storage_key`: As of `@task`.
-            * `cache_policy`, `cache_key_fn`, `cache_expiration`, `refresh_cache`: As of `@task`, for the flow as a
-              whole. Without them a kept result is kept under the run's own id, and each call runs.
+            * `cache_policy`, `cache_key_fn`, `cache_expiration`, `refresh_cache`, `single_flight`, `refresh_early`:
+              As of `@task`, for the flow as a whole. Without them a kept result is kept under the run's own id, and
+              each call runs.
             * `log_prints`: Whether `print` goes to the run's log, here and in what it runs and does not say otherwise.
 
     Raises:

@@ -189,6 +189,10 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
               "run" for until the flow run around it is completed.
             * `keep_last`: How many results of this task are kept; `entrepot store gc` removes older ones.
             * `refresh_cache`: Whether to compute again whatever is kept, and keep that instead.
+            * `single_flight`: Whether equal calls at one moment compute once: True across processes and machines,
+              False not even in one process; in one process if not given.
+            * `refresh_early`: How long before a result expires one call computes it again, while others still use
+              it: a timedelta, or a part of `cache_expiration` such as 0.1.
             * `log_prints`: Whether `print` goes to the run's log; as the flow does if not given.
 
     Raises:

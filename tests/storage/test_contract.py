@@ -29,12 +29,15 @@ from entrepot.testing import FaultyStorage, ReadableStorageContract, StorageCont
 
 
 class TestLocalStorage(StorageContract):
+    swaps = True
+
     @pytest.fixture
     def storage(self, tmp_path: Path) -> Storage:
         return LocalStorage(tmp_path / "not" / "there yet")
 
 
 class TestMemoryStorage(StorageContract):
+    swaps = True
     picklable = False
 
     @pytest.fixture
@@ -71,6 +74,7 @@ def folder_of(fs: AbstractFileSystem, bucket: str) -> Storage:
 
 
 class TestSeaweedFS(StorageContract):
+    swaps = True
     writers = 4  # the losers of a race wait there in steps of a second
 
     @pytest.fixture
@@ -79,6 +83,8 @@ class TestSeaweedFS(StorageContract):
 
 
 class TestMoto(StorageContract):
+    swaps = True
+
     @pytest.fixture
     def storage(self, moto: Bucket) -> Storage:
         return folder_of(*moto)
@@ -97,12 +103,16 @@ class TestRclone(StorageContract):
 
 
 class TestGoogleStorage(StorageContract):
+    swaps = True
+
     @pytest.fixture
     def storage(self, gcs_server: GCSServer) -> Storage:
         return FileStorage.from_url(f"gs://{gcs_server.bucket()}/folder", **gcs_server.storage_options())
 
 
 class TestFsspecMemory(StorageContract):
+    swaps = True
+
     @pytest.fixture
     def storage(self) -> Iterator[Storage]:
         root = f"/{uuid.uuid4().hex}"
@@ -111,12 +121,16 @@ class TestFsspecMemory(StorageContract):
 
 
 class TestFsspecLocal(StorageContract):
+    swaps = True
+
     @pytest.fixture
     def storage(self, tmp_path: Path) -> Storage:
         return FileStorage.from_url(f"file://{tmp_path}/store")
 
 
 class TestFsspecDirectory(StorageContract):
+    swaps = True
+
     @pytest.fixture
     def storage(self, tmp_path: Path) -> Storage:
         return FileStorage(DirFileSystem(str(tmp_path), LocalFileSystem()), "store")
@@ -155,6 +169,8 @@ class TestFsspecFolders(StorageContract):
 
 
 class TestPrefixedStorage(StorageContract):
+    swaps = True
+
     @pytest.fixture
     def storage(self, tmp_path: Path) -> Storage:
         outer = LocalStorage(tmp_path / "store")
@@ -176,6 +192,7 @@ class TestReadOnlyStorage(ReadableStorageContract):
 
 
 class TestEncryptedStorage(StorageContract):
+    swaps = True
     picklable = False
 
     @pytest.fixture
@@ -184,6 +201,7 @@ class TestEncryptedStorage(StorageContract):
 
 
 class TestEncryptedStorageOnS3(StorageContract):
+    swaps = True
     picklable = False
     writers = 4
 
@@ -193,6 +211,7 @@ class TestEncryptedStorageOnS3(StorageContract):
 
 
 class TestFaultyStorageThatDoesNotFail(StorageContract):
+    swaps = True
     picklable = False
 
     @pytest.fixture

@@ -46,22 +46,11 @@ def run_steps(run: Run) -> Steps[State[Any]]:
     keeper = None
     if ending is None:
         keeper = _keeper(run)
-        attempt: Attempt = _attempt
-        if TRANSACTION.get() is not None or run.definition.hooks.are_of_transactions:
-            from entrepot.engine.run_transactions import as_transaction  # noqa: PLC0415  most runs are in none
-
-            attempt = as_transaction(_attempt)
-        kept: Any = MISSING  # what an attempt returned whose result could not be kept yet
-        while True:
-            ending, kept = yield from attempt(run, keeper, kept)
-            if ending.type is not StateType.FAILED and not isinstance(ending.data, CrashedRunError):
-                break  # a lost process may be another's fault: that is tried again too
-            last = yield from _give_up(run, ending, kept)
-            if last is not None:
-                ending = last
-                break
-            ending = None  # its error leads to what the attempt was called with
-            run.new_attempt()
+        try:
+            ending = yield from _attempts(run, keeper)
+        finally:
+            if keeper is not None:
+                keeper.let_go()
     state = _enter_last(run, ending, keeper)
     run.log_end(state)
     interrupt = yield from call_hooks(run, state)
@@ -88,6 +77,27 @@ def _enter_last(run: Run, ending: Ending, keeper: "Keeper | None") -> State[Any]
         keeper.account_for(state)
     run.leave_trace(state)
     return state
+
+
+def _attempts(run: Run, keeper: "Keeper | None") -> Steps[Ending]:
+    """Try a run as often as its options say; return how it ends."""
+    attempt: Attempt = _attempt
+    if TRANSACTION.get() is not None or run.definition.hooks.are_of_transactions:
+        from entrepot.engine.run_transactions import as_transaction  # noqa: PLC0415  most runs are in none
+
+        attempt = as_transaction(_attempt)
+    kept: Any = MISSING  # what an attempt returned whose result could not be kept yet
+    while True:
+        ending, kept = yield from attempt(run, keeper, kept)
+        if keeper is not None and kept is MISSING:
+            keeper.let_go()
+        if ending.type is not StateType.FAILED and not isinstance(ending.data, CrashedRunError):
+            return ending  # a lost process may be another's fault: that is tried again too
+        last = yield from _give_up(run, ending, kept)
+        if last is not None:
+            return last if keeper is None else keeper.spared(last)
+        del ending  # its error leads to what the attempt was called with
+        run.new_attempt()
 
 
 def _close(run: Run, state: State[Any]) -> Steps[None]:

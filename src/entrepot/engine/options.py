@@ -52,6 +52,8 @@ class CommonOptions(TypedDict, total=False):
     keep: str | timedelta | None
     keep_last: int | None
     refresh_cache: bool | None
+    single_flight: bool | None
+    refresh_early: timedelta | float | None
     log_prints: bool | None
 
 
@@ -85,8 +87,11 @@ _ABSENT: Mapping[str, str] = {
     "cache_result_in_memory": "a result is held in memory only as long as somebody can still read it; leave it out",
     "viz_return_value": "graphs are drawn of real runs: entrepot runs graph",
 }
-_CACHE_OPTIONS = ("cache_policy", "cache_key_fn", "cache_expiration", "refresh_cache", "result_storage_key")
 _KEEP_OPTIONS = ("keep", "keep_last")
+_CACHE_OPTIONS = (
+    *("cache_policy", "cache_key_fn", "cache_expiration", "refresh_cache", "result_storage_key"),
+    *("single_flight", "refresh_early"),
+)
 _KEY_OPTIONS = ("cache_policy", "cache_key_fn", "result_storage_key")  # each says what results are found by
 _RESERVED = ("return_state", "wait_for")
 
@@ -330,6 +335,8 @@ def _keeping(what: str, option: Mapping[str, Any], *, is_task: bool) -> KeepingO
         result_key=_result_key(what, option.get("result_storage_key"), is_task=is_task),
         keep=keep,
         keep_last=keep_last,
+        single_flight=_flag(what, option, "single_flight"),
+        refresh_early=_refresh_early(what, option.get("refresh_early"), expiration),
     )
 
 
@@ -357,6 +364,36 @@ def _keep_last(what: str, value: Any) -> int | None:
         )
     number: int | None = value
     return number
+
+
+def _refresh_early(what: str, value: Any, expiration: Any) -> timedelta | float | None:
+    """Return how long before it expires a result is computed again."""
+    if value is None:
+        return None
+    if isinstance(value, timedelta):
+        fits = timedelta(0) < value
+    else:
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1
+    if not fits:
+        raise OptionError(
+            f"{what}: refresh_early is a timedelta above zero, or a part of cache_expiration such as 0.1, not"
+            f" {value!r}",
+            option="refresh_early",
+        )
+    if expiration is None:
+        raise OptionError(
+            f"{what}: refresh_early says how long before it expires a result is computed again, and without a"
+            " cache_expiration it never does; give one",
+            option="refresh_early",
+        )
+    if isinstance(value, timedelta) and value >= expiration:
+        raise OptionError(
+            f"{what}: refresh_early={value} is not shorter than cache_expiration={expiration}: no result would be used"
+            " again; make it shorter",
+            option="refresh_early",
+        )
+    made: timedelta | float = value
+    return made
 
 
 def _asks(what: str, key_fn: Callable[..., Any]) -> bool:

@@ -5,22 +5,25 @@ This module loads stores, keys and cryptography. The core imports it for the fir
 
 import hashlib
 import logging
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from entrepot._secrets import mask
 from entrepot._sentinels import MISSING, Missing
-from entrepot.context import CURRENT
+from entrepot.context import CURRENT, TaskRunContext
 from entrepot.engine import lineage, passing, snapshots
 from entrepot.engine.accounts import Story
 from entrepot.engine.keeping import keep_notes
+from entrepot.engine.outcomes import Ending
 from entrepot.engine.places import result_store
 from entrepot.engine.probe import check_return
 from entrepot.engine.run import Run
 from entrepot.engine.standing import Call, call_of, facts_of, may_find, standing_of, use_up
 from entrepot.engine.unit_of_work import UnitOfWork
 from entrepot.errors import CacheKeyError, EntrepotError, UnhashableValueError
+from entrepot.results.flight import Flight, Terms
 from entrepot.results.keys import (
     DEFAULT,
     FLOW_PARAMETERS,
@@ -37,7 +40,7 @@ from entrepot.results.record import Record
 from entrepot.results.references import changed_reference
 from entrepot.results.store import ResultStore
 from entrepot.serializers import Serializer, get_serializer
-from entrepot.states import State
+from entrepot.states import State, StateType
 
 __all__ = ["Keeper"]
 
@@ -59,11 +62,13 @@ class Keeper:
     __slots__ = (
         "_call",
         "_computed",
+        "_flight",
         "_keeps_always",
         "_key",
         "_replaces",
         "_run",
         "_serializer",
+        "_spare",
         "_store",
         "_story",
         "unit",
@@ -80,6 +85,8 @@ class Keeper:
         self._store: ResultStore | None = None
         self._serializer: Serializer | None = None
         self._story = Story(run)
+        self._spare: Lookup | None = None  # can still be used if its renewal fails
+        self._flight: Flight | None = None  # of the attempt under way
         self.unit: UnitOfWork | None = None
         self.was_known = False
 
@@ -119,23 +126,87 @@ class Keeper:
             return MISSING
         # Opened before the work is done, even if nothing is looked up: a store that cannot be opened costs no work.
         store, serializer = self._open()
-        if self._key is not None and not self._replaces and self.unit is not None:
-            staged = self.unit.staging().find(self._key.key)
-            if staged is not None and changed_reference(staged.about):
-                staged, self._replaces = None, True
-            if staged is not None:
-                run.cache_key, run.location, self.was_known = staged.key, store.locate(staged), True
-                self._story.found(staged)
-                return store.load_record(staged, serializer=serializer)
-        found = self._found(store, serializer)
+        staged = self._staged()
+        if staged is not None:
+            run.cache_key, run.location, self.was_known = staged.key, store.locate(staged), True
+            self._story.found(staged)
+            return store.load_record(staged, serializer=serializer)
+        flight = self._new_flight(store)
+        if flight is None:
+            found = self._found(store, serializer)
+        else:
+            self._flight = flight  # so that it is let go, whatever comes through the wait
+            found = flight.look(partial(self._found, store, serializer), is_early=self._earliness())
         if found is None or found.record is None:
             check_return(run.definition, serializer, store.allow)
+            self._spare = None if flight is None else flight.spare
             snapshots.keep_for(run)
             return MISSING
         run.cache_key, run.location, self.was_known = found.record.key, store.locate(found.record), True
         lineage.note(found.value, found.record)
         self._story.found(found.record)
         return found.value
+
+    def _staged(self) -> Record | None:
+        """Return the record of the result that the run's transaction has made ready, if it can be used."""
+        if self._key is None or self._replaces or self.unit is None:
+            return None
+        staged = self.unit.staging().find(self._key.key)
+        if staged is not None and changed_reference(staged.about):
+            self._replaces = True
+            return None
+        return staged
+
+    def _new_flight(self, store: ResultStore) -> Flight | None:
+        """Return what finds out whether others compute the same now; None where that is not asked for.
+
+        What is kept in a transaction is found by others when that is committed, and not before: there is nothing to
+        wait for. Who refreshes wants a result of its own.
+        """
+        run, options = self._run, self._run.definition.keeping
+        if self._key is None or self._replaces or self.unit is not None or options.single_flight is False:
+            return None
+        settings = run.world.settings
+        asked = options.single_flight or options.refresh_early is not None or settings.results_single_flight
+        terms = Terms(settings.results_lease_seconds, settings.home) if asked else None
+        return Flight(store, self._key.key, run_id=run.id, around=_around(run), terms=terms, say=run.log)
+
+    def _earliness(self) -> Callable[[Record], bool] | None:
+        early = self._run.definition.keeping.refresh_early
+        if early is None:
+            return None
+        now = self._run.world.clock.now()
+
+        def is_early(record: Record) -> bool:
+            if record.expires is None:
+                return False
+            return now >= record.expires - (
+                early if isinstance(early, timedelta) else early * (record.expires - record.created)
+            )
+
+        return is_early
+
+    def let_go(self) -> None:
+        """Let others compute what this attempt did not keep. Does not block."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            flight.let_go()
+
+    def spared(self, ending: Ending) -> Ending:
+        """Return how a run ends whose last attempt failed: well, where a result is there that has not expired yet."""
+        spare, self._spare = self._spare, None
+        record = None if spare is None else spare.record
+        if ending.type is not StateType.FAILED or spare is None or record is None:
+            return ending
+        if record.expires is None or record.expires <= self._run.world.clock.now():
+            return ending
+        self._run.log(
+            logging.WARNING,
+            "%s; it was to renew a result that can be used until %s, and that is used",
+            ending.message,
+            record.expires.isoformat(),
+        )
+        return Ending(StateType.COMPLETED, "Cached", "", spare.value)
 
     def _found(self, store: ResultStore, serializer: Serializer) -> Lookup | None:
         """Return the result that is to be used again, or None."""
@@ -207,10 +278,11 @@ class Keeper:
                 self.unit.when_undone(call.give_back)
         elif key is None:
             self._write(CacheKey(f"run/{run.id}", {"run": run.id}), value)
-        if key is not None:
-            self._write(key, value, replace=self._replaces)
+        flight = self._flight
+        if key is not None and (flight is None or not flight.defers):
+            self._write(key, value, replace=self._replaces or self._spare is not None, flight=flight)
 
-    def _write(self, key: CacheKey, value: object, *, replace: bool = False) -> None:
+    def _write(self, key: CacheKey, value: object, *, replace: bool = False, flight: Flight | None = None) -> None:
         run, options = self._run, self._run.definition.keeping
         store, serializer = self._open()
         expires: datetime | None = None
@@ -230,13 +302,29 @@ class Keeper:
                 replace=replace,
             )
             self._story.keep_sources(key)
-            record = store.put(prepared) if self.unit is None else self.unit.staging().add(prepared)
+            if flight is not None and flight.is_claimed:
+                committed = flight.commit(prepared)
+                if committed is None:
+                    self._say_lost()
+                    return
+                record = committed
+            else:
+                record = store.put(prepared) if self.unit is None else self.unit.staging().add(prepared)
         except EntrepotError as error:
             error.add_note(f"{run.definition.label} did its work; only its result could not be kept")
             raise
         passing.note(run, store, record)
         run.cache_key, run.location = record.key, store.locate(record)
         lineage.note(value, record)
+
+    def _say_lost(self) -> None:
+        self._run.log(
+            logging.WARNING,
+            "The result of %s is not kept: another run computes it since this one gave no sign of life for %g seconds"
+            " (its process was stopped, or busy in code that lets no other thread run)",
+            self._run.definition.label,
+            self._run.world.settings.results_lease_seconds,
+        )
 
     def _open(self) -> tuple[ResultStore, Serializer]:
         if self._store is None or self._serializer is None:
@@ -364,3 +452,17 @@ class Keeper:
             facts |= facts_of(run)
             facts |= {"flow_run_id": run.flow_context.flow_run.id, "flow_run_name": run.flow_context.flow_run.name}
         return facts
+
+
+def _around(run: Run) -> set[str]:
+    """Return the ids of the runs that a run is called by, directly or not."""
+    ids: set[str] = set()
+    caller: Run | None = run
+    while caller is not None:
+        around = caller.enclosing
+        if caller.parent_run_id is not None:
+            ids.add(caller.parent_run_id)
+        if isinstance(around, TaskRunContext) and around.task_run.parent_run_id is not None:
+            ids.add(around.task_run.parent_run_id)  # in another process the chain is not whole
+        caller = None if around is None else around.engine
+    return ids

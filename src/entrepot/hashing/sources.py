@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from entrepot.hashing._bytecode import facts_of
 from entrepot.hashing._labels import module_label
-from entrepot.hashing._walker import CodeRefused, CodeWalker
+from entrepot.hashing._places import CodeRefused
+from entrepot.hashing._walker import CodeWalker
 
 __all__ = ["sources_of"]
 

@@ -13,6 +13,7 @@ __all__ = [
     "ReadsInto",
     "Storage",
     "SupportsStorage",
+    "SwapsConditionally",
     "Sweeps",
     "Touches",
 ]
@@ -159,6 +160,47 @@ class Sweeps(Protocol):
 
     def sweep(self, path: str) -> None:
         """Remove what an unfinished write left; where there is nothing any more, do nothing."""
+        ...
+
+
+@runtime_checkable
+class SwapsConditionally(Protocol):
+    """The optional capability to replace an object only if it is still the one that was read.
+
+    What was read is named by a tag, which is of use to this store only. Two objects with one tag have one content. Of
+    several that swap for one tag, in any process, exactly one wins, and a swap that was held up on its way (a stopped
+    process, a slow network) fails if another came first: there is no moment between the comparison and the change.
+    A `put` or `delete` of the same moment, which knows no conditions, may be undone by a swap.
+    """
+
+    def can_swap(self) -> bool:
+        """Return whether the store keeps that promise. The first question may ask it (a probe); the answer is kept.
+
+        Raises:
+            StorageError: If it had to be asked and did not answer.
+        """
+        ...
+
+    def get_tagged(self, path: str) -> tuple[Buffer, str]:
+        """Return an object's bytes, all of them, and its tag.
+
+        Raises:
+            ObjectNotFoundError: If the store answered that there is none.
+        """
+        ...
+
+    def swap(self, path: str, data: Buffers, tag: str | None) -> str:
+        """Write an object if the one in its place has this tag (for None: if there is none); on return it is durable.
+
+        Where the answer to a write was lost and a library repeated it, it may fail although the object is our own.
+
+        Returns:
+            The new object's tag.
+
+        Raises:
+            ObjectExistsError: If `tag` is None and there is one.
+            ObjectChangedError: If there is another one, or none.
+        """
         ...
 
 

@@ -20,8 +20,16 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from entrepot.errors import EntrepotError, IntegrityError, ObjectExistsError, ObjectNotFoundError, TransactionError
-from entrepot.protocols.storage import MakesDurable
+from entrepot.errors import (
+    EntrepotError,
+    IntegrityError,
+    ObjectChangedError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    TransactionError,
+)
+from entrepot.protocols.storage import MakesDurable, SwapsConditionally
+from entrepot.results.claims import is_claim, standing_in
 from entrepot.results.lookup import Outcome
 from entrepot.results.markers import Fate
 from entrepot.results.prepared import Prepared
@@ -231,19 +239,19 @@ class Commit:
         is_absent = exclusive and not item.replace  # so it is most often
         waited = False
         for _ in range(_LOOKS):
-            if is_absent:
-                with suppress(ObjectExistsError):
-                    (storage.create if exclusive else storage.put)(record.path, sealed)
-                    return True
+            if is_absent and self._create(record.path, sealed):
+                return True
             is_absent = False
             try:
                 data = bytes(storage.get(record.path, length=MAX_RECORD_SIZE + 1))
             except ObjectNotFoundError:
                 is_absent = True
                 continue
-            if not item.replace and self._store.usable(item.record) is not None:
-                if item.first:
-                    raise self._not_first(item)
+            if is_claim(data) and not standing_in(data):
+                if self._displace(record.path, sealed):
+                    return True
+                continue
+            if self._has_as_good(item):
                 return False
             if self._stage_beside(record, data):
                 if waited or not self._store.condemned.wait_for(record.path):
@@ -255,6 +263,18 @@ class Commit:
             key=record.key,
         )
 
+    def _has_as_good(self, item: Prepared) -> bool:
+        """Return whether a record is there that counts, and that stays.
+
+        Raises:
+            TransactionError: If there must be none.
+        """
+        if item.replace or self._store.usable(item.record) is None:
+            return False
+        if item.first:
+            raise self._not_first(item)
+        return True
+
     def _check_payloads(self) -> None:
         """Refuse to commit records whose payloads a collection took for left over: a block may last for days."""
         for item in self._items:
@@ -264,6 +284,27 @@ class Commit:
                     " grace was shorter than this transaction; nothing of it is visible: run it again",
                     key=item.record.key,
                 )
+
+    def _create(self, path: str, sealed: bytes) -> bool:
+        """Put a record where there was none; return False if there is one by now."""
+        storage = self._store.storage
+        with suppress(ObjectExistsError):
+            (storage.create if storage.creates_exclusively else storage.put)(path, sealed)
+            return True
+        return False
+
+    def _displace(self, path: str, sealed: bytes) -> bool:
+        """Put a record in the place of a claim; return False if that is gone. Whoever has it keeps nothing then."""
+        storage = self._store.storage
+        if not isinstance(storage, SwapsConditionally):  # then nobody could have claimed anything
+            storage.put(path, sealed)
+            return True
+        with suppress(ObjectNotFoundError, ObjectChangedError):
+            data, tag = storage.get_tagged(path)
+            if is_claim(found := bytes(data)) and not standing_in(found):
+                storage.swap(path, sealed, tag)
+                return True
+        return False
 
     def _stage_beside(self, record: Record, data: bytes) -> bool:
         """Put a record beside what is in its place; return False if that is to be looked at again."""

@@ -19,7 +19,8 @@ from typing import Final
 
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.sign import sign_line, verify_line
-from entrepot.errors import CacheKeyError, IntegrityError, SerializationError, UnknownNameError
+from entrepot.errors import CacheKeyError, IntegrityError, ObjectNotFoundError, SerializationError, UnknownNameError
+from entrepot.results.claims import is_claim, standing_in
 
 __all__ = [
     "MAX_RECORD_SIZE",
@@ -212,12 +213,15 @@ def open_record(
         place: The same below the root of the store, if not at the record's own path.
 
     Raises:
+        ObjectNotFoundError: If there is only the claim of a run that computes it.
         IntegrityError: If it does not verify, or is not the record of this place.
         UnknownKeyError: If it is signed under a key that the ring lacks.
         UnknownNameError: If it verifies, but has a format that this version does not read.
     """
     if len(data) > MAX_RECORD_SIZE:
         raise IntegrityError(f"{location} is too large to be a result record", location=location)
+    if is_claim(data) and not (data := standing_in(data)):
+        raise ObjectNotFoundError(f"{location} is no record yet: a run computes it", path=path, location=location)
     line, newline, rest = data.partition(b"\n")
     if not newline or not rest.endswith(b"\n"):
         raise IntegrityError(f"{location} is no whole result record: it is cut short", location=location)

@@ -386,19 +386,31 @@ class ResultStore:
             UnknownKeyError: As `write`.
             StorageError: If the store cannot be written.
         """
-        while True:
-            kept = self._put(prepared)
-            if kept is not prepared.record or self.still_has_payload(prepared):
-                return kept
+        kept = self._put(prepared)
+        return self.settle(prepared) if kept is prepared.record else kept
+
+    def settle(self, prepared: Prepared) -> Record:
+        """See that the payload of a record that was just put is there to stay; else write it again, elsewhere.
+
+        Returns:
+            The record that is in place.
+
+        Raises:
+            StorageError: If the store cannot be written.
+        """
+        while not self.still_has_payload(prepared):
             # A collection may have deleted it before it could see the record.
             again = None if prepared.placed is None else prepared.placed.again
             if again is None:
                 raise StorageError(
-                    f"the payload of {self._where(kept.path)} was deleted by a collection before its record was kept,"
-                    " which took longer than the collection's grace; compute it again, and collect with a longer one",
+                    f"the payload of {self._where(prepared.record.path)} was deleted by a collection before its record"
+                    " was kept, which took longer than the collection's grace; compute it again, and collect with a"
+                    " longer one",
                     location=self.location,
                 )
             prepared = dataclasses.replace(again(), replace=True, first=prepared.first)
+            self._put(prepared)
+        return prepared.record
 
     def still_has_payload(self, prepared: Prepared) -> bool:
         """Return whether the payload of a result is there and will stay; asked when its record is in place.

@@ -89,6 +89,15 @@ def _serializers(raw: object) -> tuple[str, ...]:
     return names
 
 
+def _seconds(raw: object) -> float:
+    if isinstance(raw, bool) or not isinstance(raw, str | int | float):
+        raise TypeError
+    seconds = float(raw)
+    if not 1 <= seconds <= 3600:  # noqa: PLR2004  an hour; not a number is neither
+        raise ValueError
+    return seconds
+
+
 def _folder(raw: object) -> Path:
     text = _text(raw)
     if not text or "\0" in text:
@@ -117,6 +126,8 @@ class Settings:
         results_keep: Seconds after which a collection removes results that do not say how long they are kept; None for
             never.
         results_max_size: Bytes above which a collection removes the least recently used results; None for any size.
+        results_single_flight: Whether equal calls in several processes compute once, where a task does not say.
+        results_lease_seconds: How long such a computation may show no sign of life before another run takes it over.
         runs_record: Whether the history of runs is kept.
         blocks_storage: Where sealed block documents are kept; None for the folder `blocks` in the home.
         progress: Whether running flows are shown live: "auto", "on" or "off".
@@ -134,6 +145,8 @@ class Settings:
     results_encrypt: bool = False
     results_keep: int | None = None
     results_max_size: int | None = None
+    results_single_flight: bool = False
+    results_lease_seconds: float = 30.0
     runs_record: bool = True
     blocks_storage: str | None = None
     progress: str = "auto"
@@ -248,6 +261,18 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 _size,
                 allowed="a number of bytes such as 500MB, 50GB or 1TiB",
                 doc="What `entrepot store gc` leaves at most; the least recently used results go.",
+            ),
+            _setting(
+                "results_single_flight",
+                _flag,
+                allowed=_TRUE_OR_FALSE,
+                doc="Let equal calls in several processes compute once, where a task does not say.",
+            ),
+            _setting(
+                "results_lease_seconds",
+                _seconds,
+                allowed="a number of seconds from 1 to 3600",
+                doc="How long a computation may show no sign of life before another process takes it over.",
             ),
             _setting("runs_record", _flag, allowed=_TRUE_OR_FALSE, doc="Keep the history of runs."),
             _setting(

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -79,6 +79,17 @@ class Dialect:
         data = joined(views)
         self._ask("pipe_file", self._key(path), data, size=len(data), **({"mode": "create"} if exclusive else {}))
 
+    swaps: bool | None = False
+    """Whether `swap` is known to heed its condition or not; None where the store has to be asked."""
+
+    def read_tagged(self, path: str) -> tuple[Buffer, str]:
+        """Return an object's bytes and its tag; of families that swap."""
+        raise NotImplementedError(path)
+
+    def swap(self, path: str, data: bytes, tag: str | None) -> str:
+        """Write an object if the one in its place has this tag, or if there is none; return the new tag."""
+        raise NotImplementedError(path)
+
     def remove(self, path: str) -> None:
         """Remove an object; a `FileNotFoundError` is fine."""
         self._ask("rm_file", self._key(path))
@@ -125,7 +136,10 @@ class Dialect:
         """
         if not isinstance(self.fs, AsyncFileSystem):
             return getattr(self.fs, method)(*args, **options)
-        future = asyncio.run_coroutine_threadsafe(getattr(self.fs, f"_{method}")(*args, **options), self.fs.loop)
+        return self._await(getattr(self.fs, f"_{method}")(*args, **options), size)
+
+    def _await(self, coroutine: Coroutine[Any, Any, Any], size: int = 0) -> Any:
+        future = asyncio.run_coroutine_threadsafe(coroutine, self.fs.loop)
         try:
             return future.result(self.patience + size / _SLOWEST)
         finally:

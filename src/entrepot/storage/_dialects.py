@@ -15,6 +15,7 @@ from entrepot.protocols.storage import Buffer, ObjectInfo
 from entrepot.storage._buffers import joined
 from entrepot.storage._clouds import S3, GoogleStorage
 from entrepot.storage._dialect import Dialect, protocol_of
+from entrepot.storage._swaps import changed, tag_of
 from entrepot.storage.local import LocalStorage
 from entrepot.storage.paths import RESERVED_PREFIX
 
@@ -51,6 +52,21 @@ class Memory(Dialect):
             except FileExistsError as error:  # so it says that a folder on the way is an object
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from error
 
+    swaps = True
+
+    def read_tagged(self, path: str) -> tuple[Buffer, str]:
+        """Return an object's bytes and its tag."""
+        content = self.read(path, 0, None)
+        return content, tag_of(content)
+
+    def swap(self, path: str, data: bytes, tag: str | None) -> str:
+        """Write an object under the same lock."""
+        with self._lock:
+            if tag is not None and tag_of(self.read(path, 0, None)) != tag:
+                raise changed(path, location=self.root)
+            self.write(path, [memoryview(data)], exclusive=tag is None)
+        return tag_of(data)
+
     def remove(self, path: str) -> None:
         """Remove an object."""
         with self._lock:
@@ -84,6 +100,16 @@ class Local(Dialect):
     def write(self, path: str, views: Sequence[memoryview], *, exclusive: bool) -> None:
         """Write an object durably."""
         (self._store.create if exclusive else self._store.put)(path, views)
+
+    swaps = True
+
+    def read_tagged(self, path: str) -> tuple[Buffer, str]:
+        """Return an object's bytes and its tag."""
+        return self._store.get_tagged(path)
+
+    def swap(self, path: str, data: bytes, tag: str | None) -> str:
+        """Write an object if the one in its place has this tag."""
+        return self._store.swap(path, data, tag)
 
     def remove(self, path: str) -> None:
         """Remove an object."""

@@ -13,7 +13,17 @@ from collections.abc import Sequence
 from entrepot._folders import create_folder, settle_inner
 from entrepot.storage.paths import RESERVED_PREFIX
 
-__all__ = ["let_go", "open_file", "open_inner", "read_at", "read_into_at", "sync", "take_out", "write_durably"]
+__all__ = [
+    "let_go",
+    "open_file",
+    "open_inner",
+    "read_at",
+    "read_into_at",
+    "sync",
+    "take_out",
+    "write_durably",
+    "write_temporary",
+]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a pipe that someone left in the store must not wait for its other end; files do not heed it.
@@ -110,6 +120,27 @@ def sync(folder: int) -> None:
     os.fsync(folder)
 
 
+def write_temporary(folder: int, views: Sequence[memoryview]) -> str:
+    """Write a file under a reserved name, sync it, and return that name. An error of fsync is never retried.
+
+    Raises:
+        OSError: If a call failed; the file is gone.
+    """
+    temp = f"{RESERVED_PREFIX}{os.urandom(12).hex()}"
+    try:
+        fd = os.open(temp, _TEMP, 0o600, dir_fd=folder)
+        try:
+            _write_all(fd, views)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temp, dir_fd=folder)
+        raise
+    return temp
+
+
 def write_durably(folder: int, name: str, views: Sequence[memoryview], *, replace: bool) -> None:
     """Write a file whole, and make it and its name durable before returning.
 
@@ -126,14 +157,8 @@ def write_durably(folder: int, name: str, views: Sequence[memoryview], *, replac
         FileExistsError: If `replace` is not set and there is something of that name; that name is durable then.
         OSError: If a call failed; the temporary file is gone, and `name` is the old file or the new one, never a part.
     """
-    temp = f"{RESERVED_PREFIX}{os.urandom(12).hex()}"
+    temp = write_temporary(folder, views)
     try:
-        fd = os.open(temp, _TEMP, 0o600, dir_fd=folder)
-        try:
-            _write_all(fd, views)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
         if replace:
             os.replace(temp, name, src_dir_fd=folder, dst_dir_fd=folder)
         else:

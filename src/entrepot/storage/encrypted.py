@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.stream import (
@@ -14,7 +14,17 @@ from entrepot.crypto.stream import (
     plain_size,
 )
 from entrepot.errors import IntegrityError
-from entrepot.protocols.storage import Buffer, Buffers, MakesDurable, ObjectInfo, ReadsInto, Storage, Sweeps, Touches
+from entrepot.protocols.storage import (
+    Buffer,
+    Buffers,
+    MakesDurable,
+    ObjectInfo,
+    ReadsInto,
+    Storage,
+    SwapsConditionally,
+    Sweeps,
+    Touches,
+)
 from entrepot.storage._buffers import as_views
 from entrepot.storage.paths import check_path, check_prefix, check_range
 
@@ -47,6 +57,10 @@ class EncryptedStorage:
             self.touch = storage.touch
         if isinstance(storage, Sweeps):
             self.unfinished, self.sweep = storage.unfinished, storage.sweep
+        if isinstance(storage, SwapsConditionally):
+            self.can_swap = storage.can_swap
+            self.get_tagged = self._get_tagged
+            self.swap = self._swap
 
     @property
     def location(self) -> str:
@@ -136,6 +150,28 @@ class EncryptedStorage:
                 self._keys(), path, source.fetch, buffer, size=source.size, location=self._place(path), start=start
             ),
         )
+
+    def _get_tagged(self, path: str) -> tuple[Buffer, str]:
+        """Return an object's bytes, all of them verified, and the tag of its ciphertext, which is never the same twice.
+
+        Raises:
+            ObjectNotFoundError: If there is none.
+            IntegrityError: If it was altered, moved or cut short.
+        """
+        check_path(path, location=self.location)
+        data, tag = cast("SwapsConditionally", self._storage).get_tagged(path)
+        sealed = memoryview(data).cast("B")
+        content = decrypt_range(
+            self._keys(),
+            path,
+            lambda start, length: sealed[start : start + length],
+            size=sealed.nbytes,
+            location=self._place(path),
+        )
+        return content, tag
+
+    def _swap(self, path: str, data: Buffers, tag: str | None) -> str:
+        return cast("SwapsConditionally", self._storage).swap(path, self._sealed(path, data), tag)
 
     def _keys(self) -> Keyring:
         return self._ring if isinstance(self._ring, Keyring) else self._ring()

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import fsspec
 from fsspec import AbstractFileSystem
@@ -20,10 +20,11 @@ from entrepot.errors import (
     StorageError,
 )
 from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo
-from entrepot.storage._buffers import as_views
+from entrepot.storage._buffers import as_views, joined
 from entrepot.storage._clouds import S3_RETRIES, s3_config
 from entrepot.storage._dialect import Dialect, protocol_of
 from entrepot.storage._dialects import dialect_for
+from entrepot.storage._swaps import changed
 from entrepot.storage.outage import (
     Diagnosis,
     Trouble,
@@ -41,8 +42,9 @@ _T = TypeVar("_T")
 _log = logging.getLogger("entrepot.storage")
 _EXTRAS = {"s3": "aws", "s3a": "aws", "gs": "gcp", "gcs": "gcp", "az": "azure", "abfs": "azure", "abfss": "azure"}
 
-_verdicts: dict[tuple[str, str, str], bool] = {}
-_verdict_locks: dict[tuple[str, str, str], threading.Lock] = {}
+_Question: TypeAlias = tuple[str, str, str, str]  # what is asked, and of which store
+_verdicts: dict[_Question, bool] = {}
+_verdict_locks: dict[_Question, threading.Lock] = {}
 
 
 class FileStorage:
@@ -121,20 +123,58 @@ class FileStorage:
         Raises:
             StorageError: If it had to be asked and did not answer.
         """
-        dialect = self._speaking()
-        place = (type(dialect.fs).__qualname__, dialect.endpoint, dialect.bucket or dialect.root)
-        if place not in _verdicts:
-            with _verdict_locks.setdefault(place, threading.Lock()):
-                if place not in _verdicts:
-                    claims = self._guarded("", "ask", lambda: dialect.claims)
-                    _verdicts[place] = self._probe(dialect) if claims is None else claims
-                    if not _verdicts[place]:
-                        _log.warning(
-                            "%s does not create objects exclusively: of two writers at the same moment, both may think "
-                            "that they won, and the later one's object stays",
-                            self._location,
-                        )
-        return _verdicts[place]
+        return self._verdict(
+            "creates",
+            lambda dialect: dialect.claims,
+            self._probe,
+            "%s does not create objects exclusively: of two writers at the same moment, both may think that they won,"
+            " and the later one's object stays",
+        )
+
+    def can_swap(self) -> bool:
+        """Return whether `swap` heeds its condition; a store that is not known is asked, once in each process.
+
+        Raises:
+            StorageError: If it had to be asked and did not answer.
+        """
+        return self._verdict(
+            "swaps",
+            lambda dialect: dialect.swaps,
+            self._probe_swap,
+            "%s cannot replace an object only if it is still the one that was read: equal calls in several processes"
+            " do not wait for each other there",
+        )
+
+    def get_tagged(self, path: str) -> tuple[Buffer, str]:
+        """Return an object's bytes and its tag.
+
+        Raises:
+            ObjectNotFoundError: If the store answered that there is none.
+            StorageError: If it did not, or refused, or cannot swap.
+        """
+        self._check(path)
+        self._check_swaps()
+        return self._guarded(path, "read", lambda: self._speaking().read_tagged(path))
+
+    def swap(self, path: str, data: Buffers, tag: str | None) -> str:
+        """Write an object if the one in its place has this tag.
+
+        Raises:
+            ObjectExistsError: If `tag` is None and there is one.
+            ObjectChangedError: If there is another one, or none.
+            StorageError: If it was not written, or the store cannot swap.
+        """
+        self._check(path)
+        content = joined(data)
+        self._check_swaps()
+        try:
+            return self._guarded(
+                path, "create" if tag is None else "swap", lambda: self._speaking().swap(path, content, tag)
+            )
+        except (ObjectExistsError, ObjectNotFoundError) as error:
+            if tag is None:
+                raise
+            raise changed(path, location=self._location) from error
 
     def get(self, path: str, *, start: int = 0, length: int | None = None) -> Buffer:
         """Return an object's bytes, or those from `start`, at most `length`.
@@ -243,6 +283,27 @@ class FileStorage:
         check_path(path, location=self._location)
         self._dialect.check(path)
 
+    def _check_swaps(self) -> None:
+        if not self.can_swap():
+            raise StorageError(
+                f"{self._location} cannot replace an object only if it is still the one that was read",
+                location=self._location,
+            )
+
+    def _verdict(
+        self, question: str, known: Callable[[Dialect], bool | None], probe: Callable[[Dialect], bool], warning: str
+    ) -> bool:
+        dialect = self._speaking()
+        place = (question, type(dialect.fs).__qualname__, dialect.endpoint, dialect.bucket or dialect.root)
+        if place not in _verdicts:
+            with _verdict_locks.setdefault(place, threading.Lock()):
+                if place not in _verdicts:
+                    claims = self._guarded("", "ask", lambda: known(dialect))
+                    _verdicts[place] = probe(dialect) if claims is None else claims
+                    if not _verdicts[place]:
+                        _log.warning(warning, self._location)
+        return _verdicts[place]
+
     def _listed(self, prefix: str) -> Iterator[ObjectInfo]:
         with contextlib.suppress(ObjectNotFoundError):  # no such folder
             yield from self._guarded(prefix, "list", lambda: self._all(prefix))
@@ -270,7 +331,10 @@ class FileStorage:
             return self._error(Diagnosis(Trouble.NO_ROOT, diagnosis.said, certain=True), path, doing)
         if trouble is Trouble.RANGE and doing == "read":
             return _PastEndError()
-        expected = {Trouble.EXISTS: doing == "create", Trouble.ABSENT: doing in {"read", "delete", "list"}}
+        expected = {
+            Trouble.EXISTS: doing in {"create", "swap"},
+            Trouble.ABSENT: doing in {"read", "delete", "list", "swap"},
+        }
         if not expected.get(trouble, True):
             diagnosis = Diagnosis(Trouble.OTHER, diagnosis.said, certain=True)
         return self._error(diagnosis, path, doing)
@@ -302,6 +366,27 @@ class FileStorage:
             return False
         finally:
             with contextlib.suppress(Exception):  # an account that may not delete leaves it: one byte, never listed
+                dialect.remove(name)
+
+    def _probe_swap(self, dialect: Dialect) -> bool:
+        """Ask the store, by writing one object on the condition that it is another one."""
+        name = f"{RESERVED_PREFIX}probe-{os.urandom(12).hex()}"
+        try:
+            self._guarded("", "write to", lambda: dialect.write(name, [memoryview(b"1")], exclusive=False))
+            _, tag = self._guarded("", "read", lambda: dialect.read_tagged(name))
+            tag = self._guarded("", "write to", lambda: dialect.swap(name, b"22", tag))
+            self._guarded("", "write to", lambda: dialect.write(name, [memoryview(b"333")], exclusive=False))
+            try:
+                dialect.swap(name, b"4444", tag)
+            except Exception as error:  # noqa: BLE001  whatever a client raises
+                trouble = diagnose(error).trouble
+                if trouble is Trouble.EXISTS:
+                    return True
+                if trouble is not Trouble.OTHER:
+                    raise self._translated(error, "", "write to") from without_frames(error)
+            return False
+        finally:
+            with contextlib.suppress(Exception):
                 dialect.remove(name)
 
 

@@ -19,7 +19,7 @@ from entrepot.errors import (
     StorageUnreachableError,
 )
 from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo
-from entrepot.storage._buffers import as_views
+from entrepot.storage._buffers import as_views, joined
 from entrepot.storage._posix import (
     let_go,
     open_file,
@@ -30,6 +30,7 @@ from entrepot.storage._posix import (
     take_out,
     write_durably,
 )
+from entrepot.storage._swaps import changed, swap_file, tag_of
 from entrepot.storage.outage import from_os_error
 from entrepot.storage.paths import RESERVED_PREFIX, check_path, check_prefix, check_range, is_path
 
@@ -195,6 +196,50 @@ class LocalStorage:
                     let_go(folder)
         except ObjectNotFoundError:
             return True
+
+    def can_swap(self) -> bool:
+        """Return True: see `storage._swaps` for how."""
+        return True
+
+    def get_tagged(self, path: str) -> tuple[Buffer, str]:
+        """Return an object's bytes and its tag.
+
+        Raises:
+            ObjectNotFoundError: If there is none.
+            StorageError: If it cannot be read.
+        """
+        content = self.get(path)
+        return content, tag_of(content)
+
+    def swap(self, path: str, data: Buffers, tag: str | None) -> str:
+        """Write an object if the one in its place has this tag; on return it is durable.
+
+        Raises:
+            ObjectExistsError: If `tag` is None and there is one.
+            ObjectChangedError: If there is another one, or none.
+            StorageFullError: If there is no room.
+            StorageError: If it cannot be written.
+        """
+        check_path(path, location=self._root)
+        content = joined(data)
+        if tag is None:
+            self._write(path, content, replace=False)
+            return tag_of(content)
+        try:
+            folder = self._folder(path.rpartition("/")[0])
+            try:
+                is_done = swap_file(self._root, folder, path, content, tag)
+            finally:
+                let_go(folder)
+        except EntrepotError:
+            raise
+        except _ABSENT as error:
+            raise changed(path, location=self._root) from error
+        except OSError as error:
+            raise from_os_error(error, location=self._root, path=path, doing="write") from error
+        if not is_done:
+            raise changed(path, location=self._root)
+        return tag_of(content)
 
     def delete(self, path: str) -> None:
         """Remove an object; where there is none, do nothing.

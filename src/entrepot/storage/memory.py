@@ -10,6 +10,7 @@ from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.errors import ObjectExistsError, ObjectNotFoundError, SerializationError
 from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo
 from entrepot.storage._buffers import joined
+from entrepot.storage._swaps import changed, tag_of
 from entrepot.storage.paths import check_path, check_prefix, check_range
 
 __all__ = ["MemoryStorage"]
@@ -93,6 +94,39 @@ class MemoryStorage:
             raise ObjectExistsError(
                 f"{self.location} has an object {path!r} already", path=path, location=self.location
             )
+
+    def can_swap(self) -> bool:
+        """Return True: the same lock."""
+        return True
+
+    def get_tagged(self, path: str) -> tuple[bytes, str]:
+        """Return an object's bytes and its tag.
+
+        Raises:
+            ObjectNotFoundError: If there is none.
+        """
+        content, _ = self._object(path)
+        return content, tag_of(content)
+
+    def swap(self, path: str, data: Buffers, tag: str | None) -> str:
+        """Write an object if the one in its place has this tag.
+
+        Raises:
+            ObjectExistsError: If `tag` is None and there is one.
+            ObjectChangedError: If there is another one, or none.
+        """
+        check_path(path, location=self.location)
+        content = joined(data)
+        if tag is None:
+            self.create(path, content)
+            return tag_of(content)
+        with self._lock:
+            found = self._objects.get(path)
+            if is_same := found is not None and tag_of(found[0]) == tag:
+                self._objects[path] = (content, self._clock.now())
+        if not is_same:
+            raise changed(path, location=self.location)
+        return tag_of(content)
 
     def delete(self, path: str) -> None:
         """Remove an object; where there is none, do nothing."""

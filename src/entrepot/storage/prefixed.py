@@ -13,6 +13,7 @@ from entrepot.protocols.storage import (
     ObjectInfo,
     ReadsInto,
     Storage,
+    SwapsConditionally,
     Sweeps,
     Touches,
 )
@@ -45,6 +46,10 @@ class PrefixedStorage:
             self.delete_if = self._delete_if
         if isinstance(storage, Sweeps):
             self.unfinished, self.sweep = self._unfinished, self._sweep
+        if isinstance(storage, SwapsConditionally):
+            self.can_swap = storage.can_swap
+            self.get_tagged = self._get_tagged
+            self.swap = self._swap
 
     @property
     def location(self) -> str:
@@ -103,6 +108,12 @@ class PrefixedStorage:
 
     def _sweep(self, path: str) -> None:
         cast("Sweeps", self._storage).sweep(f"{self._prefix}/{path}")
+
+    def _get_tagged(self, path: str) -> tuple[Buffer, str]:
+        return cast("SwapsConditionally", self._storage).get_tagged(self._inner(path))
+
+    def _swap(self, path: str, data: Buffers, tag: str | None) -> str:
+        return cast("SwapsConditionally", self._storage).swap(self._inner(path), data, tag)
 
     def _inner(self, path: str) -> str:
         return f"{self._prefix}/{check_path(path, location=self.location)}"

@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from entrepot.errors import StorageUnreachableError
-from entrepot.protocols.storage import Buffer, Buffers, MakesDurable, ObjectInfo, ReadsInto, Storage
+from entrepot.protocols.storage import Buffer, Buffers, MakesDurable, ObjectInfo, ReadsInto, Storage, SwapsConditionally
 
 __all__ = ["FaultyStorage", "FrozenClock"]
 
-_OPERATIONS = frozenset({"get", "read_into", "put", "create", "delete", "list", "stat", "make_durable"})
+_OPERATIONS = frozenset(
+    {"get", "read_into", "put", "create", "delete", "list", "stat", "make_durable", "get_tagged", "swap"}
+)
 
 
 class FaultyStorage:
@@ -51,6 +53,10 @@ class FaultyStorage:
         self.failed = False
         if isinstance(storage, MakesDurable):  # a capability that it has if the other store does
             self.make_durable = self._make_durable
+        if isinstance(storage, SwapsConditionally):
+            self.can_swap = storage.can_swap
+            self.get_tagged = self._get_tagged
+            self.swap = self._swap
 
     @property
     def location(self) -> str:
@@ -104,6 +110,14 @@ class FaultyStorage:
     def _make_durable(self, path: str) -> None:
         with _Step(self, "make_durable", path):
             cast("MakesDurable", self._storage).make_durable(path)
+
+    def _get_tagged(self, path: str) -> tuple[Buffer, str]:
+        with _Step(self, "get_tagged", path):
+            return cast("SwapsConditionally", self._storage).get_tagged(path)
+
+    def _swap(self, path: str, data: Buffers, tag: str | None) -> str:
+        with _Step(self, "swap", path):
+            return cast("SwapsConditionally", self._storage).swap(path, data, tag)
 
     def _turn(self, operation: str, path: str) -> bool:
         """Count an operation and say whether it is the one."""

@@ -18,8 +18,15 @@ from typing import Any, ClassVar
 
 import pytest
 
-from entrepot.errors import EntrepotError, InvalidPathError, ObjectExistsError, ObjectNotFoundError, StorageError
-from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo, ReadsInto, Storage
+from entrepot.errors import (
+    EntrepotError,
+    InvalidPathError,
+    ObjectChangedError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StorageError,
+)
+from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo, ReadsInto, Storage, SwapsConditionally
 
 __all__ = ["BAD_PATHS", "ODD_PATHS", "ReadableStorageContract", "StorageContract"]
 
@@ -211,10 +218,12 @@ class StorageContract(ReadableStorageContract):
 
     Attributes:
         exclusive: What `creates_exclusively` has to say.
+        swaps: Whether it must be able to swap.
         writers: How many threads race for one name.
     """
 
     exclusive: ClassVar[bool] = True
+    swaps: ClassVar[bool] = False
     writers: ClassVar[int] = 8
 
     def test_a_second_put_replaces_the_first(self, storage: Storage) -> None:
@@ -339,6 +348,75 @@ class StorageContract(ReadableStorageContract):
         assert won.count(True) == 1
         assert bytes(storage.get("a/b")) == b"%d" % won.index(True) * 1000
         assert [info.path for info in storage.list()] == ["a/b"]
+
+    @pytest.fixture
+    def swapping(self, storage: Storage) -> Any:
+        """Return the store, if it swaps."""
+        if not isinstance(storage, SwapsConditionally) or not storage.can_swap():
+            assert not self.swaps, "it was said to swap"
+            pytest.skip("this store does not swap, which is optional")
+        return storage
+
+    def test_a_swap_replaces_what_was_read(self, swapping: Any) -> None:
+        tag = swapping.swap("a/b", b"first", None)
+        for number in range(3):
+            content, read = swapping.get_tagged("a/b")
+            assert bytes(content) == (b"second %d" % (number - 1) if number else b"first")
+            assert read == tag
+            tag = swapping.swap("a/b", [b"second ", b"%d" % number], read)
+        swapping.put("a/b", b"put")
+        tag = swapping.swap("a/b", b"", swapping.get_tagged("a/b")[1])
+        assert bytes(swapping.get("a/b")) == bytes(swapping.get_tagged("a/b")[0]) == b""
+        assert [info.path for info in swapping.list()] == ["a/b"]
+
+    def test_a_swap_that_comes_too_late_changes_nothing(self, swapping: Any) -> None:
+        old = swapping.swap("a/b", b"first", None)
+        swapping.put("a/b", b"second")
+        with pytest.raises(ObjectChangedError) as caught:
+            swapping.swap("a/b", b"late", old)
+        assert caught.value.path.endswith("a/b")
+        assert bytes(swapping.get("a/b")) == b"second"
+        swapping.delete("a/b")
+        for path in ("a/b", "x/y"):
+            with pytest.raises(ObjectChangedError):
+                swapping.swap(path, b"late", old)
+            with pytest.raises(ObjectNotFoundError):
+                swapping.get_tagged(path)
+        assert list(swapping.list()) == []
+
+    def test_a_swap_for_nothing_creates(self, swapping: Any) -> None:
+        swapping.swap("a/b", b"first", None)
+        with pytest.raises(ObjectExistsError):
+            swapping.swap("a/b", b"second", None)
+        assert bytes(swapping.get("a/b")) == b"first"
+
+    def test_a_bad_path_is_not_swapped(self, swapping: Any) -> None:
+        for path in BAD_PATHS:
+            _refused(swapping.get_tagged, path)
+            for tag in (None, "1"):
+                _refused(swapping.swap, path, b"1", tag)
+        assert list(swapping.list()) == []
+
+    def test_of_many_that_swap_for_one_tag_one_wins(self, swapping: Any) -> None:
+        tag = swapping.swap("a/b", b"first", None)
+        for turn in range(3):
+            start = threading.Barrier(self.writers)
+
+            def swap(number: int, turn: int = turn, tag: str = tag, start: threading.Barrier = start) -> str | None:
+                start.wait()
+                try:
+                    found: str = swapping.swap("a/b", b"%d of %d" % (number, turn), tag)
+                except ObjectChangedError:
+                    return None
+                return found
+
+            with ThreadPoolExecutor(self.writers) as pool:
+                tags = list(pool.map(swap, range(self.writers)))
+            (tag,) = [each for each in tags if each is not None]
+            content, read = swapping.get_tagged("a/b")
+            assert bytes(content) == b"%d of %d" % (tags.index(tag), turn)
+            assert read == tag
+        assert [info.path for info in swapping.list()] == ["a/b"]
 
     def test_a_reader_sees_the_old_object_or_the_new_one(self, storage: Storage) -> None:
         versions = [letter * 200_000 for letter in (b"a", b"b", b"c")]

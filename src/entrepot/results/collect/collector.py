@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 from entrepot.errors import ObjectNotFoundError
 from entrepot.protocols.storage import DeletesIf
+from entrepot.results.claims import is_claim
 from entrepot.results.collect.lease import Lease
 from entrepot.results.collect.leftovers import Leftovers
 from entrepot.results.collect.policy import Rules, Share, judge, orphans, shares
@@ -179,8 +180,8 @@ class Collector:
             seen = read_record(self._store, path)
             if seen is None:
                 return True
-            if (seen.sha, seen.state) != (sha, state):
-                return False
+            if (seen.sha, seen.state) != (sha, state) or is_claim(seen.data):
+                return False  # it is another one, or a run is about to replace it
             if isinstance(storage, DeletesIf):
                 return storage.delete_if(path, seen.data)
             if clock.monotonic() - looked < PATIENCE / 2:

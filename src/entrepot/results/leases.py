@@ -1,0 +1,227 @@
+"""The claims that this process holds, and the thread that renews them: one, and only while there are any.
+
+No holder judges by a clock whether it still holds its claim: the store does, by the condition of each write.
+"""
+
+import atexit
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from entrepot.crypto.keyring import Keyring
+from entrepot.errors import EntrepotError, ObjectChangedError, ObjectNotFoundError
+from entrepot.protocols.storage import SwapsConditionally
+from entrepot.results.claims import Claim, is_claim, open_claim, seal_claim
+
+__all__ = ["Lease", "give_back", "renew_from_now_on"]
+
+_logger = logging.getLogger("entrepot.results")
+
+_BEATS: Final = 3  # in the time that a claim may stay as it is
+_TRIES: Final = 3
+_LAST: Final = 2.0  # seconds that the end of the process waits for claims to be given back
+
+
+class Lease:
+    """One claim, held.
+
+    Args:
+        storage: Where it is.
+        path: The place of the record.
+        claim: As it is there.
+        tag: Of what is there; None if the claim may be there or not, since nobody said.
+        standing: The record that was there before.
+        keys: Returns the ring.
+
+    Attributes:
+        standing: As given.
+        lost: Whether another object was found in its place.
+        done: Whether the record took its place.
+    """
+
+    def __init__(
+        self,
+        storage: SwapsConditionally,
+        path: str,
+        claim: Claim,
+        tag: str | None,
+        *,
+        standing: bytes,
+        keys: Callable[[], Keyring],
+    ) -> None:
+        self._storage = storage
+        self._path = path
+        self._claim = claim
+        self._tag = tag
+        self.standing = standing
+        self._keys = keys
+        self._lock = threading.Lock()
+        self.lost = False
+        self.done = False
+        self.due = time.monotonic() + claim.seconds / _BEATS
+
+    def renew(self) -> None:
+        """Change the claim, so that others see that its holder lives.
+
+        Raises:
+            StorageError: If the store does not answer; it may be renewed, or not.
+        """
+        self.due = time.monotonic() + self._claim.seconds / _BEATS
+        if not self._lock.acquire(blocking=False):
+            return  # its record is on the way: others are not to wait for that
+        try:
+            if self.done or self.lost:
+                return
+            self._claim = replace(self._claim, beat=self._claim.beat + 1)
+            self._swap(seal_claim(self._claim, self._keys(), path=self._path, standing=self.standing))
+        finally:
+            self._lock.release()
+
+    def commit(self, sealed: bytes) -> bool:
+        """Put the record in the place of the claim, if that is still there; return whether it is in.
+
+        Raises:
+            StorageError: If the store does not answer; it can be tried again.
+        """
+        with self._lock:
+            self.done = self.done or self._swap(sealed)
+            return self.done
+
+    def give_back(self) -> None:
+        """Say that nothing comes of it, or put the record back that was there before.
+
+        Raises:
+            StorageError: If the store does not answer.
+        """
+        with self._lock:
+            if self.done or self.lost:
+                return
+            freed = Claim("", self._claim.fence, 0, self._claim.seconds, "", self._claim.run)
+            self._swap(self.standing or seal_claim(freed, self._keys(), path=self._path))
+            self.lost = True  # nothing of this holder's comes after it
+
+    def _swap(self, data: bytes) -> bool:
+        """Replace what is there, if it is this holder's; return whether it was."""
+        for _ in range(_TRIES):
+            if self._tag is not None:
+                with contextlib.suppress(ObjectChangedError):
+                    self._tag = self._storage.swap(self._path, data, self._tag)
+                    return True
+            # A write whose answer was lost, and which was repeated, says that of the object that it wrote.
+            try:
+                content, tag = self._storage.get_tagged(self._path)
+            except ObjectNotFoundError:
+                break
+            found = bytes(content)
+            if found == data:
+                self._tag = tag
+                return True
+            if not self._is_ours(found):
+                break
+            self._tag = tag
+        self.lost = True
+        return False
+
+    def _is_ours(self, data: bytes) -> bool:
+        if not is_claim(data):
+            return False
+        claim = open_claim(data, self._keys(), path=self._path, location=self._path)
+        return claim is not None and claim.holder == self._claim.holder
+
+
+class _Heart:
+    def __init__(self) -> None:
+        self._bell = threading.Condition()
+        self._held: set[Lease] = set()
+        self._returned: list[Lease] = []
+        self._thread: threading.Thread | None = None
+
+    def add(self, lease: Lease) -> None:
+        with self._bell:
+            self._held.add(lease)
+            self._wake()
+
+    def give_back(self, lease: Lease) -> None:
+        with self._bell:
+            self._held.discard(lease)
+            if not lease.done and not lease.lost:
+                self._returned.append(lease)
+                self._wake()
+
+    def give_all_back(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        with self._bell:
+            self._returned += self._held
+            self._held.clear()
+            thread = self._thread
+            self._bell.notify()
+        if thread is not None:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _wake(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._work, name="entrepot-flights", daemon=True)
+            try:
+                self._thread.start()
+            except RuntimeError:  # too late in the life of the process: others wait until the claim counts as left
+                self._thread = None
+        else:
+            self._bell.notify()
+
+    def _work(self) -> None:
+        while True:
+            with self._bell:
+                self._held = {lease for lease in self._held if not lease.done and not lease.lost}
+                if not self._returned and not self._held:
+                    self._thread = None
+                    return
+                now = time.monotonic()
+                if not self._returned and (first := min(lease.due for lease in self._held)) > now:
+                    self._bell.wait(first - now)
+                    continue
+                returned, self._returned = self._returned, []
+                due = [lease for lease in self._held if lease.due <= now]
+            for lease in returned:
+                _try(lease.give_back, "given back; others wait until it counts as left behind")
+            for lease in due:
+                _try(lease.renew, "renewed, and may be lost")
+
+
+def _try(act: Callable[[], None], what: str) -> None:
+    try:
+        act()
+    except EntrepotError as error:
+        _logger.warning("the claim on a result could not be %s: %s", what, error)
+
+
+_heart = _Heart()
+
+
+def renew_from_now_on(lease: Lease) -> None:
+    """Renew a lease until its record is in, it is lost, or it is given back."""
+    _heart.add(lease)
+
+
+def give_back(lease: Lease) -> None:
+    """Give a lease back before long, unless its record is in; this does not wait for the store."""
+    _heart.give_back(lease)
+
+
+def _at_exit() -> None:
+    _heart.give_all_back(_LAST)
+
+
+def _after_fork_in_child() -> None:
+    """Hold nothing: the thread, and what it renews, stayed in the parent."""
+    global _heart  # noqa: PLW0603  begun anew
+    _heart = _Heart()
+
+
+atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
