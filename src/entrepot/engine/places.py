@@ -61,7 +61,7 @@ def _opened(spec: Any, settings: Settings, clock: Clock) -> ResultStore:
     ring = _FreshRing()
     if settings.results_encrypt:
         found = storage.EncryptedStorage(found, ring)
-    return ResultStore(found, ring=ring, clock=clock)
+    return ResultStore(found, ring=ring, clock=clock, mapped=settings.results_mapped)
 
 
 class _FreshRing:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias, runtime_checkable
 
-__all__ = ["Buffer", "Buffers", "MakesDurable", "ObjectInfo", "ReadsInto", "Storage", "SupportsStorage"]
+__all__ = ["Buffer", "Buffers", "MakesDurable", "MapsObjects", "ObjectInfo", "ReadsInto", "Storage", "SupportsStorage"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """One run of bytes."""
@@ -114,6 +114,23 @@ class MakesDurable(Protocol):
 
     def make_durable(self, path: str) -> None:
         """Return once an object is durable that another process may have written a moment ago.
+
+        Raises:
+            ObjectNotFoundError: If the store answered that there is none.
+        """
+        ...
+
+
+@runtime_checkable
+class MapsObjects(Protocol):
+    """The optional capability to give an object's bytes as memory without reading them first."""
+
+    def map(self, path: str) -> memoryview | None:
+        """Return an object's bytes as writable memory of the caller's own; changing it changes no object.
+
+        Pages come from the object when they are first touched. So this is only done where nobody but this user can
+        change the object's bytes in place, and a change after they were checked is not to be feared: None elsewhere,
+        and where the system cannot do it.
 
         Raises:
             ObjectNotFoundError: If the store answered that there is none.

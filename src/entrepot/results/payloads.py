@@ -9,7 +9,7 @@ from typing import Final
 from entrepot.crypto.digest import Digester, Hasher
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import IntegrityError, ObjectExistsError, ObjectNotFoundError
-from entrepot.protocols.storage import MakesDurable, ReadsInto, Storage
+from entrepot.protocols.storage import MakesDurable, MapsObjects, ReadsInto, Storage
 from entrepot.serializers.buffers import allocate, total_size
 
 __all__ = ["check_payload", "read_payload", "write_payload"]
@@ -18,17 +18,32 @@ __all__ = ["check_payload", "read_payload", "write_payload"]
 _CHUNK: Final = 4 << 20
 _REQUEST: Final = 32 << 20  # from stores that cannot read into memory of ours: how much is copied at a time
 _THREAD_FROM: Final = 2 << 20
+_MAP_FROM: Final = 1 << 20  # below, a mapping costs more than it saves
 
 
-def read_payload(storage: Storage, path: str, *, size: int, digest: str, ring: Keyring) -> memoryview:
+def read_payload(
+    storage: Storage, path: str, *, size: int, digest: str, ring: Keyring, mapped: bool = False
+) -> memoryview:
     """Return a payload's bytes, in writable memory of their own, once they are known to be the right ones.
 
     Beyond the value itself this takes next to no memory where the store can read into ours.
+
+    Args:
+        storage: Where it is.
+        path: Its path there.
+        size: Its size.
+        digest: Its digest.
+        ring: The keys.
+        mapped: Whether a large one may be mapped instead of read, where the store can do that soundly.
 
     Raises:
         IntegrityError: If there is no such payload, or its size or digest is wrong.
         UnknownKeyError: If the digest was made under a key that the ring lacks.
     """
+    if mapped and size >= _MAP_FROM:
+        memory = _mapped(storage, path, size=size, digest=digest, ring=ring)
+        if memory is not None:
+            return memory
     # Hashing on more than one thread would compete with the reading, which it overlaps anyway.
     hasher = Digester(ring).hasher_for(digest, size=0)
     # One byte more than there should be: a payload that goes on is noticed without asking for its size.
@@ -99,6 +114,24 @@ def write_payload(storage: Storage, path: str, parts: Sequence[memoryview], *, d
         storage.put(path, parts)
     elif isinstance(storage, MakesDurable):
         storage.make_durable(path)  # who wrote it may not have come that far, or died before
+
+
+def _mapped(storage: Storage, path: str, *, size: int, digest: str, ring: Keyring) -> memoryview | None:
+    """Return a payload's bytes as a mapping, once they are known to be the right ones; None where it is to be read.
+
+    What does not verify is left to the reading, which says what is wrong with it.
+    """
+    if not isinstance(storage, MapsObjects):
+        return None
+    hasher = Digester(ring).hasher_for(digest, size=size)  # nothing is copied meanwhile: every core may hash
+    try:
+        memory = storage.map(path)
+    except ObjectNotFoundError:
+        return None
+    if memory is None or memory.nbytes != size:
+        return None
+    hasher.update(memory)
+    return memory if hmac.compare_digest(hasher.digest(), digest) else None
 
 
 def _read(storage: Storage, path: str, memory: memoryview, start: int) -> int:

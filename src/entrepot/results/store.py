@@ -58,6 +58,7 @@ class ResultStore:
         allow: The names of the serializers that may read results here; None allows all.
         clock: Tells when a result is created, and whether it has expired.
         inline_limit: Values of up to this many bytes (at most 65,536) are kept inside the record.
+        mapped: Whether large values are mapped rather than read, where their files are this user's alone.
 
     Attributes:
         storage: As given.
@@ -77,6 +78,7 @@ class ResultStore:
         allow: frozenset[str] | None = None,
         clock: Clock = SYSTEM_CLOCK,
         inline_limit: int = 8192,
+        mapped: bool = False,
     ) -> None:
         if not 0 <= inline_limit <= _MAX_INLINE:
             raise OptionError(f"inline_limit={inline_limit} is out of range: 0 to {_MAX_INLINE}", option="inline_limit")
@@ -87,6 +89,7 @@ class ResultStore:
         self._ring = ring
         self._allow = allow
         self._inline_limit = inline_limit
+        self._mapped = mapped
         self._warned = False
 
     @property
@@ -206,7 +209,14 @@ class ResultStore:
     def _value(self, record: Record, serializer: Serializer | None) -> object:
         reader = self._reader(record, serializer)
         if record.payload is not None:
-            data = read_payload(self.storage, record.payload, size=record.size, digest=record.digest, ring=self.keys())
+            data = read_payload(
+                self.storage,
+                record.payload,
+                size=record.size,
+                digest=record.digest,
+                ring=self.keys(),
+                mapped=self._mapped,
+            )
         else:
             # The signature covers the value itself: its digest, which it also covers, need not be made again.
             value = record.value

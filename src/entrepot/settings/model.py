@@ -91,6 +91,7 @@ class Settings:
         results_persist: Whether tasks and flows keep their results where they do not say.
         results_serializer: How results become bytes where a task does not say.
         results_encrypt: Whether results are encrypted before they leave the process.
+        results_mapped: Whether large results in folders are mapped into memory rather than read.
         runs_record: Whether the history of runs is kept.
         blocks_storage: Where sealed block documents are kept; None for the folder `blocks` in the home.
         progress: Whether running flows are shown live: "auto", "on" or "off".
@@ -104,6 +105,7 @@ class Settings:
     results_persist: bool = False
     results_serializer: str = "pickle"
     results_encrypt: bool = False
+    results_mapped: bool = False
     runs_record: bool = True
     blocks_storage: str | None = None
     progress: str = "auto"
@@ -199,6 +201,12 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 _flag,
                 allowed=_TRUE_OR_FALSE,
                 doc="Encrypt results before they leave the process.",
+            ),
+            _setting(
+                "results_mapped",
+                _flag,
+                allowed=_TRUE_OR_FALSE,
+                doc="Map large results into memory instead of reading them, from files that only you can write.",
             ),
             _setting("runs_record", _flag, allowed=_TRUE_OR_FALSE, doc="Keep the history of runs."),
             _setting(

@@ -6,6 +6,7 @@ nothing below a store's root can lead out of it, not even when it is swapped bet
 
 import contextlib
 import errno
+import mmap
 import os
 import stat
 from collections.abc import Sequence
@@ -13,7 +14,16 @@ from collections.abc import Sequence
 from entrepot._folders import create_folder
 from entrepot.storage.paths import RESERVED_PREFIX
 
-__all__ = ["let_go", "open_file", "open_inner", "read_at", "read_into_at", "sync", "write_durably"]
+__all__ = [
+    "let_go",
+    "map_private",
+    "open_file",
+    "open_inner",
+    "read_at",
+    "read_into_at",
+    "sync",
+    "write_durably",
+]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a pipe that someone left in the store must not wait for its other end; files do not heed it.
@@ -96,6 +106,23 @@ def read_into_at(fd: int, start: int, view: memoryview) -> int:
             break
         done += count
     return done
+
+
+def map_private(fd: int, size: int) -> memoryview | None:
+    """Return an open file's bytes as memory that is the caller's own once written to; None if others may change them.
+
+    Until a page is written to, it is the file's: whoever can write to the file in place can change it after it was
+    checked, and whoever can cut the file short can end this process. So the file must be this user's alone: theirs,
+    without any permission for group and others (which bounds access lists, too), and known by one name only.
+    """
+    status = os.fstat(fd)
+    alone = status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    if not alone or status.st_nlink != 1 or size == 0:
+        return None
+    try:
+        return memoryview(mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE))
+    except (OSError, ValueError):  # a file system without it, no more descriptors, or cut short since
+        return None
 
 
 def sync(folder: int) -> None:

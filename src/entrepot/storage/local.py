@@ -21,6 +21,7 @@ from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo
 from entrepot.storage._buffers import as_views
 from entrepot.storage._posix import (
     let_go,
+    map_private,
     open_file,
     open_inner,
     read_at,
@@ -101,6 +102,20 @@ class LocalStorage:
             fd, _ = self._open(path)
             try:
                 return read_into_at(fd, start, view)
+            finally:
+                let_go(fd)
+
+    def map(self, path: str) -> memoryview | None:
+        """Return an object's bytes as memory of the caller's own, or None unless its file is this user's alone.
+
+        Raises:
+            ObjectNotFoundError: If there is none.
+            StorageError: If it cannot be opened.
+        """
+        with self._reading(path):
+            fd, size = self._open(path)
+            try:
+                return map_private(fd, size)
             finally:
                 let_go(fd)
 

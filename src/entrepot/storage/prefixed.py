@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
 
-from entrepot.protocols.storage import Buffer, Buffers, MakesDurable, ObjectInfo, ReadsInto, Storage
+from entrepot.protocols.storage import Buffer, Buffers, MakesDurable, MapsObjects, ObjectInfo, ReadsInto, Storage
 from entrepot.storage.paths import check_path, check_prefix
 
 __all__ = ["PrefixedStorage"]
@@ -28,6 +28,8 @@ class PrefixedStorage:
             self.read_into = self._read_into
         if isinstance(storage, MakesDurable):
             self.make_durable = self._make_durable
+        if isinstance(storage, MapsObjects):
+            self.map = self._map
 
     @property
     def location(self) -> str:
@@ -70,6 +72,9 @@ class PrefixedStorage:
 
     def _read_into(self, path: str, buffer: memoryview, *, start: int = 0) -> int:
         return cast("ReadsInto", self._storage).read_into(self._inner(path), buffer, start=start)
+
+    def _map(self, path: str) -> memoryview | None:
+        return cast("MapsObjects", self._storage).map(self._inner(path))
 
     def _make_durable(self, path: str) -> None:
         cast("MakesDurable", self._storage).make_durable(self._inner(path))

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import pytest
 
 from entrepot.errors import EntrepotError, InvalidPathError, ObjectExistsError, ObjectNotFoundError, StorageError
-from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo, ReadsInto, Storage
+from entrepot.protocols.storage import Buffer, Buffers, MapsObjects, ObjectInfo, ReadsInto, Storage
 
 __all__ = ["BAD_PATHS", "ODD_PATHS", "ReadableStorageContract", "StorageContract"]
 
@@ -131,6 +131,27 @@ class ReadableStorageContract:
             assert memory == expected + b"\xff" * (size - count)
         with pytest.raises(ObjectNotFoundError):
             storage.read_into("absent", memoryview(bytearray(5)))
+
+    def test_a_mapping_is_the_callers_own(self, storage: Storage, seed: Storage) -> None:
+        if not isinstance(storage, MapsObjects):
+            pytest.skip("this store does not map objects, which is optional")
+        content = content_of(600_000)
+        seed.put("object", content)
+        memory = storage.map("object")
+        if memory is None:
+            pytest.skip("this store maps objects, but not here")
+        assert memory == content
+        assert (memory.format, memory.ndim, memory.readonly) == ("B", 1, False)
+        memory[:] = bytes(600_000)
+        assert bytes(storage.get("object")) == content
+        again = storage.map("object")
+        assert again is not None
+        assert again == content
+        seed.put("object", b"another")
+        seed.delete("object")
+        assert memory == bytes(600_000)
+        with pytest.raises(ObjectNotFoundError):
+            storage.map("absent")
 
     @pytest.mark.parametrize("path", ODD_PATHS, ids=ascii)
     def test_an_odd_name_is_a_name_like_any_other(self, storage: Storage, seed: Storage, path: str) -> None:
