@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias, runtime_checkable
 
-__all__ = ["Buffer", "Buffers", "MakesDurable", "MapsObjects", "ObjectInfo", "ReadsInto", "Storage", "SupportsStorage"]
+__all__ = [
+    "Buffer",
+    "Buffers",
+    "MakesDurable",
+    "MapsObjects",
+    "ObjectInfo",
+    "ReadsInto",
+    "Stage",
+    "StagesObjects",
+    "Storage",
+    "SupportsStorage",
+]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """One run of bytes."""
@@ -135,6 +146,35 @@ class MapsObjects(Protocol):
         Raises:
             ObjectNotFoundError: If the store answered that there is none.
         """
+        ...
+
+
+class Stage(Protocol):
+    """An object under way, whose size and path are not known before it ends. Not shared between threads."""
+
+    def write(self, data: Buffer) -> None:
+        """Add bytes (contiguous)."""
+        ...
+
+    def commit(self, path: str, *, replace: bool) -> None:
+        """Make what was written the object at `path`; on return it is durable. After an error it can be tried again.
+
+        Raises:
+            ObjectExistsError: If `replace` is not set and there is one; it is left as it is.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of it; what was not committed is gone. Closing twice does nothing."""
+        ...
+
+
+@runtime_checkable
+class StagesObjects(Protocol):
+    """The optional capability to write an object piece by piece before its path is known."""
+
+    def stage(self) -> Stage:
+        """Return a new object under way; the caller closes it."""
         ...
 
 

@@ -19,9 +19,13 @@ __all__ = [
     "map_private",
     "open_file",
     "open_inner",
+    "open_new",
     "read_at",
     "read_into_at",
     "sync",
+    "take_name",
+    "temporary_name",
+    "write_all",
     "write_durably",
 ]
 
@@ -146,29 +150,59 @@ def write_durably(folder: int, name: str, views: Sequence[memoryview], *, replac
         FileExistsError: If `replace` is not set and there is something of that name; that name is durable then.
         OSError: If a call failed; the temporary file is gone, and `name` is the old file or the new one, never a part.
     """
-    temp = f"{RESERVED_PREFIX}{os.urandom(12).hex()}"
+    temp = temporary_name()
     try:
-        fd = os.open(temp, _TEMP, 0o600, dir_fd=folder)
+        fd = open_new(folder, temp)
         try:
-            _write_all(fd, views)
+            write_all(fd, views)
             os.fsync(fd)
         finally:
             os.close(fd)
-        if replace:
-            os.replace(temp, name, src_dir_fd=folder, dst_dir_fd=folder)
-        else:
-            _take_name(folder, temp, name)
-    except BaseException as error:
+        take_name(folder, temp, folder, name, replace=replace)
+    except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temp, dir_fd=folder)
-        if isinstance(error, FileExistsError):
-            # Its writer may not have come to its fsync, or died before: who hears "it is there" relies on that.
-            os.fsync(folder)
+        raise
+
+
+def temporary_name() -> str:
+    """Return a name for a temporary file, which no other has."""
+    return f"{RESERVED_PREFIX}{os.urandom(12).hex()}"
+
+
+def open_new(folder: int, name: str) -> int:
+    """Make a file in an open folder, and return its descriptor for writing."""
+    return os.open(name, _TEMP, 0o600, dir_fd=folder)
+
+
+def take_name(source: int, temp: str, folder: int, name: str, *, replace: bool) -> None:
+    """Give a temporary file that is whole and synced its name, in one step, and make that durable.
+
+    Args:
+        source: The open folder that it is in.
+        temp: Its name there.
+        folder: The open folder that it goes to.
+        name: The name that it gets.
+        replace: Whether a file of that name is replaced.
+
+    Raises:
+        FileExistsError: If `replace` is not set and there is something of that name; that name is durable then.
+        OSError: If a call failed; the temporary file may still be there.
+    """
+    try:
+        if replace:
+            os.replace(temp, name, src_dir_fd=source, dst_dir_fd=folder)
+        else:
+            _take_free_name(source, temp, folder, name)
+    except FileExistsError:
+        # Its writer may not have come to its fsync, or died before: who hears "it is there" relies on that.
+        os.fsync(folder)
         raise
     os.fsync(folder)
 
 
-def _write_all(fd: int, views: Sequence[memoryview]) -> None:
+def write_all(fd: int, views: Sequence[memoryview]) -> None:
+    """Write non-empty views one after another, all of them."""
     pending = list(views)
     first = 0
     while first < len(pending):
@@ -184,13 +218,12 @@ def _write_all(fd: int, views: Sequence[memoryview]) -> None:
             first += 1
 
 
-def _take_name(folder: int, temp: str, name: str) -> None:
-    """Give a finished temporary file its name, in one step, unless the name is taken."""
+def _take_free_name(source: int, temp: str, folder: int, name: str) -> None:
     try:
-        os.link(temp, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        os.link(temp, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
     except FileExistsError:
         # NFS may carry a link out, lose the answer, and refuse the repetition: two names for our file mean we won.
-        if os.stat(temp, dir_fd=folder, follow_symlinks=False).st_nlink != 2:  # noqa: PLR2004  its two names
+        if os.stat(temp, dir_fd=source, follow_symlinks=False).st_nlink != 2:  # noqa: PLR2004  its two names
             raise
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
@@ -198,6 +231,6 @@ def _take_name(folder: int, temp: str, name: str) -> None:
         # FAT, some network and user-space file systems: a rename that refuses to replace does as well.
         from entrepot.storage._renameat2 import rename_exclusively  # noqa: PLC0415  ctypes, for the rare few
 
-        rename_exclusively(folder, temp, name)
+        rename_exclusively(source, temp, folder, name)
         return
-    os.unlink(temp, dir_fd=folder)
+    os.unlink(temp, dir_fd=source)

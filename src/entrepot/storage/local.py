@@ -17,7 +17,7 @@ from entrepot.errors import (
     StorageError,
     StorageUnreachableError,
 )
-from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo
+from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo, Stage
 from entrepot.storage._buffers import as_views
 from entrepot.storage._posix import (
     let_go,
@@ -29,6 +29,7 @@ from entrepot.storage._posix import (
     sync,
     write_durably,
 )
+from entrepot.storage._stages import LocalStage
 from entrepot.storage.outage import from_os_error
 from entrepot.storage.paths import check_path, check_prefix, check_range, is_path
 
@@ -151,6 +152,26 @@ class LocalStorage:
                 sync(folder)  # its content was synced before it got its name
             finally:
                 let_go(folder)
+
+    def stage(self) -> Stage:
+        """Return a new object under way: a temporary file in the root folder, which is made if need be.
+
+        Raises:
+            StorageError: If it cannot be made.
+        """
+        try:
+            root = self._open_root(make=True)
+            try:
+                return LocalStage(
+                    root, self._root, open_folder=lambda path: self._folder(path, make=True), taken=self._taken
+                )
+            except BaseException:
+                let_go(root)
+                raise
+        except EntrepotError:
+            raise
+        except OSError as error:
+            raise from_os_error(error, location=self._root, path="", doing="write") from error
 
     def delete(self, path: str) -> None:
         """Remove an object; where there is none, do nothing.

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import pytest
 
 from entrepot.errors import EntrepotError, InvalidPathError, ObjectExistsError, ObjectNotFoundError, StorageError
-from entrepot.protocols.storage import Buffer, Buffers, MapsObjects, ObjectInfo, ReadsInto, Storage
+from entrepot.protocols.storage import Buffer, Buffers, MapsObjects, ObjectInfo, ReadsInto, StagesObjects, Storage
 
 __all__ = ["BAD_PATHS", "ODD_PATHS", "ReadableStorageContract", "StorageContract"]
 
@@ -296,6 +296,34 @@ class StorageContract(ReadableStorageContract):
                 with pytest.raises(TypeError):
                     write("a", data)
         assert list(storage.list()) == []
+
+    def test_a_staged_object_is_there_when_it_is_committed_and_not_before(self, storage: Storage) -> None:
+        if not isinstance(storage, StagesObjects):
+            pytest.skip("this store does not stage objects, which is optional")
+        pieces: list[Buffer] = [b"", content_of(7), memoryview(content_of(300_000)), bytearray(b"x")]
+        stage = storage.stage()
+        for piece in pieces:
+            stage.write(piece)
+        assert [*storage.list()] == []
+        stage.commit("a/b", replace=False)
+        stage.close()
+        stage.close()
+        assert bytes(storage.get("a/b")) == b"".join(pieces)
+        other = storage.stage()
+        other.write(b"another")
+        with pytest.raises(ObjectExistsError):
+            other.commit("a/b", replace=False)
+        assert bytes(storage.get("a/b")) == b"".join(pieces)
+        other.commit("a/b", replace=True)
+        other.close()
+        dropped = storage.stage()
+        dropped.write(b"dropped")
+        dropped.close()
+        empty = storage.stage()
+        empty.commit("empty", replace=False)
+        empty.close()
+        assert _paths(storage.list()) == {"a/b", "empty"}
+        assert (bytes(storage.get("a/b")), bytes(storage.get("empty"))) == (b"another", b"")
 
     def test_create_writes_once(self, storage: Storage) -> None:
         storage.create("a/b", b"first")
