@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from entrepot.flow_runs import pause_flow_run, resume_flow_run, suspend_flow_run
     from entrepot.flows import Flow, flow
     from entrepot.logging import get_run_logger
+    from entrepot.results.streams import Stream
     from entrepot.states import State
     from entrepot.tasks import Task, task
 
 __all__ = [
     "Flow",
     "State",
+    "Stream",
     "Task",
     "__version__",
     "allow_failure",
@@ -34,6 +36,7 @@ __all__ = [
 _HOMES = {
     "Flow": "flows",
     "State": "states",
+    "Stream": "results.streams",
     "Task": "tasks",
     "allow_failure": "annotations",
     "flow": "flows",

@@ -9,9 +9,9 @@ import pytest
 
 from entrepot.errors import ObjectExistsError, StorageError, StorageFullError
 from entrepot.protocols.storage import Storage
-from entrepot.storage import EncryptedStorage, LocalStorage, MemoryStorage, _stages
+from entrepot.storage import EncryptedStorage, LocalStorage, MemoryStorage, stages
 from entrepot.storage import encrypted as encrypted_module
-from entrepot.storage._stages import stage_for
+from entrepot.storage.stages import stage_for
 from entrepot_test_results import RING, Wrapped
 
 MIB = 1 << 20
@@ -114,13 +114,13 @@ def test_an_encrypted_object_under_way_is_nowhere_in_plain(
     local: bool,  # noqa: FBT001  by name
 ) -> None:
     written: list[bytes] = []
-    real = _stages.write_all
+    real = stages.write_all
 
     def noted(fd: int, views: list[memoryview]) -> None:
         written.extend(map(bytes, views))
         real(fd, views)
 
-    monkeypatch.setattr(_stages, "write_all", noted)
+    monkeypatch.setattr(stages, "write_all", noted)
     inner: Storage = LocalStorage(tmp_path) if local else Wrapped(MemoryStorage())
     storage = EncryptedStorage(inner, RING)
     stage = storage.stage()

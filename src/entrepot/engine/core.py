@@ -23,6 +23,7 @@ from entrepot.errors import CrashedRunError, NotReadyError, ParameterError, Stor
 from entrepot.futures import EntrepotFuture
 from entrepot.logging import captured_prints
 from entrepot.protocols.task_runner import Place
+from entrepot.results.streams import Stream
 from entrepot.states import State, StateType
 
 if TYPE_CHECKING:
@@ -223,9 +224,10 @@ def _run_now(run: Run, keeper: "Keeper | None", kept: Any) -> Steps[tuple[Ending
     else:
         ending = Ending(StateType.COMPLETED, "Completed", "", kept)
     if keeper is not None:
-        _, error = yield Do(partial(keeper.keep, ending.data), shielded=True)  # the work was done
+        streams = isinstance(ending.data, Stream)  # its items are made while they are kept: that is still work
+        _, error = yield Do(partial(keeper.keep, ending.data), shielded=not streams)
         if error is not None:
-            return of_error(error, what), ending.data
+            return of_error(error, what), MISSING if streams else ending.data
     return ending, MISSING
 
 

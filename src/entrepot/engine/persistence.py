@@ -32,6 +32,7 @@ from entrepot.results.keys import (
 from entrepot.results.lookup import Lookup, Outcome
 from entrepot.results.record import Record
 from entrepot.results.store import ResultStore
+from entrepot.results.streams import Stream
 from entrepot.serializers import Serializer, get_serializer
 
 __all__ = ["Keeper"]
@@ -184,6 +185,7 @@ class Keeper:
         expires: datetime | None = None
         if options.expiration is not None:
             expires = run.world.clock.now() + options.expiration
+        token = CURRENT.set(run.enter_context())  # the items of a stream are still its code
         try:
             prepared = store.prepare(
                 key.key,
@@ -199,7 +201,11 @@ class Keeper:
         except EntrepotError as error:
             error.add_note(f"{run.definition.label} did its work; only its result could not be kept")
             raise
+        finally:
+            CURRENT.reset(token)
         run.cache_key, run.location = record.key, store.locate(record)
+        if isinstance(value, Stream):
+            value.moved_to(store.load_record(record, serializer=serializer))
 
     def _open(self) -> tuple[ResultStore, Serializer]:
         if self._store is None or self._serializer is None:

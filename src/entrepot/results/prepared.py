@@ -10,8 +10,10 @@ from entrepot.crypto.keyring import Keyring
 from entrepot.errors import EntrepotError, OptionError, SerializationError
 from entrepot.protocols.serializer import Serializer
 from entrepot.protocols.storage import Storage
+from entrepot.results.chunks import STREAM, write_items
 from entrepot.results.payloads import write_payload
 from entrepot.results.record import Record, payload_path, seal_record, stored_key
+from entrepot.results.streams import Stream
 from entrepot.serializers.buffers import flat, total_size
 
 __all__ = ["Facts", "Prepared", "prepare"]
@@ -59,7 +61,8 @@ def prepare(
 ) -> tuple[Record, bytes]:
     """Write out a value, and put its payload in place if it has one; on return that is durable.
 
-    The value is written out in full before the store is touched: one that cannot be leaves nothing behind.
+    The value is written out in full before the store is touched: one that cannot be leaves nothing behind. A `Stream`
+    is written as its items come; one that ends with an error leaves nothing behind either.
 
     Args:
         storage: Where its payload goes.
@@ -75,6 +78,7 @@ def prepare(
 
     Raises:
         SerializationError: If the value cannot be written.
+        Exception: What the items of a stream raise.
         OptionError: If the expiry has no zone.
         CacheKeyError: If it is no key.
         StorageError: If the store cannot be written.
@@ -82,6 +86,8 @@ def prepare(
     if facts.expires is not None and facts.expires.tzinfo is None:
         raise OptionError("a result's expiry is a time with a zone, such as datetime.now(UTC)", option="expires")
     kept_key = stored_key(key)
+    if isinstance(value, Stream):
+        return _prepare_stream(storage, ring, kept_key, value, serializer=serializer, facts=facts)
     data = _written(serializer, value)
     record = Record(
         key=kept_key,
@@ -104,6 +110,27 @@ def prepare(
     if record.payload is not None:
         write_payload(storage, record.payload, data, digest=record.digest, ring=ring)
     return record, sealed
+
+
+def _prepare_stream(
+    storage: Storage, ring: Keyring, key: str, items: Stream[object], *, serializer: Serializer, facts: Facts
+) -> tuple[Record, bytes]:
+    written = write_items(storage, ring, items, serializer)
+    record = Record(
+        key=key,
+        parts=facts.parts,
+        task=facts.task,
+        run=facts.run,
+        serializer=f"{STREAM}{serializer.name}",
+        size=written.size,
+        digest=written.digest,
+        created=facts.created,
+        expires=facts.expires,
+        payload=written.path,
+        about={**facts.about, **written.notes},
+        details=facts.details,
+    )
+    return record, seal_record(record, ring)
 
 
 def _written(serializer: Serializer, value: object) -> list[memoryview]:

@@ -29,12 +29,14 @@ from entrepot.errors import (
 )
 from entrepot.protocols.serializer import Serializer
 from entrepot.protocols.storage import Storage
+from entrepot.results.chunks import STREAM, KeptItems
 from entrepot.results.evidence import keep_evidence
 from entrepot.results.lookup import Lookup, Outcome
 from entrepot.results.markers import Markers
 from entrepot.results.payloads import check_payload, read_payload
 from entrepot.results.prepared import Facts, Prepared, prepare
 from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, Record, open_record, record_path
+from entrepot.results.streams import Stream
 from entrepot.results.versions import Versions
 from entrepot.serializers import get_serializer
 
@@ -208,6 +210,8 @@ class ResultStore:
 
     def _value(self, record: Record, serializer: Serializer | None) -> object:
         reader = self._reader(record, serializer)
+        if record.serializer.startswith(STREAM):
+            return Stream(KeptItems(self.storage, self.keys, record, reader))
         if record.payload is not None:
             data = read_payload(
                 self.storage,
@@ -233,7 +237,7 @@ class ResultStore:
             ) from error
 
     def _reader(self, record: Record, serializer: Serializer | None) -> Serializer:
-        name = record.serializer
+        name = record.serializer.removeprefix(STREAM)  # of a stream: that of its items
         if self._allow is not None and name not in self._allow:
             raise RefusedSerializerError(
                 f"{self.locate(record)} was written by the serializer {ascii(name)[:100]}, which this reader does not"

@@ -6,11 +6,12 @@ from typing import Final
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from entrepot.protocols.storage import Buffer, Storage
-from entrepot.storage._stages import Spool, write_staged
+from entrepot.storage.stages import Spool, write_staged
 
 __all__ = ["SealedStage"]
 
 _NONCE: Final = 12
+_PIECE: Final = 1 << 20
 
 
 class SealedStage:
@@ -36,11 +37,12 @@ class SealedStage:
             StorageError: If there is no room for the spool file.
         """
         view = memoryview(data).cast("B")
-        if view.nbytes:
-            sealed = self._cipher.encrypt(self._nonce(len(self._pieces)), view, None)
+        for start in range(0, view.nbytes, _PIECE):
+            piece = view[start : start + _PIECE]
+            sealed = self._cipher.encrypt(self._nonce(len(self._pieces)), piece, None)
             self._spool.write(memoryview(sealed))
             self._pieces.append(len(sealed))
-            self._size += view.nbytes
+            self._size += piece.nbytes
 
     def commit(self, path: str, *, replace: bool) -> None:
         """Encrypt the object for its path, and write it.

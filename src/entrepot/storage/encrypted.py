@@ -17,8 +17,8 @@ from entrepot.errors import IntegrityError
 from entrepot.protocols.storage import Buffer, Buffers, MakesDurable, ObjectInfo, ReadsInto, Stage, Storage
 from entrepot.storage._buffers import as_views
 from entrepot.storage._sealed_stage import SealedStage
-from entrepot.storage._stages import write_staged
 from entrepot.storage.paths import check_path, check_prefix, check_range
+from entrepot.storage.stages import write_staged
 
 __all__ = ["EncryptedStorage"]
 

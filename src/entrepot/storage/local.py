@@ -29,9 +29,9 @@ from entrepot.storage._posix import (
     sync,
     write_durably,
 )
-from entrepot.storage._stages import LocalStage
 from entrepot.storage.outage import from_os_error
 from entrepot.storage.paths import check_path, check_prefix, check_range, is_path
+from entrepot.storage.stages import LocalStage
 
 __all__ = ["LocalStorage"]
 
