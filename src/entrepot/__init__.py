@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from entrepot.flow_runs import pause_flow_run, resume_flow_run, suspend_flow_run
     from entrepot.flows import Flow, flow
     from entrepot.logging import get_run_logger
+    from entrepot.results.lazy import Lazy
     from entrepot.results.streams import Stream
     from entrepot.states import State
     from entrepot.tasks import Task, task
 
 __all__ = [
     "Flow",
+    "Lazy",
     "State",
     "Stream",
     "Task",
@@ -35,6 +37,7 @@ __all__ = [
 
 _HOMES = {
     "Flow": "flows",
+    "Lazy": "results.lazy",
     "State": "states",
     "Stream": "results.streams",
     "Task": "tasks",

@@ -102,7 +102,7 @@ def _prepare(run: Run) -> Steps[Ending | None]:
     leaves = inputs.leaves_of((run.parameters, run.wait_for) if run.wait_for else run.parameters)
     upstream = inputs.upstream_of(leaves) if leaves else []
     if not run.submitted:
-        run.trace(found.task_run_id for found in upstream if isinstance(found, EntrepotFuture))
+        run.trace(inputs.run_ids_of(upstream))
     late = validator is not None or run.definition.run_name is not None  # to be told: not all is known of it yet
     if not late:
         run.tell_created()
@@ -125,7 +125,7 @@ def _prepare(run: Run) -> Steps[Ending | None]:
     return None
 
 
-def _resolve(run: Run, leaves: list[Any], upstream: list[EntrepotFuture[Any] | State[Any]]) -> Steps[Ending | None]:
+def _resolve(run: Run, leaves: list[Any], upstream: list[inputs.Upstream]) -> Steps[Ending | None]:
     """Wait for what a run needs, and put results in the places of futures and states."""
     pending = [future for future in upstream if isinstance(future, EntrepotFuture) and not future.done()]
     if pending:
@@ -136,7 +136,14 @@ def _resolve(run: Run, leaves: list[Any], upstream: list[EntrepotFuture[Any] | S
         inputs.check(leaves)
     except NotReadyError as error:
         return Ending(StateType.PENDING, "NotReady", str(error), error)
-    run.set_parameters(inputs.replaced(run.parameters, inputs.upstream_result))
+    substitute = partial(inputs.replaced, run.parameters, inputs.upstream_result)
+    if inputs.must_be_read(upstream):
+        parameters, problem = yield Do(substitute)
+        if problem is not None:
+            return of_error(problem, _what(run))
+    else:
+        parameters = substitute()
+    run.set_parameters(parameters)
     return None
 
 

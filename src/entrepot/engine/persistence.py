@@ -29,6 +29,7 @@ from entrepot.results.keys import (
     named_key,
     user_key,
 )
+from entrepot.results.lazy import InStore
 from entrepot.results.lookup import Lookup, Outcome
 from entrepot.results.record import Record
 from entrepot.results.store import ResultStore
@@ -102,14 +103,24 @@ class Keeper:
         if self._key is not None and not self._replaces and self.unit is not None:
             staged = self.unit.staging().find(self._key.key)
             if staged is not None:
-                run.cache_key, run.location, self.was_known = staged.key, store.locate(staged), True
+                self._note(staged)
+                self.was_known = True
                 return store.load_record(staged, serializer=serializer)
         found = self._found(store, serializer)
         if found is None or found.record is None:
             snapshots.keep_for(run)
             return MISSING
-        run.cache_key, run.location, self.was_known = found.record.key, store.locate(found.record), True
+        self._note(found.record)
+        self.was_known = True
         return found.value
+
+    def _note(self, record: Record) -> None:
+        """Let the run know where its result is."""
+        run = self._run
+        store, serializer = self._open()
+        run.cache_key, run.location = record.key, store.locate(record)
+        if record.payload is not None:
+            run.kept = InStore(store, record, serializer)
 
     def _found(self, store: ResultStore, serializer: Serializer) -> Lookup | None:
         """Return the result that is to be used again, or None."""
@@ -203,7 +214,7 @@ class Keeper:
             raise
         finally:
             CURRENT.reset(token)
-        run.cache_key, run.location = record.key, store.locate(record)
+        self._note(record)
         if isinstance(value, Stream):
             value.moved_to(store.load_record(record, serializer=serializer))
 

@@ -399,6 +399,17 @@ class ResultStore:
 
     # --- the rest -----------------------------------------------------------------------------------------------------
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return what pickle writes: the storage, and where the keys come from; never the keys, nor the clock."""
+        if isinstance(self._ring, Keyring):
+            raise SerializationError(
+                f"the result store {self.location} holds its keys, which are never written: open it in the other"
+                " process, or give it a function that returns them",
+                serializer="pickle",
+                path="value",
+            )
+        return _restored, (self.storage, self._ring, self._allow, self._inline_limit, self._mapped)
+
     def keys(self) -> Keyring:
         """Return the ring."""
         return self._ring if isinstance(self._ring, Keyring) else self._ring()
@@ -426,3 +437,13 @@ class ResultStore:
     def _keep_evidence(self, found: Lookup) -> str:
         spoilt = found.path if found.record is None else found.record.payload or found.path
         return keep_evidence(self.storage, spoilt)
+
+
+def _restored(
+    storage: Storage,
+    ring: Keyring | Callable[[], Keyring],
+    allow: frozenset[str] | None,
+    inline_limit: int,
+    mapped: bool,  # noqa: FBT001  pickle's
+) -> ResultStore:
+    return ResultStore(storage, ring=ring, allow=allow, inline_limit=inline_limit, mapped=mapped)
