@@ -11,6 +11,7 @@ __all__ = [
     "MakesDurable",
     "MapsObjects",
     "ObjectInfo",
+    "ReadsAtOnce",
     "ReadsInto",
     "Stage",
     "StagesObjects",
@@ -117,6 +118,17 @@ class ReadsInto(Protocol):
             ObjectNotFoundError: If the store answered that there is none.
         """
         ...
+
+
+@runtime_checkable
+class ReadsAtOnce(Protocol):
+    """What a store says where an answer takes its time: parts of one object are then read several at once, by `get`.
+
+    Attributes:
+        at_once: How many requests at once are of use; 1 where they are not.
+    """
+
+    at_once: int
 
 
 @runtime_checkable

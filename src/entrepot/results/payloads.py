@@ -2,14 +2,16 @@
 
 import hmac
 import threading
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Final
 
 from entrepot.crypto.digest import Digester, Hasher
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import IntegrityError, ObjectExistsError, ObjectNotFoundError
-from entrepot.protocols.storage import MakesDurable, MapsObjects, ReadsInto, Storage
+from entrepot.protocols.storage import MakesDurable, MapsObjects, ReadsAtOnce, ReadsInto, Storage
 from entrepot.serializers.buffers import allocate, total_size
 
 __all__ = ["check_payload", "read_payload", "write_payload"]
@@ -52,6 +54,8 @@ def read_payload(
         if size < _THREAD_FROM:
             count = _read(storage, path, memory, 0)
             hasher.update(memory[:count])
+        elif isinstance(storage, ReadsAtOnce) and not isinstance(storage, ReadsInto) and storage.at_once > 1:
+            count = _fetch_and_hash(storage, path, memory, hasher, at_once=storage.at_once)
         else:
             count = _read_and_hash(storage, path, memory, hasher)
     except ObjectNotFoundError as error:
@@ -178,6 +182,31 @@ def _read_and_hash(storage: Storage, path: str, memory: memoryview, hasher: Hash
         thread.join()
     if problems:
         raise problems[0]
+    return done
+
+
+def _fetch_and_hash(storage: Storage, path: str, memory: memoryview, hasher: Hasher, *, at_once: int) -> int:
+    """Fetch several parts at once, and hash them in order: what is in flight is all the memory that this takes."""
+
+    def fetch(start: int) -> int:
+        return _read(storage, path, memory[start : start + _CHUNK], start)
+
+    done = 0
+    starts = range(0, memory.nbytes, _CHUNK)
+    with ThreadPoolExecutor(at_once, thread_name_prefix="entrepot-payload") as pool:
+        under_way = deque(pool.submit(fetch, start) for start in starts[:at_once])
+        try:
+            for number, start in enumerate(starts):
+                count = under_way.popleft().result()
+                hasher.update(memory[start : start + count])
+                done += count
+                if count < min(_CHUNK, memory.nbytes - start):
+                    break
+                if number + at_once < len(starts):
+                    under_way.append(pool.submit(fetch, starts[number + at_once]))
+        finally:
+            for late in under_way:
+                late.cancel()
     return done
 
 

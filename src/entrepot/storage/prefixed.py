@@ -4,7 +4,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
 
-from entrepot.protocols.storage import Buffer, Buffers, MakesDurable, MapsObjects, ObjectInfo, ReadsInto, Storage
+from entrepot.protocols.storage import (
+    Buffer,
+    Buffers,
+    MakesDurable,
+    MapsObjects,
+    ObjectInfo,
+    ReadsAtOnce,
+    ReadsInto,
+    Storage,
+)
 from entrepot.storage.paths import check_path, check_prefix
 
 __all__ = ["PrefixedStorage"]
@@ -28,6 +37,8 @@ class PrefixedStorage:
             self.read_into = self._read_into
         if isinstance(storage, MakesDurable):
             self.make_durable = self._make_durable
+        if isinstance(storage, ReadsAtOnce):
+            self.at_once = storage.at_once
         if isinstance(storage, MapsObjects):
             self.map = self._map
 
