@@ -61,7 +61,9 @@ def _opened(spec: Any, settings: Settings, clock: Clock) -> ResultStore:
     ring = _FreshRing()
     if settings.results_encrypt:
         found = storage.EncryptedStorage(found, ring)
-    return ResultStore(found, ring=ring, clock=clock, mapped=settings.results_mapped)
+    return ResultStore(
+        found, ring=ring, clock=clock, mapped=settings.results_mapped, compression=settings.results_compress
+    )
 
 
 class _FreshRing:

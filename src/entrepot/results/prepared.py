@@ -11,6 +11,7 @@ from entrepot.errors import EntrepotError, OptionError, SerializationError
 from entrepot.protocols.serializer import Serializer
 from entrepot.protocols.storage import Storage
 from entrepot.results.chunks import STREAM, write_items
+from entrepot.results.compression import Compression, compressed_where_worth_it
 from entrepot.results.payloads import write_payload
 from entrepot.results.record import Record, payload_path, seal_record, stored_key
 from entrepot.results.streams import Stream
@@ -58,6 +59,8 @@ def prepare(
     serializer: Serializer,
     facts: Facts,
     inline_limit: int,
+    compression: Compression = "never",
+    allow: frozenset[str] | None = None,
 ) -> tuple[Record, bytes]:
     """Write out a value, and put its payload in place if it has one; on return that is durable.
 
@@ -72,6 +75,8 @@ def prepare(
         serializer: How to write it.
         facts: What its record says besides.
         inline_limit: Values of up to this many bytes go inside the record.
+        compression: When larger ones are compressed.
+        allow: The names of the serializers that may be used; None for all.
 
     Returns:
         The record, and its bytes.
@@ -88,7 +93,9 @@ def prepare(
     kept_key = stored_key(key)
     if isinstance(value, Stream):
         return _prepare_stream(storage, ring, kept_key, value, serializer=serializer, facts=facts)
-    data = _written(serializer, value)
+    serializer, data = compressed_where_worth_it(
+        storage, serializer, _written(serializer, value), compression=compression, allow=allow
+    )
     record = Record(
         key=kept_key,
         parts=facts.parts,

@@ -30,6 +30,7 @@ from entrepot.errors import (
 from entrepot.protocols.serializer import Serializer
 from entrepot.protocols.storage import Storage
 from entrepot.results.chunks import STREAM, KeptItems
+from entrepot.results.compression import Compression
 from entrepot.results.evidence import keep_evidence
 from entrepot.results.lookup import Lookup, Outcome
 from entrepot.results.markers import Markers
@@ -39,6 +40,7 @@ from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, Record, open_recor
 from entrepot.results.streams import Stream
 from entrepot.results.versions import Versions
 from entrepot.serializers import get_serializer
+from entrepot.serializers.compressed import CompressedSerializer
 
 __all__ = ["ResultStore"]
 
@@ -61,6 +63,7 @@ class ResultStore:
         clock: Tells when a result is created, and whether it has expired.
         inline_limit: Values of up to this many bytes (at most 65,536) are kept inside the record.
         mapped: Whether large values are mapped rather than read, where their files are this user's alone.
+        compression: When large values are compressed: "auto", "never" or "always".
 
     Attributes:
         storage: As given.
@@ -81,6 +84,7 @@ class ResultStore:
         clock: Clock = SYSTEM_CLOCK,
         inline_limit: int = 8192,
         mapped: bool = False,
+        compression: Compression = "never",
     ) -> None:
         if not 0 <= inline_limit <= _MAX_INLINE:
             raise OptionError(f"inline_limit={inline_limit} is out of range: 0 to {_MAX_INLINE}", option="inline_limit")
@@ -92,6 +96,7 @@ class ResultStore:
         self._allow = allow
         self._inline_limit = inline_limit
         self._mapped = mapped
+        self._compression = compression
         self._warned = False
 
     @property
@@ -246,6 +251,8 @@ class ResultStore:
             )
         if serializer is not None and serializer.name == name:
             return serializer
+        if serializer is not None and f"compressed/{serializer.name}" == name:
+            return CompressedSerializer(serializer)
         try:
             return get_serializer(name)
         except UnknownNameError as error:
@@ -339,6 +346,8 @@ class ResultStore:
             serializer=serializer,
             facts=Facts(parts, task, run, self.clock.now(), expires, about, details),
             inline_limit=self._inline_limit,
+            compression=self._compression,
+            allow=self._allow,
         )
         return Prepared(record, sealed, replace, first)
 
@@ -408,7 +417,7 @@ class ResultStore:
                 serializer="pickle",
                 path="value",
             )
-        return _restored, (self.storage, self._ring, self._allow, self._inline_limit, self._mapped)
+        return _restored, (self.storage, self._ring, self._allow, self._inline_limit, self._mapped, self._compression)
 
     def keys(self) -> Keyring:
         """Return the ring."""
@@ -445,5 +454,8 @@ def _restored(
     allow: frozenset[str] | None,
     inline_limit: int,
     mapped: bool,  # noqa: FBT001  pickle's
+    compression: Compression,
 ) -> ResultStore:
-    return ResultStore(storage, ring=ring, allow=allow, inline_limit=inline_limit, mapped=mapped)
+    return ResultStore(
+        storage, ring=ring, allow=allow, inline_limit=inline_limit, mapped=mapped, compression=compression
+    )

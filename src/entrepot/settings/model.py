@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from entrepot._names import check_name
 from entrepot.errors import ConfigurationError
@@ -41,6 +41,13 @@ def _progress(raw: object) -> str:
         return "on" if raw else "off"
     text = _text(raw).lower()
     return text if text == "auto" else "on" if _TRUTHS[text] else "off"
+
+
+def _compress(raw: object) -> str:
+    text = _text(raw).lower()
+    if text not in {"auto", "never", "always"}:
+        raise ValueError
+    return text
 
 
 def _loggers(raw: object) -> tuple[str, ...]:
@@ -91,6 +98,7 @@ class Settings:
         results_persist: Whether tasks and flows keep their results where they do not say.
         results_serializer: How results become bytes where a task does not say.
         results_encrypt: Whether results are encrypted before they leave the process.
+        results_compress: When large results are compressed: "auto", "never" or "always".
         results_mapped: Whether large results in folders are mapped into memory rather than read.
         runs_record: Whether the history of runs is kept.
         blocks_storage: Where sealed block documents are kept; None for the folder `blocks` in the home.
@@ -105,6 +113,7 @@ class Settings:
     results_persist: bool = False
     results_serializer: str = "pickle"
     results_encrypt: bool = False
+    results_compress: Literal["auto", "never", "always"] = "auto"
     results_mapped: bool = False
     runs_record: bool = True
     blocks_storage: str | None = None
@@ -201,6 +210,12 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 _flag,
                 allowed=_TRUE_OR_FALSE,
                 doc="Encrypt results before they leave the process.",
+            ),
+            _setting(
+                "results_compress",
+                _compress,
+                allowed="auto, never or always",
+                doc="Compress large results; auto does where they leave the machine and a sample shows that it helps.",
             ),
             _setting(
                 "results_mapped",
