@@ -10,7 +10,7 @@ import pytest
 from entrepot import Stream, flow, task
 from entrepot.cache_policies import INPUTS
 from entrepot.context import get_run_context
-from entrepot.errors import MissingResultError
+from entrepot.errors import MissingResultError, ParameterError
 from entrepot.results import chunks
 from entrepot.storage import MemoryStorage
 from entrepot.testing import FaultyStorage
@@ -144,3 +144,29 @@ def test_a_stream_is_not_all_in_memory_when_the_run_ends(monkeypatch: pytest.Mon
 
     assert len([*items()]) == 100
     assert alive[1] <= 3
+
+
+def test_an_argument_that_changes_while_the_items_are_made_keeps_the_result_from_being_found_again() -> None:
+    storage = MemoryStorage()
+
+    @task(result_storage=storage, cache_policy=INPUTS)
+    def drained(numbers: list[int]) -> Stream[int]:
+        def items() -> Iterator[int]:
+            while numbers:
+                yield numbers.pop()
+
+        return Stream(items())
+
+    stream = drained([1, 2])
+    assert [*stream] == [*stream] == [2, 1]
+    assert [*storage.list("records")] == []
+
+
+def test_a_flow_takes_a_stream_by_its_annotation() -> None:
+    @flow
+    def total(numbers: Stream[int]) -> int:
+        return sum(numbers)
+
+    assert total(Stream([1, 2])) == 3
+    with pytest.raises(ParameterError):
+        total([1, 2])

@@ -172,13 +172,7 @@ class Keeper:
         if key is None and not self._keeps_always:
             return
         if key is not None and (changed := self._changed_input(key, self._policy)) is not None:
-            run.log(
-                logging.WARNING,
-                "The result of %s is not kept: its %s changed after the cache key was computed, so the key no longer"
-                " says what was computed. Hand over a copy, and do not change arguments in place",
-                run.definition.label,
-                changed,
-            )
+            self._warn_of(changed)
             return
         if call is not None and self._changed_input(call, INPUTS) is None:
             with call.kept() as own:
@@ -189,6 +183,20 @@ class Keeper:
             self._write(CacheKey(f"run/{run.id}", {"run": run.id}), value)
         if key is not None:
             self._write(key, value, replace=self._replaces)
+
+    def _warn_of(self, changed: str) -> None:
+        self._run.log(
+            logging.WARNING,
+            "The result of %s is not kept: its %s changed after the cache key was computed, so the key no longer"
+            " says what was computed. Hand over a copy, and do not change arguments in place",
+            self._run.definition.label,
+            changed,
+        )
+
+    def _changed_since(self) -> str | None:
+        """Return which input changed while the items of a stream were made, or None."""
+        changed = None if self._key is None else self._changed_input(self._key, self._policy)
+        return changed if changed or self._call is None else self._changed_input(self._call, INPUTS)
 
     def _write(self, key: CacheKey, value: object, *, replace: bool = False) -> None:
         run, options = self._run, self._run.definition.keeping
@@ -208,6 +216,10 @@ class Keeper:
                 expires=expires,
                 replace=replace,
             )
+            if isinstance(value, Stream) and (changed := self._changed_since()) is not None:
+                self._warn_of(changed)
+                value.moved_to(store.load_record(prepared.record, serializer=serializer))  # for who has it now
+                return
             record = store.put(prepared) if self.unit is None else self.unit.staging().add(prepared)
         except EntrepotError as error:
             error.add_note(f"{run.definition.label} did its work; only its result could not be kept")
