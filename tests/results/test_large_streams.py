@@ -2,7 +2,10 @@
 
 import gc
 import json
+import os
 import struct
+import subprocess
+import sys
 import tracemalloc
 import weakref
 from collections.abc import Iterator
@@ -26,7 +29,8 @@ from entrepot.protocols.storage import Storage
 from entrepot.results import chunks
 from entrepot.results.lookup import Outcome
 from entrepot.serializers.pickle import PickleSerializer
-from entrepot.storage import EncryptedStorage, LocalStorage, MemoryStorage
+from entrepot.storage import EncryptedStorage, LocalStorage, MemoryStorage, _posix, local, stages
+from entrepot.storage.paths import RESERVED_PREFIX
 from entrepot_test_results import RING, Kept, NotExclusive, Wrapped
 
 MIB = 1 << 20
@@ -344,3 +348,95 @@ def test_a_stream_is_not_pickled_and_stands_in_keys_by_what_is_kept() -> None:
         with pytest.raises(SerializationError):
             kept.write("three", {"inside": value}, "pickle")
     assert "3 kept items" in repr(read(kept, "one"))
+
+
+# --- writers that die -------------------------------------------------------------------------------------------------
+
+DYING = """
+import sys
+sys.path[:0] = {path!r}
+from entrepot import Stream
+from entrepot.storage import LocalStorage
+from entrepot_test_results import Kept
+
+def items():
+    for n in range(10**9):
+        yield bytes(1 << 20)
+        if n == 9:
+            print("under way", flush=True)
+
+Kept(LocalStorage({folder!r})).write("key", Stream(items()), "pickle")
+"""
+
+
+def test_a_writer_that_is_killed_half_way_leaves_nothing_that_anybody_sees(tmp_path: Path) -> None:
+    program = DYING.format(path=[str(Path(__file__).parent.parent)], folder=str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "under way\n"
+        writer.kill()
+    kept = Kept(LocalStorage(tmp_path))
+    assert kept.paths() == []
+    assert kept.store.fetch("key").outcome is Outcome.MISS
+    (left,) = tmp_path.iterdir()  # hidden, for collection to remove
+    assert left.name.startswith(RESERVED_PREFIX)
+    kept.write("key", Stream(range(9)), "json")
+    assert [*read(kept)] == [*range(9)]
+
+
+class Died(BaseException):
+    """The process ended here."""
+
+
+class Dying:
+    """The system, up to a call; from then on nothing is done any more."""
+
+    def __init__(self, at: int, *, late: bool) -> None:
+        self.left = at
+        self.late = late
+
+    def __getattr__(self, name: str) -> object:
+        real = getattr(os, name)
+        if name not in {"open", "writev", "fsync", "link", "replace", "unlink", "mkdir"}:
+            return real
+
+        def call(*args: object, **options: object) -> object:
+            self.left -= 1
+            if self.left < 0 or (self.left == 0 and not self.late):
+                raise Died
+            done = real(*args, **options)
+            if self.left == 0:
+                raise Died
+            return done
+
+        return call
+
+
+def died_at(folder: Path, system: Dying) -> bool:
+    """Write a stream until the system ends; return whether it did."""
+    with pytest.MonkeyPatch.context() as patched:
+        for module in (_posix, stages, local):
+            patched.setattr(module, "os", system)
+        try:
+            Kept(LocalStorage(folder)).write("key", Stream(range(9)), "json")
+        except Died:
+            return True
+    return False
+
+
+def test_a_writer_that_dies_at_any_call_leaves_the_whole_stream_or_none(tmp_path: Path) -> None:
+    died, at = True, 0
+    while died:
+        at += 1
+        for late in (False, True):
+            folder = tmp_path / f"{at} {late}"
+            died = died_at(folder, Dying(at, late=late))
+            kept = Kept(LocalStorage(folder))
+            found = kept.store.fetch("key")
+            assert found.outcome is Outcome.HIT or (found.outcome, died) == (Outcome.MISS, True)
+            assert found.outcome is Outcome.MISS or [*read(kept)] == [*range(9)]
+            for path in kept.paths("payloads"):  # named only when whole
+                assert kept.bytes_at(path)[-8:] == b"ESTREAM1"
+            kept.write("key", Stream(range(9)), "json")
+            assert [*read(kept)] == [*range(9)]
+    assert at > 10
