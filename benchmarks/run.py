@@ -135,16 +135,46 @@ def mapped(prefect: str | None, counts: list[int]) -> list[list[str]]:
 def large(megabytes: int) -> list[list[str]]:
     """Return the rows about large values."""
     figures = case(sys.executable, "large.py", str(megabytes))
+    targets = {"write": "1.25", "read": "1.15"}
 
     def row(kind: str) -> list[str]:
         own, raw = figures[f"{kind}_entrepot"], figures[f"{kind}_raw"]
         verb = {"write": "stored (raw: write + fsync)", "read": "loaded (raw: read)"}[kind]
         peers = ", ".join(f"{name} {figures[f'{kind}_{name}'] * 1000:.0f}" for name in ("joblib", "diskcache"))
-        title = f"{megabytes} MB array {verb} (ms; target 1.4x raw)"
+        title = f"{megabytes:,} MB array {verb} (ms; target {targets[kind]}x raw)"
         return [title, f"{own * 1000:.0f}", f"raw {raw * 1000:.0f}, {peers}", f"{own / raw:.2f}x raw"]
 
+    mapped, raw = figures["read_mapped"], figures["read_raw"]
     peaks = f"{figures['write_peak_mb']:.0f} stored, {figures['read_peak_mb']:.0f} loaded"
-    return [row("write"), row("read"), ["peak memory beyond the array (MB; target 32)", peaks, "", ""]]
+    return [
+        row("write"),
+        row("read"),
+        [
+            f"{megabytes:,} MB array mapped, verified (ms; target 1.0x raw read)",
+            f"{mapped * 1000:.0f}",
+            f"raw {raw * 1000:.0f}",
+            f"{mapped / raw:.2f}x raw",
+        ],
+        [f"peak memory beyond the array of {megabytes:,} MB (MB; target 32)", peaks, "", ""],
+    ]
+
+
+def objects() -> list[list[str]]:
+    """Return the rows about an S3 server."""
+    figures = case(sys.executable, "objects.py")
+    rows = []
+    for kind, what in (
+        ("put", f"{figures['small']:,.0f} small results to S3, 16 at once (ms; target 1.25x s3fs)"),
+        ("get", f"{figures['small']:,.0f} small results back, verified (ms; target 1.25x s3fs)"),
+        ("large_put", f"{figures['megabytes']:,.0f} MB array to S3 (ms)"),
+        ("large_get", f"{figures['megabytes']:,.0f} MB array back, verified (ms)"),
+    ):
+        peers = [name for name in ("s3fs", "obstore") if f"{kind}_{name}" in figures]
+        own = figures[f"{kind}_entrepot"]
+        shown = ", ".join(f"{name} {figures[f'{kind}_{name}'] * 1000:.0f}" for name in peers)
+        rows.append([what, f"{own * 1000:.0f}", shown, f"{own / figures[f'{kind}_s3fs']:.2f}x s3fs"])
+    peaks = f"{figures['put_peak_mb']:.0f} sent, {figures['get_peak_mb']:.0f} fetched"
+    return [*rows, ["peak memory beyond that array (MB; target 32)", peaks, "", ""]]
 
 
 def hashing(megabytes: int) -> list[list[str]]:
@@ -181,6 +211,8 @@ def main() -> None:
         rows += large(options.megabytes)
     with console.status("digests"):
         rows += hashing(5 * options.megabytes)
+    with console.status("an S3 server"):
+        rows += objects()
     where = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
     title = f"{where}, {dt.datetime.now(dt.UTC):%Y-%m-%d}"
     heads = ["what", "Entrepot", "beside it", "ratio"]

@@ -1,4 +1,4 @@
-"""A large NumPy array stored and loaded: time against the same bytes raw, and memory beyond the array."""
+"""A large NumPy array stored, loaded and mapped: time against the same bytes raw, and memory beyond the array."""
 
 import os
 import shutil
@@ -11,8 +11,10 @@ import joblib
 import numpy as np
 from _measure import give, peak_rss, reset_peak_rss, rounds
 
-from entrepot import task
+from entrepot import home, task
 from entrepot.cache_policies import INPUTS
+from entrepot.results.store import ResultStore
+from entrepot.storage import LocalStorage
 
 MEGABYTES = int(sys.argv[1]) if len(sys.argv) > 1 else 200
 ROUNDS = 7
@@ -90,10 +92,16 @@ def measure(folder: Path) -> None:
     remembered(1)
     raw_write(folder / "raw", view)
     disk_write()
+    mapping = ResultStore(LocalStorage(store), ring=home.ring(), mapped=True)
+    (found,) = mapping.records()
+    record = found.record
+    if record is None:
+        raise RuntimeError("the record is not there")
     reads = rounds(
         {
             "raw": lambda: raw_read(folder / "raw"),
             "entrepot": lambda: kept(1),
+            "mapped": lambda: mapping.load_record(record),
             "joblib": lambda: remembered(1),
             "diskcache": disk_read,
         },

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from entrepot.hashing.files import Dir, File
     from entrepot.hashing.hashers import hasher
     from entrepot.logging import get_run_logger
+    from entrepot.results.lazy import Lazy
+    from entrepot.results.streams import Stream
     from entrepot.states import State
     from entrepot.tasks import Task, task
 
@@ -20,7 +22,9 @@ __all__ = [
     "Dir",
     "File",
     "Flow",
+    "Lazy",
     "State",
+    "Stream",
     "Task",
     "__version__",
     "allow_failure",
@@ -40,7 +44,9 @@ _HOMES = {
     "Dir": "hashing.files",
     "File": "hashing.files",
     "Flow": "flows",
+    "Lazy": "results.lazy",
     "State": "states",
+    "Stream": "results.streams",
     "Task": "tasks",
     "allow_failure": "annotations",
     "flow": "flows",

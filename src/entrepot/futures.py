@@ -5,10 +5,12 @@ import os
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from time import monotonic
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast, overload
 
 from entrepot._stops import Bell, wait_until
+from entrepot.results.lazy import InStore, Lazy
 from entrepot.states import State
 
 __all__ = ["DoneAndNotDone", "EntrepotFuture", "FutureList", "as_completed", "wait"]
@@ -40,13 +42,14 @@ class EntrepotFuture(Generic[R]):
         asked: Whether somebody has looked how the run ended, and so knows if it failed, and may have its result.
     """
 
-    __slots__ = ("__weakref__", "_callbacks", "_final", "_peek", "asked", "task_run_id", "task_run_name")
+    __slots__ = ("__weakref__", "_callbacks", "_final", "_kept", "_peek", "asked", "task_run_id", "task_run_name")
 
     def __init__(self, task_run_id: str, task_run_name: str, peek: Callable[[], State[R] | None]) -> None:
         self.task_run_id = task_run_id
         self.task_run_name = task_run_name
         self._peek: Callable[[], State[R] | None] | None = peek
         self._final: State[R] | None = None
+        self._kept: InStore | None = None
         self._callbacks: list[Callable[[EntrepotFuture[R]], object]] | None = None
         self.asked = False
 
@@ -84,12 +87,18 @@ class EntrepotFuture(Generic[R]):
         finally:
             self._forget(ring)
 
-    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:  # noqa: FBT001, FBT002  as `State.result`
+    @overload
+    def result(self, timeout: float | None = ..., raise_on_failure: bool = ..., *, lazy: Literal[False] = ...) -> R: ...  # noqa: FBT001  as `State.result`
+    @overload
+    def result(self, timeout: float | None = ..., raise_on_failure: bool = ..., *, lazy: bool) -> R | Lazy[R]: ...  # noqa: FBT001  as `State.result`
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True, *, lazy: bool = False) -> R | Lazy[R]:  # noqa: FBT001, FBT002  as `State.result`
         """Wait for the run, and return what it returned or raise what it raised.
 
         Args:
             timeout: How many seconds to wait; None for ever.
             raise_on_failure: Whether to raise; if not, the exception itself is returned.
+            lazy: Whether to return a `Lazy` instead of what it returned. A large result that is kept is then not held
+                here any longer: who asks for it again, in whatever way, reads it.
 
         Raises:
             TimeoutError: If the run is not over in time; it goes on.
@@ -102,6 +111,8 @@ class EntrepotFuture(Generic[R]):
         self.asked = True
         state = self.peek()
         try:
+            if lazy and state.is_completed():
+                return self._lazy(state)
             return state.result(raise_on_failure)
         finally:
             del self, state  # this frame may be in a traceback, and would hold the error that holds it
@@ -119,15 +130,30 @@ class EntrepotFuture(Generic[R]):
                 return
         self._call(callback)
 
-    def finish(self, state: State[R]) -> None:
-        """Set the run's last state; the engine calls this. Only the first one counts."""
+    def finish(self, state: State[R], kept: InStore | None = None) -> None:
+        """Set the run's last state; the engine calls this. Only the first one counts.
+
+        Args:
+            state: The state.
+            kept: Where the result is, if it is large and kept.
+        """
         with _lock:
             if self._final is not None:
                 return
             self._final = state
+            self._kept = kept
             callbacks, self._callbacks, self._peek = self._callbacks, None, None
         for callback in callbacks or ():
             self._call(callback)
+
+    def _lazy(self, state: State[R]) -> Lazy[R]:
+        if type(state.data) is Lazy:
+            return state.data
+        if self._kept is None:
+            return Lazy(state.result(), self.task_run_id)
+        lazy: Lazy[R] = Lazy(self._kept, self.task_run_id)
+        self._final = replace(state, data=cast("R", lazy))  # the same state, by its id
+        return lazy
 
     def _call(self, callback: "Callable[[EntrepotFuture[R]], object]") -> None:
         try:
@@ -148,12 +174,35 @@ class FutureList(list[EntrepotFuture[R]]):
         """Wait until all runs are over, or until `timeout` seconds have passed; return whether all are over."""
         return not wait(self, timeout).not_done
 
-    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[R]:  # noqa: FBT001, FBT002  as `State.result`
+    @overload
+    def result(
+        self,
+        timeout: float | None = ...,
+        raise_on_failure: bool = ...,  # noqa: FBT001  as `State.result`
+        *,
+        lazy: Literal[False] = ...,
+    ) -> list[R]: ...
+    @overload
+    def result(
+        self,
+        timeout: float | None = ...,
+        raise_on_failure: bool = ...,  # noqa: FBT001  as `State.result`
+        *,
+        lazy: bool,
+    ) -> list[R] | list[Lazy[R]]: ...
+    def result(
+        self,
+        timeout: float | None = None,
+        raise_on_failure: bool = True,  # noqa: FBT001, FBT002  as `State.result`
+        *,
+        lazy: bool = False,
+    ) -> list[R] | list[Lazy[R]]:
         """Wait for all runs and return what they returned, in order, or raise what the first failed one raised.
 
         Args:
             timeout: How many seconds to wait for all of them; None for ever.
             raise_on_failure: Whether to raise; if not, exceptions stand in the places of results.
+            lazy: Whether to return a `Lazy` for each result.
 
         Raises:
             TimeoutError: If not all are over in time.
@@ -164,7 +213,7 @@ class FutureList(list[EntrepotFuture[R]]):
             raise TimeoutError(f"{late} of {len(self)} task runs were not over after {timeout} seconds; they go on")
         futures = iter(self)
         del self  # as above
-        return [future.result(raise_on_failure=raise_on_failure) for future in futures]
+        return [future.result(raise_on_failure=raise_on_failure, lazy=lazy) for future in futures]  # type: ignore[return-value]  # all of one kind
 
 
 class DoneAndNotDone(NamedTuple):

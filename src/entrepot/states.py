@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from entrepot._sentinels import MISSING, Missing
 from entrepot.errors import CancelledRunError, CrashedRunError, FailedRunError, MissingResultError, NotReadyError
+from entrepot.results.lazy import Lazy
 
 if TYPE_CHECKING:
     from entrepot.results.explain import Explanation
@@ -211,13 +212,14 @@ class State(_Explained, Generic[R]):
             CancelledRunError: If it was cancelled.
             NotReadyError: If it could not start because of another run; chained to that run's exception.
             MissingResultError: If the run is not over, or its result was not kept.
+            EntrepotError: What reading it raises, where it is read only now (see `Lazy`).
         """
         if self.type is StateType.COMPLETED:
             if self.data is MISSING:
                 raise MissingResultError(
                     f"the run ended as {self.name}, but its result was not kept; use persist_result=True to keep it"
                 )
-            return cast("R", self.data)
+            return cast("R", self.data.get() if type(self.data) is Lazy else self.data)
         error = self._error()
         if raise_on_failure or isinstance(error, MissingResultError):
             try:

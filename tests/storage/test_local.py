@@ -310,7 +310,7 @@ def test_without_hard_links_create_renames_exclusively(
 def test_with_neither_links_nor_exclusive_renames_create_fails_and_writes_nothing(
     storage: LocalStorage, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(folder: int, old: str, new: str) -> None:
+    def refuse(source: int, old: str, folder: int, new: str) -> None:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), new)
 
     monkeypatch.setattr(_posix, "os", NoLinks(errno.EPERM))

@@ -20,7 +20,7 @@ in its place is not noticed here.)
 
 import hmac
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -70,16 +70,16 @@ def plain_size(encrypted: int) -> int | None:
     return chunks * CHUNK_SIZE + max(0, rest - _TAG_SIZE)
 
 
-def encrypt_parts(ring: Keyring, path: str, parts: Sequence[Buffer]) -> Iterator[bytes]:
+def encrypt_parts(ring: Keyring, path: str, parts: Iterable[Buffer], *, size: int) -> Iterator[bytes]:
     """Yield an encrypted object: the header, then each chunk.
 
     Args:
         ring: Its primary result key is used.
         path: Where the object will lie; it decrypts only there.
         parts: The plaintext, as contiguous buffers one after another.
+        size: Of all of them.
     """
-    views = [memoryview(part).cast("B") for part in parts]
-    size = sum(view.nbytes for view in views)
+    views = (memoryview(part).cast("B") for part in parts)
     last = max(1, -(-size // CHUNK_SIZE)) - 1
     if last >= _MAX_CHUNKS:
         raise ValueError(f"{size} bytes are more than one encrypted object can hold")
@@ -255,7 +255,7 @@ def _nonce(prefix: bytes, number: int, *, last: bool) -> bytes:
     return prefix + number.to_bytes(4, "big") + bytes([last])
 
 
-def _chunks(views: list[memoryview]) -> Iterator[bytes | memoryview]:
+def _chunks(views: Iterable[memoryview]) -> Iterator[bytes | memoryview]:
     """Yield the bytes in pieces of one chunk, at least one piece; a piece that lies in one view is not copied."""
     pieces: list[memoryview] = []
     held = 0

@@ -23,6 +23,7 @@ from entrepot.errors import ChangedResultError, CrashedRunError, NotReadyError, 
 from entrepot.futures import EntrepotFuture
 from entrepot.logging import captured_prints
 from entrepot.protocols.task_runner import Place
+from entrepot.results.streams import Stream
 from entrepot.states import State, StateType
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _prepare(run: Run) -> Steps[Ending | None]:
     leaves = inputs.leaves_of((run.parameters, run.wait_for) if run.wait_for else run.parameters)
     upstream = inputs.upstream_of(leaves) if leaves else []
     if not run.submitted:
-        run.trace(found.task_run_id for found in upstream if isinstance(found, EntrepotFuture))
+        run.trace(inputs.run_ids_of(upstream))
     late = validator is not None or run.definition.run_name is not None  # to be told: not all is known of it yet
     if not late:
         run.tell_created()
@@ -154,7 +155,7 @@ def _prepare(run: Run) -> Steps[Ending | None]:
     return None
 
 
-def _resolve(run: Run, leaves: list[Any], upstream: list[EntrepotFuture[Any] | State[Any]]) -> Steps[Ending | None]:
+def _resolve(run: Run, leaves: list[Any], upstream: list[inputs.Upstream]) -> Steps[Ending | None]:
     """Wait for what a run needs, and put results in the places of futures and states."""
     pending = [future for future in upstream if isinstance(future, EntrepotFuture) and not future.done()]
     if pending:
@@ -165,6 +166,14 @@ def _resolve(run: Run, leaves: list[Any], upstream: list[EntrepotFuture[Any] | S
         inputs.check(leaves)
     except NotReadyError as error:
         return Ending(StateType.PENDING, "NotReady", str(error), error)
+    substitute = partial(inputs.replaced, run.parameters, inputs.upstream_result)
+    if inputs.must_be_read(upstream):
+        parameters, problem = yield Do(substitute)
+        if problem is not None:
+            return of_error(problem, _what(run))
+    else:
+        parameters = substitute()
+    run.set_parameters(parameters)
     run.set_parameters(inputs.replaced(run.parameters, inputs.upstream_result))
     run.passed = upstream
     if run.world.settings.check:
@@ -261,9 +270,10 @@ def _run_now(run: Run, keeper: "Keeper | None", kept: Any) -> Steps[tuple[Ending
     else:
         ending = Ending(StateType.COMPLETED, "Completed", "", kept)
     if keeper is not None:
-        _, error = yield Do(partial(keeper.keep, ending.data), shielded=True)  # the work was done
+        streams = isinstance(ending.data, Stream)  # its items are made while they are kept: that is still work
+        _, error = yield Do(partial(keeper.keep, ending.data), shielded=not streams)
         if error is not None:
-            return of_error(error, what), ending.data
+            return of_error(error, what), MISSING if streams else ending.data
     return ending, MISSING
 
 

@@ -1,29 +1,45 @@
-"""Futures and states among arguments: found, and replaced by what they stand for."""
+"""Futures, lazy results and states among arguments: found, and replaced by what they stand for."""
 
 import dataclasses
 import sys
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
+from entrepot._sentinels import MISSING
 from entrepot.annotations import AllowFailure, Quote
 from entrepot.errors import NotReadyError
 from entrepot.futures import EntrepotFuture, FutureList
+from entrepot.results.lazy import Lazy
 from entrepot.states import State
 
-__all__ = ["check", "find", "leaves_of", "replaced", "upstream_of", "upstream_result"]
+__all__ = [
+    "Upstream",
+    "check",
+    "find",
+    "leaves_of",
+    "must_be_read",
+    "replaced",
+    "run_ids_of",
+    "upstream_of",
+    "upstream_result",
+]
+
+Upstream: TypeAlias = EntrepotFuture[Any] | Lazy[Any] | State[Any]
+"""What stands for the result of a run."""
 
 _COLLECTIONS = frozenset({list, tuple, set, frozenset, dict, FutureList})
-_LEAVES = frozenset({EntrepotFuture, State, AllowFailure, Quote})
+_LEAVES = frozenset({EntrepotFuture, Lazy, State, AllowFailure, Quote})
+_FINE = frozenset({AllowFailure, Lazy, Quote})  # whatever became of it
 _DEPTH = 50  # levels that are searched; it also ends the search of structures that hold themselves
 
 
-def find(value: Any) -> list[EntrepotFuture[Any] | State[Any]]:
-    """Return the futures and states that are in a value, those that may fail included."""
+def find(value: Any) -> list[Upstream]:
+    """Return the futures, lazy results and states that are in a value, those that may fail included."""
     return upstream_of(leaves_of(value))
 
 
 def leaves_of(value: Any) -> list[Any]:
-    """Return the futures, states, `allow_failure(...)` and `quote(...)` in a value.
+    """Return the futures, lazy results, states, `allow_failure(...)` and `quote(...)` in a value.
 
     They are looked for in the value itself, and in lists, tuples, sets, dicts, dataclasses and pydantic models in it.
     What holds none is passed over at the speed of C, whatever its length. Nothing is found below 50 levels.
@@ -33,15 +49,28 @@ def leaves_of(value: Any) -> list[Any]:
     return found
 
 
-def upstream_of(leaves: Iterable[Any]) -> list[EntrepotFuture[Any] | State[Any]]:
-    """Return the futures and states that leaves are or hold; what is quoted holds none."""
-    upstream: list[EntrepotFuture[Any] | State[Any]] = []
+def upstream_of(leaves: Iterable[Any]) -> list[Upstream]:
+    """Return the futures, lazy results and states that leaves are or hold; what is quoted holds none."""
+    upstream: list[Upstream] = []
     for leaf in leaves:
         if type(leaf) is AllowFailure:
             upstream += find(leaf.value)
         elif type(leaf) is not Quote:
             upstream.append(leaf)
     return upstream
+
+
+def run_ids_of(upstream: Iterable[Upstream]) -> list[str]:
+    """Return the ids of the runs behind futures and lazy results."""
+    return [found.task_run_id for found in upstream if not isinstance(found, State)]
+
+
+def must_be_read(upstream: Iterable[Upstream]) -> bool:
+    """Return whether what one of them stands for is in a store and not in memory; all are over."""
+    return any(
+        isinstance(found, Lazy) or type((found.peek() if isinstance(found, EntrepotFuture) else found).data) is Lazy
+        for found in upstream
+    )
 
 
 def check(leaves: Iterable[Any]) -> None:
@@ -51,16 +80,16 @@ def check(leaves: Iterable[Any]) -> None:
         NotReadyError: If one did not complete; chained to its exception.
     """
     for leaf in leaves:
-        if type(leaf) is not AllowFailure and type(leaf) is not Quote:
-            upstream_result(leaf)
+        if type(leaf) not in _FINE:
+            _done(leaf)
 
 
 def replaced(value: Any, substitute: Callable[[Any], Any]) -> Any:
-    """Return a value with each future and state in it replaced; what holds none is the very object.
+    """Return a value with each future, lazy result and state in it replaced; what holds none is the very object.
 
     Args:
         value: Any value.
-        substitute: Called with a future or a state; but in what is wrapped in `allow_failure` an exception takes the
+        substitute: Called with one of those; but in what is wrapped in `allow_failure` an exception takes the
             place of a result that there is not, and what is quoted is unwrapped and not looked into.
     """
 
@@ -72,20 +101,29 @@ def replaced(value: Any, substitute: Callable[[Any], Any]) -> Any:
     return _replaced(value, in_place_of, _DEPTH, {})
 
 
-def _result_or_error(upstream: EntrepotFuture[Any] | State[Any]) -> Any:
+def _result_or_error(upstream: Upstream) -> Any:
+    if isinstance(upstream, Lazy):
+        return upstream.get()
     state = upstream.state if isinstance(upstream, EntrepotFuture) else upstream
     return state.result(raise_on_failure=False)
 
 
-def upstream_result(upstream: EntrepotFuture[Any] | State[Any]) -> Any:
+def upstream_result(upstream: Upstream) -> Any:
     """Return what an upstream run returned; it is over.
 
     Raises:
         NotReadyError: If it did not complete; chained to its exception.
+        EntrepotError: What reading a lazy result raises.
     """
+    return upstream.get() if isinstance(upstream, Lazy) else _done(upstream).result()
+
+
+def _done(upstream: EntrepotFuture[Any] | State[Any]) -> State[Any]:
     state = upstream.peek() if isinstance(upstream, EntrepotFuture) else upstream
     if state.is_completed():
-        return state.result()
+        if state.data is MISSING:
+            state.result()  # which says so
+        return state
     if isinstance(upstream, EntrepotFuture):
         upstream.asked = True  # who needs it learns here that it failed
     who = f"task run {upstream.task_run_name!r}" if isinstance(upstream, EntrepotFuture) else "a run"

@@ -35,10 +35,13 @@ from entrepot.results.keys import (
     named_key,
     user_key,
 )
+from entrepot.results.lazy import InStore
 from entrepot.results.lookup import Lookup, Outcome
+from entrepot.results.prepared import Prepared
 from entrepot.results.record import Record
 from entrepot.results.references import changed_reference
 from entrepot.results.store import ResultStore
+from entrepot.results.streams import Stream
 from entrepot.serializers import Serializer, get_serializer
 from entrepot.states import State, StateType
 
@@ -128,7 +131,8 @@ class Keeper:
         store, serializer = self._open()
         staged = self._staged()
         if staged is not None:
-            run.cache_key, run.location, self.was_known = staged.key, store.locate(staged), True
+            self._note(staged)
+            self.was_known = True
             self._story.found(staged)
             return store.load_record(staged, serializer=serializer)
         flight = self._new_flight(store)
@@ -142,10 +146,19 @@ class Keeper:
             self._spare = None if flight is None else flight.spare
             snapshots.keep_for(run)
             return MISSING
-        run.cache_key, run.location, self.was_known = found.record.key, store.locate(found.record), True
+        self._note(found.record)
+        self.was_known = True
         lineage.note(found.value, found.record)
         self._story.found(found.record)
         return found.value
+
+    def _note(self, record: Record) -> None:
+        """Let the run know where its result is."""
+        run = self._run
+        store, serializer = self._open()
+        run.cache_key, run.location = record.key, store.locate(record)
+        if record.payload is not None:
+            run.kept = InStore(store, record, serializer)
 
     def _staged(self) -> Record | None:
         """Return the record of the result that the run's transaction has made ready, if it can be used."""
@@ -262,14 +275,7 @@ class Keeper:
         if key is None and not self._keeps_always:
             return
         if key is not None and (changed := self._changed_input(key, self._policy)) is not None:
-            self._story.not_kept(f"its {changed} changed after the cache key was computed")
-            run.log(
-                logging.WARNING,
-                "The result of %s is not kept: its %s changed after the cache key was computed, so the key no longer"
-                " says what was computed. Hand over a copy, and do not change arguments in place",
-                run.definition.label,
-                changed,
-            )
+            self._warn_of(changed)
             return
         if call is not None and self._changed_input(call, INPUTS) is None:
             with call.kept() as own:
@@ -282,12 +288,28 @@ class Keeper:
         if key is not None and (flight is None or not flight.defers):
             self._write(key, value, replace=self._replaces or self._spare is not None, flight=flight)
 
+    def _warn_of(self, changed: str) -> None:
+        self._story.not_kept(f"its {changed} changed after the cache key was computed")
+        self._run.log(
+            logging.WARNING,
+            "The result of %s is not kept: its %s changed after the cache key was computed, so the key no longer"
+            " says what was computed. Hand over a copy, and do not change arguments in place",
+            self._run.definition.label,
+            changed,
+        )
+
+    def _changed_since(self) -> str | None:
+        """Return which input changed while the items of a stream were made, or None."""
+        changed = None if self._key is None else self._changed_input(self._key, self._policy)
+        return changed if changed or self._call is None else self._changed_input(self._call, INPUTS)
+
     def _write(self, key: CacheKey, value: object, *, replace: bool = False, flight: Flight | None = None) -> None:
         run, options = self._run, self._run.definition.keeping
         store, serializer = self._open()
         expires: datetime | None = None
         if options.expiration is not None:
             expires = run.world.clock.now() + options.expiration
+        token = CURRENT.set(run.enter_context())  # the items of a stream are still its code
         try:
             prepared = store.prepare(
                 key.key,
@@ -302,20 +324,30 @@ class Keeper:
                 replace=replace,
             )
             self._story.keep_sources(key)
-            if flight is not None and flight.is_claimed:
-                committed = flight.commit(prepared)
-                if committed is None:
-                    self._say_lost()
-                    return
-                record = committed
-            else:
-                record = store.put(prepared) if self.unit is None else self.unit.staging().add(prepared)
+            if isinstance(value, Stream) and (changed := self._changed_since()) is not None:
+                self._warn_of(changed)
+                value.moved_to(store.load_record(prepared.record, serializer=serializer))  # for who has it now
+                return
+            record = self._put(prepared, store, flight)
         except EntrepotError as error:
             error.add_note(f"{run.definition.label} did its work; only its result could not be kept")
             raise
+        finally:
+            CURRENT.reset(token)
+        if record is None:
+            self._say_lost()
+            return
         passing.note(run, store, record)
-        run.cache_key, run.location = record.key, store.locate(record)
+        self._note(record)
         lineage.note(value, record)
+        if isinstance(value, Stream):
+            value.moved_to(store.load_record(record, serializer=serializer))
+
+    def _put(self, prepared: Prepared, store: ResultStore, flight: Flight | None) -> Record | None:
+        """Put a record in its place; return the one that is there, or None where another run has the key now."""
+        if flight is not None and flight.is_claimed:
+            return flight.commit(prepared)
+        return store.put(prepared) if self.unit is None else self.unit.staging().add(prepared)
 
     def _say_lost(self) -> None:
         self._run.log(

@@ -62,7 +62,13 @@ def _opened(spec: Any, settings: Settings, clock: Clock) -> ResultStore:
     if settings.results_encrypt:
         found = storage.EncryptedStorage(found, ring)
     return ResultStore(
-        found, ring=ring, allow=settings.results_allow, clock=clock, notes_use=settings.results_max_size is not None
+        found,
+        ring=ring,
+        allow=settings.results_allow,
+        clock=clock,
+        notes_use=settings.results_max_size is not None,
+        mapped=settings.results_mapped,
+        compression=settings.results_compress,
     )
 
 

@@ -21,6 +21,7 @@ from entrepot.engine.world import World, current_world
 from entrepot.logging import FLOW_RUNS, TASK_RUNS, mask, mask_all, run_facts, set_up_logging, speak_for
 from entrepot.protocols.recorder import LogLine, RunCreated, RunTransition
 from entrepot.protocols.task_runner import Place
+from entrepot.results.lazy import InStore
 from entrepot.runs import process_token
 from entrepot.states import State, StateType, new_id, next_id
 
@@ -75,6 +76,7 @@ class Run:
         "flow_context",
         "id",
         "inherited",
+        "kept",
         "kwargs",
         "location",
         "name",
@@ -118,8 +120,7 @@ class Run:
         self.args = args
         self.kwargs = kwargs
         self.parameters = parameters
-        self.wait_for = wait_for
-        self.submitted = False
+        self.wait_for, self.submitted = wait_for, False
         self.place: Place | None = None  # where its function is called, if not here
         self.passed: Sequence[object] = ()  # the futures and states among its arguments, while it is under way
         self.upstream: Sequence[str] = ()  # the ids of the runs whose results it takes
@@ -137,6 +138,7 @@ class Run:
         self.children: Children | None = None  # of the attempt under way; made by its first submit
         self.cache_key: str | None = None
         self.location: str | None = None
+        self.kept: InStore | None = None  # its result, if that is large and kept
         self.inherited: Inherited = (
             NOTHING_SAID if flow is None else flow.engine.inherited
         )  # of results, from the flow around it
@@ -290,7 +292,7 @@ class Run:
         # The context holds the run: without this, only the garbage collector would free large arguments.
         self.context = None
         self.args, self.kwargs, self.parameters, self.passed = (), {}, {}, ()
-        self.wait_for = self.state = self.remembered = self.calls = None
+        self.wait_for = self.state = self.remembered = self.calls = self.kept = None
 
     # --- what is told of it -------------------------------------------------------------------------------------------
 

@@ -60,10 +60,11 @@ def submit(run: Run) -> EntrepotFuture[Any]:
 
 def _submit(run: Run) -> EntrepotFuture[Any]:
     leaves = inputs.leaves_of((run.parameters, run.wait_for) if run.wait_for else run.parameters)
-    waits_for = [found for found in inputs.upstream_of(leaves) if isinstance(found, EntrepotFuture)] if leaves else []
+    upstream = inputs.upstream_of(leaves) if leaves else []
+    waits_for = [found for found in upstream if isinstance(found, EntrepotFuture)]
     children = _children()
     run.submitted = True
-    run.trace(future.task_run_id for future in waits_for)
+    run.trace(inputs.run_ids_of(upstream))
     if run.definition.validator is None and not (
         leaves and run.definition.run_name
     ):  # else: not all is known of it yet
@@ -307,7 +308,7 @@ class Submission:
         self._finish(state)
 
     def _finish(self, state: State[Any]) -> None:
-        self._future.finish(state)
+        self._future.finish(state, self._run.kept)
         self._run.let_go()
         self._children.let_go(self)
 

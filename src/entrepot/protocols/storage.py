@@ -9,8 +9,12 @@ __all__ = [
     "Buffer",
     "Buffers",
     "MakesDurable",
+    "MapsObjects",
     "ObjectInfo",
+    "ReadsAtOnce",
     "ReadsInto",
+    "Stage",
+    "StagesObjects",
     "Storage",
     "SupportsStorage",
     "SwapsConditionally",
@@ -120,6 +124,17 @@ class ReadsInto(Protocol):
 
 
 @runtime_checkable
+class ReadsAtOnce(Protocol):
+    """What a store says where an answer takes its time: parts of one object are then read several at once, by `get`.
+
+    Attributes:
+        at_once: How many requests at once are of use; 1 where they are not.
+    """
+
+    at_once: int
+
+
+@runtime_checkable
 class MakesDurable(Protocol):
     """The optional capability of stores where an object can be seen a moment before it is durable: to wait for that."""
 
@@ -201,6 +216,52 @@ class SwapsConditionally(Protocol):
             ObjectExistsError: If `tag` is None and there is one.
             ObjectChangedError: If there is another one, or none.
         """
+        ...
+
+
+@runtime_checkable
+class MapsObjects(Protocol):
+    """The optional capability to give an object's bytes as memory without reading them first."""
+
+    def map(self, path: str) -> memoryview | None:
+        """Return an object's bytes as writable memory of the caller's own; changing it changes no object.
+
+        Pages come from the object when they are first touched. So this is only done where nobody but this user can
+        change the object's bytes in place, and a change after they were checked is not to be feared: None elsewhere,
+        and where the system cannot do it.
+
+        Raises:
+            ObjectNotFoundError: If the store answered that there is none.
+        """
+        ...
+
+
+class Stage(Protocol):
+    """An object under way, whose size and path are not known before it ends. Not shared between threads."""
+
+    def write(self, data: Buffer) -> None:
+        """Add bytes (contiguous)."""
+        ...
+
+    def commit(self, path: str, *, replace: bool) -> None:
+        """Make what was written the object at `path`; on return it is durable. After an error it can be tried again.
+
+        Raises:
+            ObjectExistsError: If `replace` is not set and there is one; it is left as it is.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of it; what was not committed is gone. Closing twice does nothing."""
+        ...
+
+
+@runtime_checkable
+class StagesObjects(Protocol):
+    """The optional capability to write an object piece by piece before its path is known."""
+
+    def stage(self) -> Stage:
+        """Return a new object under way; the caller closes it."""
         ...
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from entrepot.protocols.storage import DeletesIf
+from entrepot.results.chunks import STREAM
 from entrepot.results.seen import read_record
 from entrepot.results.store import ResultStore
 
@@ -30,5 +31,5 @@ def remove_result(store: ResultStore, path: str, created: datetime) -> None:
         store.storage.delete(path)
     elif not store.storage.delete_if(path, seen.data):
         return
-    if record.payload is not None:
+    if record.payload is not None and not record.serializer.startswith(STREAM):  # a stream's may be another's too
         store.storage.delete(record.payload)

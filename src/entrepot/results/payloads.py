@@ -2,14 +2,16 @@
 
 import hmac
 import threading
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Final
 
 from entrepot.crypto.digest import Digester, Hasher
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import IntegrityError, ObjectExistsError, ObjectNotFoundError
-from entrepot.protocols.storage import MakesDurable, ReadsInto, Storage, Touches
+from entrepot.protocols.storage import MakesDurable, MapsObjects, ReadsAtOnce, ReadsInto, Storage, Touches
 from entrepot.serializers.buffers import allocate, total_size
 
 __all__ = ["check_payload", "read_payload", "write_payload"]
@@ -18,17 +20,32 @@ __all__ = ["check_payload", "read_payload", "write_payload"]
 _CHUNK: Final = 4 << 20
 _REQUEST: Final = 32 << 20  # from stores that cannot read into memory of ours: how much is copied at a time
 _THREAD_FROM: Final = 2 << 20
+_MAP_FROM: Final = 1 << 20  # below, a mapping costs more than it saves
 
 
-def read_payload(storage: Storage, path: str, *, size: int, digest: str, ring: Keyring) -> memoryview:
+def read_payload(
+    storage: Storage, path: str, *, size: int, digest: str, ring: Keyring, mapped: bool = False
+) -> memoryview:
     """Return a payload's bytes, in writable memory of their own, once they are known to be the right ones.
 
     Beyond the value itself this takes next to no memory where the store can read into ours.
+
+    Args:
+        storage: Where it is.
+        path: Its path there.
+        size: Its size.
+        digest: Its digest.
+        ring: The keys.
+        mapped: Whether a large one may be mapped instead of read, where the store can do that soundly.
 
     Raises:
         IntegrityError: If there is no such payload, or its size or digest is wrong.
         UnknownKeyError: If the digest was made under a key that the ring lacks.
     """
+    if mapped and size >= _MAP_FROM:
+        memory = _mapped(storage, path, size=size, digest=digest, ring=ring)
+        if memory is not None:
+            return memory
     # Hashing on more than one thread would compete with the reading, which it overlaps anyway.
     hasher = Digester(ring).hasher_for(digest, size=0)
     # One byte more than there should be: a payload that goes on is noticed without asking for its size.
@@ -37,6 +54,8 @@ def read_payload(storage: Storage, path: str, *, size: int, digest: str, ring: K
         if size < _THREAD_FROM:
             count = _read(storage, path, memory, 0)
             hasher.update(memory[:count])
+        elif isinstance(storage, ReadsAtOnce) and not isinstance(storage, ReadsInto) and storage.at_once > 1:
+            count = _fetch_and_hash(storage, path, memory, hasher, at_once=storage.at_once)
         else:
             count = _read_and_hash(storage, path, memory, hasher)
     except ObjectNotFoundError as error:
@@ -108,6 +127,24 @@ def write_payload(storage: Storage, path: str, parts: Sequence[memoryview], *, d
     return True
 
 
+def _mapped(storage: Storage, path: str, *, size: int, digest: str, ring: Keyring) -> memoryview | None:
+    """Return a payload's bytes as a mapping, once they are known to be the right ones; None where it is to be read.
+
+    What does not verify is left to the reading, which says what is wrong with it.
+    """
+    if not isinstance(storage, MapsObjects):
+        return None
+    hasher = Digester(ring).hasher_for(digest, size=size)  # nothing is copied meanwhile: every core may hash
+    try:
+        memory = storage.map(path)
+    except ObjectNotFoundError:
+        return None
+    if memory is None or memory.nbytes != size:
+        return None
+    hasher.update(memory)
+    return memory if hmac.compare_digest(hasher.digest(), digest) else None
+
+
 def _read(storage: Storage, path: str, memory: memoryview, start: int) -> int:
     """Fill `memory` from `start`; return how many bytes there were."""
     if isinstance(storage, ReadsInto):
@@ -152,6 +189,31 @@ def _read_and_hash(storage: Storage, path: str, memory: memoryview, hasher: Hash
         thread.join()
     if problems:
         raise problems[0]
+    return done
+
+
+def _fetch_and_hash(storage: Storage, path: str, memory: memoryview, hasher: Hasher, *, at_once: int) -> int:
+    """Fetch several parts at once, and hash them in order: what is in flight is all the memory that this takes."""
+
+    def fetch(start: int) -> int:
+        return _read(storage, path, memory[start : start + _CHUNK], start)
+
+    done = 0
+    starts = range(0, memory.nbytes, _CHUNK)
+    with ThreadPoolExecutor(at_once, thread_name_prefix="entrepot-payload") as pool:
+        under_way = deque(pool.submit(fetch, start) for start in starts[:at_once])
+        try:
+            for number, start in enumerate(starts):
+                count = under_way.popleft().result()
+                hasher.update(memory[start : start + count])
+                done += count
+                if count < min(_CHUNK, memory.nbytes - start):
+                    break
+                if number + at_once < len(starts):
+                    under_way.append(pool.submit(fetch, starts[number + at_once]))
+        finally:
+            for late in under_way:
+                late.cancel()
     return done
 
 

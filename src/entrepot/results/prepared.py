@@ -13,10 +13,13 @@ from entrepot.errors import EntrepotError, OptionError, SerializationError
 from entrepot.hashing.files import collected_references
 from entrepot.protocols.serializer import Serializer
 from entrepot.protocols.storage import Storage
+from entrepot.results.chunks import STREAM, write_items
+from entrepot.results.compression import Compression, compressed_where_worth_it
 from entrepot.results.condemned import RECHECK, Condemned
 from entrepot.results.payloads import write_payload
 from entrepot.results.record import Record, another_path, payload_path, seal_record, stored_key
 from entrepot.results.references import reference_notes
+from entrepot.results.streams import Stream
 from entrepot.serializers.buffers import flat, total_size
 
 __all__ = ["Facts", "Placed", "Prepared", "prepare"]
@@ -92,10 +95,13 @@ def prepare(
     inline_limit: int,
     condemned: Condemned,
     clock: Clock,
+    compression: Compression = "never",
+    allow: frozenset[str] | None = None,
 ) -> Prepared:
     """Write out a value, and put its payload in place if it has one; on return that is durable.
 
-    The value is written out in full before the store is touched: one that cannot be leaves nothing behind.
+    The value is written out in full before the store is touched: one that cannot be leaves nothing behind. A `Stream`
+    is written as its items come; one that ends with an error leaves nothing behind either.
 
     Args:
         storage: Where its payload goes.
@@ -107,9 +113,12 @@ def prepare(
         inline_limit: Values of up to this many bytes go inside the record.
         condemned: What collections are about to delete there.
         clock: Tells when the payload was in place.
+        compression: When larger ones are compressed.
+        allow: The names of the serializers that may be used; None for all.
 
     Raises:
         SerializationError: If the value cannot be written.
+        Exception: What the items of a stream raise.
         OptionError: If the expiry has no zone.
         CacheKeyError: If it is no key.
         StorageError: If the store cannot be written.
@@ -117,8 +126,11 @@ def prepare(
     if facts.expires is not None and facts.expires.tzinfo is None:
         raise OptionError("a result's expiry is a time with a zone, such as datetime.now(UTC)", option="expires")
     kept_key = stored_key(key)
+    if isinstance(value, Stream):
+        return _prepare_stream(storage, ring, kept_key, value, serializer=serializer, facts=facts, clock=clock)
     with collected_references() as references:
-        data = _written(serializer, value)
+        parts = _written(serializer, value)
+    serializer, data = compressed_where_worth_it(storage, serializer, parts, compression=compression, allow=allow)
     record = Record(
         key=kept_key,
         parts=facts.parts,
@@ -154,6 +166,36 @@ def prepare(
 
     # What is kept only until a run ends has a payload of its own, so that it can be removed without looking at others.
     return again() if facts.about.get("keep") == "run" else place(record.payload)
+
+
+def _prepare_stream(
+    storage: Storage,
+    ring: Keyring,
+    key: str,
+    items: Stream[object],
+    *,
+    serializer: Serializer,
+    facts: Facts,
+    clock: Clock,
+) -> Prepared:
+    at, since = clock.now(), clock.monotonic()
+    with collected_references() as references:
+        written = write_items(storage, ring, items, serializer)
+    record = Record(
+        key=key,
+        parts=facts.parts,
+        task=facts.task,
+        run=facts.run,
+        serializer=f"{STREAM}{serializer.name}",
+        size=written.size,
+        digest=written.digest,
+        created=facts.created,
+        expires=facts.expires,
+        payload=written.path,
+        about={**facts.about, **written.notes, **reference_notes(references)},
+        details=facts.details,
+    )
+    return Prepared(record, seal_record(record, ring), placed=Placed(written.shared, at, since))
 
 
 def _written(serializer: Serializer, value: object) -> list[memoryview]:

@@ -10,6 +10,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -30,6 +31,8 @@ from entrepot.errors import (
 )
 from entrepot.protocols.serializer import Serializer
 from entrepot.protocols.storage import MakesDurable, Storage
+from entrepot.results.chunks import STREAM, KeptItems
+from entrepot.results.compression import Compression
 from entrepot.results.condemned import Condemned
 from entrepot.results.evidence import keep_evidence
 from entrepot.results.lookup import Lookup, Outcome
@@ -38,9 +41,11 @@ from entrepot.results.payloads import check_payload, read_payload
 from entrepot.results.prepared import Facts, Prepared, prepare
 from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, Record, open_record, record_path
 from entrepot.results.references import changed_reference
+from entrepot.results.streams import Stream
 from entrepot.results.used import Uses
 from entrepot.results.versions import Versions
 from entrepot.serializers import get_serializer, is_allowed, writer_for
+from entrepot.serializers.compressed import CompressedSerializer
 
 __all__ = ["ResultStore"]
 
@@ -64,6 +69,8 @@ class ResultStore:
         clock: Tells when a result is created, and whether it has expired.
         inline_limit: Values of up to this many bytes (at most 65,536) are kept inside the record.
         notes_use: Whether the use of results is noted, for a collection that removes the least recently used.
+        mapped: Whether large values are mapped rather than read, where their files are this user's alone.
+        compression: When large values are compressed: "auto", "never" or "always".
 
     Attributes:
         storage: As given.
@@ -86,6 +93,8 @@ class ResultStore:
         clock: Clock = SYSTEM_CLOCK,
         inline_limit: int = 8192,
         notes_use: bool = False,
+        mapped: bool = False,
+        compression: Compression = "never",
     ) -> None:
         if not 0 <= inline_limit <= _MAX_INLINE:
             raise OptionError(f"inline_limit={inline_limit} is out of range: 0 to {_MAX_INLINE}", option="inline_limit")
@@ -98,6 +107,8 @@ class ResultStore:
         self.allow = _names(allow)
         self._inline_limit = inline_limit
         self._uses = Uses(storage, clock) if notes_use else None
+        self._mapped = mapped
+        self._compression = compression
         self._warned = False
 
     @property
@@ -234,8 +245,17 @@ class ResultStore:
 
     def _value(self, record: Record, serializer: Serializer | None) -> object:
         reader = self._reader(record, serializer)
+        if record.serializer.startswith(STREAM):
+            return Stream(KeptItems(self.storage, self.keys, record, reader))
         if record.payload is not None:
-            data = read_payload(self.storage, record.payload, size=record.size, digest=record.digest, ring=self.keys())
+            data = read_payload(
+                self.storage,
+                record.payload,
+                size=record.size,
+                digest=record.digest,
+                ring=self.keys(),
+                mapped=self._mapped,
+            )
         else:
             # The signature covers the value itself: its digest, which it also covers, need not be made again.
             value = record.value
@@ -252,7 +272,7 @@ class ResultStore:
             ) from error
 
     def _reader(self, record: Record, serializer: Serializer | None) -> Serializer:
-        name = record.serializer
+        name = record.serializer.removeprefix(STREAM)  # of a stream: that of its items
         if not is_allowed(name, self.allow):
             raise RefusedSerializerError(
                 f"{self.locate(record)} was written by the serializer {ascii(name)[:100]}, which this reader does not"
@@ -262,6 +282,8 @@ class ResultStore:
             )
         if serializer is not None and serializer.name == name:
             return serializer
+        if serializer is not None and f"compressed/{serializer.name}" == name:
+            return CompressedSerializer(serializer)
         try:
             return get_serializer(name)
         except UnknownNameError as error:
@@ -360,6 +382,8 @@ class ResultStore:
                 inline_limit=self._inline_limit,
                 condemned=self.condemned,
                 clock=self.clock,
+                compression=self._compression,
+                allow=self.allow,
             )
         except SerializationError as error:
             if self.allow is not None:
@@ -476,6 +500,27 @@ class ResultStore:
         return None
 
     # --- the rest -----------------------------------------------------------------------------------------------------
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return what pickle writes: the storage, and where the keys come from; never the keys, nor the clock."""
+        if isinstance(self._ring, Keyring):
+            raise SerializationError(
+                f"the result store {self.location} holds its keys, which are never written: open it in the other"
+                " process, or give it a function that returns them",
+                serializer="pickle",
+                path="value",
+            )
+        again = partial(
+            ResultStore,
+            self.storage,
+            ring=self._ring,
+            allow=self.allow,
+            inline_limit=self._inline_limit,
+            notes_use=self._uses is not None,
+            mapped=self._mapped,
+            compression=self._compression,
+        )
+        return again, ()
 
     def keys(self) -> Keyring:
         """Return the ring."""

@@ -1,6 +1,6 @@
 """Any other serializer's bytes, compressed with Zstandard: one plain frame, so that `zstd -d` opens the file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import zstandard
@@ -11,9 +11,12 @@ from entrepot.protocols.storage import Buffer
 from entrepot.serializers import COMPRESSED, get_serializer
 from entrepot.serializers.buffers import allocate, flat, total_size
 
-__all__ = ["CompressedSerializer"]
+__all__ = ["DEFAULT_MAX_SIZE", "CompressedSerializer"]
 
-_DEFAULT_MAX_SIZE: Final = 16 << 30
+DEFAULT_MAX_SIZE: Final = 16 << 30
+"""Bytes of a value before compression, at most."""
+
+_PIECE: Final = 1 << 20  # given to the compressor at a time: it would answer a large buffer with all of it compressed
 
 
 class CompressedSerializer:
@@ -32,7 +35,7 @@ class CompressedSerializer:
     is_text = False
 
     def __init__(
-        self, serializer: str | Serializer = "json", level: int = 3, *, max_size: int = _DEFAULT_MAX_SIZE
+        self, serializer: str | Serializer = "json", level: int = 3, *, max_size: int = DEFAULT_MAX_SIZE
     ) -> None:
         self._inner = get_serializer(serializer)
         if isinstance(self._inner, CompressedSerializer):
@@ -65,12 +68,23 @@ class CompressedSerializer:
         Raises:
             SerializationError: If the other serializer cannot write it, or it is larger than `max_size`.
         """
-        parts = [flat(part) for part in self._inner.dumps(value)]
+        return [*self.compress([flat(part) for part in self._inner.dumps(value)])]
+
+    def compress(self, parts: Sequence[memoryview]) -> Iterator[bytes]:
+        """Yield what the other serializer has written, compressed, piece by piece.
+
+        Raises:
+            SerializationError: If it is larger than `max_size`.
+        """
         size = total_size(parts)
         self._check_size(size)
         # The frame states the size: a reader then allocates once, and knows when something is cut short.
-        compress = zstandard.ZstdCompressor(level=self._level).compressobj(size=size)
-        return [*filter(None, map(compress.compress, parts)), compress.flush()]
+        compressor = zstandard.ZstdCompressor(level=self._level).compressobj(size=size)
+        for part in parts:
+            for start in range(0, part.nbytes, _PIECE):
+                if piece := compressor.compress(part[start : start + _PIECE]):
+                    yield piece
+        yield compressor.flush()
 
     def loads(self, data: memoryview) -> object:
         """Return the value.

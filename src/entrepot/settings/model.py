@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from entrepot._amounts import bytes_of, seconds_of
 from entrepot._names import check_name
@@ -42,6 +42,13 @@ def _progress(raw: object) -> str:
         return "on" if raw else "off"
     text = _text(raw).lower()
     return text if text == "auto" else "on" if _TRUTHS[text] else "off"
+
+
+def _compress(raw: object) -> str:
+    text = _text(raw).lower()
+    if text not in {"auto", "never", "always"}:
+        raise ValueError
+    return text
 
 
 def _loggers(raw: object) -> tuple[str, ...]:
@@ -128,6 +135,8 @@ class Settings:
         results_max_size: Bytes above which a collection removes the least recently used results; None for any size.
         results_single_flight: Whether equal calls in several processes compute once, where a task does not say.
         results_lease_seconds: How long such a computation may show no sign of life before another run takes it over.
+        results_compress: When large results are compressed: "auto", "never" or "always".
+        results_mapped: Whether large results in folders are mapped into memory rather than read.
         runs_record: Whether the history of runs is kept.
         blocks_storage: Where sealed block documents are kept; None for the folder `blocks` in the home.
         progress: Whether running flows are shown live: "auto", "on" or "off".
@@ -147,6 +156,8 @@ class Settings:
     results_max_size: int | None = None
     results_single_flight: bool = False
     results_lease_seconds: float = 30.0
+    results_compress: Literal["auto", "never", "always"] = "auto"
+    results_mapped: bool = False
     runs_record: bool = True
     blocks_storage: str | None = None
     progress: str = "auto"
@@ -273,6 +284,18 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 _seconds,
                 allowed="a number of seconds from 1 to 3600",
                 doc="How long a computation may show no sign of life before another process takes it over.",
+            ),
+            _setting(
+                "results_compress",
+                _compress,
+                allowed="auto, never or always",
+                doc="Compress large results; auto does where they leave the machine and a sample shows that it helps.",
+            ),
+            _setting(
+                "results_mapped",
+                _flag,
+                allowed=_TRUE_OR_FALSE,
+                doc="Map large results into memory instead of reading them, from files that only you can write.",
             ),
             _setting("runs_record", _flag, allowed=_TRUE_OR_FALSE, doc="Keep the history of runs."),
             _setting(

@@ -6,6 +6,7 @@ nothing below a store's root can lead out of it, not even when it is swapped bet
 
 import contextlib
 import errno
+import mmap
 import os
 import stat
 from collections.abc import Sequence
@@ -15,12 +16,17 @@ from entrepot.storage.paths import RESERVED_PREFIX
 
 __all__ = [
     "let_go",
+    "map_private",
     "open_file",
     "open_inner",
+    "open_new",
     "read_at",
     "read_into_at",
     "sync",
+    "take_name",
     "take_out",
+    "temporary_name",
+    "write_all",
     "write_durably",
     "write_temporary",
 ]
@@ -115,30 +121,26 @@ def read_into_at(fd: int, start: int, view: memoryview) -> int:
     return done
 
 
+def map_private(fd: int, size: int) -> memoryview | None:
+    """Return an open file's bytes as memory that is the caller's own once written to; None if others may change them.
+
+    Until a page is written to, it is the file's: whoever can write to the file in place can change it after it was
+    checked, and whoever can cut the file short can end this process. So the file must be this user's alone: theirs,
+    without any permission for group and others (which bounds access lists, too), and known by one name only.
+    """
+    status = os.fstat(fd)
+    alone = status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    if not alone or status.st_nlink != 1 or size == 0:
+        return None
+    try:
+        return memoryview(mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE))
+    except (OSError, ValueError):  # a file system without it, no more descriptors, or cut short since
+        return None
+
+
 def sync(folder: int) -> None:
     """Make the names in an open folder durable."""
     os.fsync(folder)
-
-
-def write_temporary(folder: int, views: Sequence[memoryview]) -> str:
-    """Write a file under a reserved name, sync it, and return that name. An error of fsync is never retried.
-
-    Raises:
-        OSError: If a call failed; the file is gone.
-    """
-    temp = f"{RESERVED_PREFIX}{os.urandom(12).hex()}"
-    try:
-        fd = os.open(temp, _TEMP, 0o600, dir_fd=folder)
-        try:
-            _write_all(fd, views)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temp, dir_fd=folder)
-        raise
-    return temp
 
 
 def write_durably(folder: int, name: str, views: Sequence[memoryview], *, replace: bool) -> None:
@@ -159,16 +161,66 @@ def write_durably(folder: int, name: str, views: Sequence[memoryview], *, replac
     """
     temp = write_temporary(folder, views)
     try:
-        if replace:
-            os.replace(temp, name, src_dir_fd=folder, dst_dir_fd=folder)
-        else:
-            _take_name(folder, temp, name)
-    except BaseException as error:
+        take_name(folder, temp, folder, name, replace=replace)
+    except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temp, dir_fd=folder)
-        if isinstance(error, FileExistsError):
-            # Its writer may not have come to its fsync, or died before: who hears "it is there" relies on that.
-            os.fsync(folder)
+        raise
+
+
+def write_temporary(folder: int, views: Sequence[memoryview]) -> str:
+    """Write a temporary file that is whole and synced, and return its name.
+
+    Raises:
+        OSError: If a call failed; the file is gone.
+    """
+    temp = temporary_name()
+    try:
+        fd = open_new(folder, temp)
+        try:
+            write_all(fd, views)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temp, dir_fd=folder)
+        raise
+    return temp
+
+
+def temporary_name() -> str:
+    """Return a name for a temporary file, which no other has."""
+    return f"{RESERVED_PREFIX}{os.urandom(12).hex()}"
+
+
+def open_new(folder: int, name: str) -> int:
+    """Make a file in an open folder, and return its descriptor for writing."""
+    return os.open(name, _TEMP, 0o600, dir_fd=folder)
+
+
+def take_name(source: int, temp: str, folder: int, name: str, *, replace: bool) -> None:
+    """Give a temporary file that is whole and synced its name, in one step, and make that durable.
+
+    Args:
+        source: The open folder that it is in.
+        temp: Its name there.
+        folder: The open folder that it goes to.
+        name: The name that it gets.
+        replace: Whether a file of that name is replaced.
+
+    Raises:
+        FileExistsError: If `replace` is not set and there is something of that name; that name is durable then.
+        OSError: If a call failed; the temporary file may still be there.
+    """
+    try:
+        if replace:
+            os.replace(temp, name, src_dir_fd=source, dst_dir_fd=folder)
+        else:
+            _take_free_name(source, temp, folder, name)
+    except FileExistsError:
+        # Its writer may not have come to its fsync, or died before: who hears "it is there" relies on that.
+        os.fsync(folder)
         raise
     os.fsync(folder)
 
@@ -183,7 +235,7 @@ def take_out(folder: int, name: str, data: memoryview) -> bool:
     Raises:
         OSError: If a call failed.
     """
-    temp = f"{RESERVED_PREFIX}{os.urandom(12).hex()}"
+    temp = temporary_name()
     if not _is(folder, name, data):
         return False
     os.rename(name, temp, src_dir_fd=folder, dst_dir_fd=folder)
@@ -191,7 +243,7 @@ def take_out(folder: int, name: str, data: memoryview) -> bool:
         os.unlink(temp, dir_fd=folder)
         return True
     try:
-        _take_name(folder, temp, name)
+        _take_free_name(folder, temp, folder, name)
     except FileExistsError:  # yet another one by now: of two writers, the later one wins
         os.unlink(temp, dir_fd=folder)
     os.fsync(folder)
@@ -206,7 +258,8 @@ def _is(folder: int, name: str, data: memoryview) -> bool:
         let_go(fd)
 
 
-def _write_all(fd: int, views: Sequence[memoryview]) -> None:
+def write_all(fd: int, views: Sequence[memoryview]) -> None:
+    """Write non-empty views one after another, all of them."""
     pending = list(views)
     first = 0
     while first < len(pending):
@@ -222,13 +275,12 @@ def _write_all(fd: int, views: Sequence[memoryview]) -> None:
             first += 1
 
 
-def _take_name(folder: int, temp: str, name: str) -> None:
-    """Give a finished temporary file its name, in one step, unless the name is taken."""
+def _take_free_name(source: int, temp: str, folder: int, name: str) -> None:
     try:
-        os.link(temp, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        os.link(temp, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
     except FileExistsError:
         # NFS may carry a link out, lose the answer, and refuse the repetition: two names for our file mean we won.
-        if os.stat(temp, dir_fd=folder, follow_symlinks=False).st_nlink != 2:  # noqa: PLR2004  its two names
+        if os.stat(temp, dir_fd=source, follow_symlinks=False).st_nlink != 2:  # noqa: PLR2004  its two names
             raise
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
@@ -236,6 +288,6 @@ def _take_name(folder: int, temp: str, name: str) -> None:
         # FAT, some network and user-space file systems: a rename that refuses to replace does as well.
         from entrepot.storage._renameat2 import rename_exclusively  # noqa: PLC0415  ctypes, for the rare few
 
-        rename_exclusively(folder, temp, name)
+        rename_exclusively(source, temp, folder, name)
         return
-    os.unlink(temp, dir_fd=folder)
+    os.unlink(temp, dir_fd=source)

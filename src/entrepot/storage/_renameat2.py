@@ -9,8 +9,8 @@ __all__ = ["rename_exclusively"]
 _NOREPLACE = 1
 
 
-def rename_exclusively(folder: int, old: str, new: str) -> None:
-    """Rename a file inside an open folder, in one step, unless `new` is taken.
+def rename_exclusively(source: int, old: str, folder: int, new: str) -> None:
+    """Rename a file of one open folder into another, in one step, unless `new` is taken.
 
     Raises:
         FileExistsError: If `new` is taken.
@@ -19,6 +19,6 @@ def rename_exclusively(folder: int, old: str, new: str) -> None:
     call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if call is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), new)
-    if call(folder, os.fsencode(old), folder, os.fsencode(new), ctypes.c_uint(_NOREPLACE)) != 0:
+    if call(source, os.fsencode(old), folder, os.fsencode(new), ctypes.c_uint(_NOREPLACE)) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), new)

@@ -1,6 +1,6 @@
 """A store whose objects are readable only with the keys of a ring."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TypeVar, cast
 
@@ -20,17 +20,21 @@ from entrepot.protocols.storage import (
     MakesDurable,
     ObjectInfo,
     ReadsInto,
+    Stage,
     Storage,
     SwapsConditionally,
     Sweeps,
     Touches,
 )
 from entrepot.storage._buffers import as_views
+from entrepot.storage._sealed_stage import SealedStage
 from entrepot.storage.paths import check_path, check_prefix, check_range
+from entrepot.storage.stages import write_staged
 
 __all__ = ["EncryptedStorage"]
 
 _T = TypeVar("_T")
+_HELD = 8 * 1024 * 1024  # of ciphertext in memory
 _FIRST = encrypted_size(16 * CHUNK_SIZE)  # the first request: an object that is shorter needs no other
 
 
@@ -38,8 +42,8 @@ class EncryptedStorage:
     """Another store, encrypted: names, sizes and times can be seen in it, contents cannot.
 
     Each object is bound to its path, so that it decrypts only there. Sizes are those of the plaintext. A ranged read
-    fetches and decrypts only the chunks that it needs. The ciphertext of an object is held in memory while it is
-    written.
+    fetches and decrypts only the chunks that it needs. While it is written, the ciphertext of a large object is spooled
+    to a file, that of others is held in memory.
 
     Args:
         storage: The other store.
@@ -97,7 +101,7 @@ class EncryptedStorage:
 
     def put(self, path: str, data: Buffers) -> None:
         """Write an object, replacing what is there."""
-        self._storage.put(path, self._sealed(path, data))
+        self._write(path, data, replace=True)
 
     def create(self, path: str, data: Buffers) -> None:
         """Write an object only if there is none.
@@ -105,7 +109,15 @@ class EncryptedStorage:
         Raises:
             ObjectExistsError: If there is one.
         """
-        self._storage.create(path, self._sealed(path, data))
+        self._write(path, data, replace=False)
+
+    def stage(self) -> Stage:
+        """Return a new object under way; what is spooled of it is encrypted, too.
+
+        Raises:
+            StorageError: If there is no room for it.
+        """
+        return SealedStage(self._storage, self._sealed)
 
     def delete(self, path: str) -> None:
         """Remove an object; where there is none, do nothing."""
@@ -171,7 +183,9 @@ class EncryptedStorage:
         return content, tag
 
     def _swap(self, path: str, data: Buffers, tag: str | None) -> str:
-        return cast("SwapsConditionally", self._storage).swap(path, self._sealed(path, data), tag)
+        views = as_views(data)
+        sealed = self._sealed(path, sum(view.nbytes for view in views), views)
+        return cast("SwapsConditionally", self._storage).swap(path, [*sealed], tag)
 
     def _keys(self) -> Keyring:
         return self._ring if isinstance(self._ring, Keyring) else self._ring()
@@ -179,9 +193,18 @@ class EncryptedStorage:
     def _place(self, path: str) -> str:
         return f"{self.location.rstrip('/')}/{path}"
 
-    def _sealed(self, path: str, data: Buffers) -> Buffers:
+    def _write(self, path: str, data: Buffers, *, replace: bool) -> None:
+        views = as_views(data)
+        size = sum(view.nbytes for view in views)
+        sealed = self._sealed(path, size, views)
+        if size > _HELD:
+            write_staged(self._storage, path, sealed, replace=replace)
+        else:
+            (self._storage.put if replace else self._storage.create)(path, [*sealed])
+
+    def _sealed(self, path: str, size: int, pieces: Iterable[Buffer]) -> Iterable[Buffer]:
         check_path(path, location=self.location)
-        return [*encrypt_parts(self._keys(), path, as_views(data))]
+        return encrypt_parts(self._keys(), path, pieces, size=size)
 
     def _plain(self, info: ObjectInfo) -> ObjectInfo | None:
         size = plain_size(info.size)

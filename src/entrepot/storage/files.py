@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import fsspec
 from fsspec import AbstractFileSystem
+from fsspec.asyn import AsyncFileSystem
 from fsspec.core import url_to_fs
 
 from entrepot.errors import (
@@ -41,6 +42,7 @@ __all__ = ["FileStorage"]
 _T = TypeVar("_T")
 _log = logging.getLogger("entrepot.storage")
 _EXTRAS = {"s3": "aws", "s3a": "aws", "gs": "gcp", "gcs": "gcp", "az": "azure", "abfs": "azure", "abfss": "azure"}
+_AT_ONCE = 6
 
 _Question: TypeAlias = tuple[str, str, str, str]  # what is asked, and of which store
 _verdicts: dict[_Question, bool] = {}
@@ -115,6 +117,11 @@ class FileStorage:
     def location(self) -> str:
         """The URL, without credentials."""
         return self._location
+
+    @property
+    def at_once(self) -> int:
+        """How many reads at once are of use: several where the library does not wait for one after another."""
+        return _AT_ONCE if isinstance(self._dialect.fs, AsyncFileSystem) else 1
 
     @property
     def creates_exclusively(self) -> bool:

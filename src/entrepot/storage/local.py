@@ -18,10 +18,11 @@ from entrepot.errors import (
     StorageError,
     StorageUnreachableError,
 )
-from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo
+from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo, Stage
 from entrepot.storage._buffers import as_views, joined
 from entrepot.storage._posix import (
     let_go,
+    map_private,
     open_file,
     open_inner,
     read_at,
@@ -33,6 +34,7 @@ from entrepot.storage._posix import (
 from entrepot.storage._swaps import changed, swap_file, tag_of
 from entrepot.storage.outage import from_os_error
 from entrepot.storage.paths import RESERVED_PREFIX, check_path, check_prefix, check_range, is_path
+from entrepot.storage.stages import LocalStage
 
 __all__ = ["LocalStorage"]
 
@@ -104,6 +106,20 @@ class LocalStorage:
             fd, _ = self._open(path)
             try:
                 return read_into_at(fd, start, view)
+            finally:
+                let_go(fd)
+
+    def map(self, path: str) -> memoryview | None:
+        """Return an object's bytes as memory of the caller's own, or None unless its file is this user's alone.
+
+        Raises:
+            ObjectNotFoundError: If there is none.
+            StorageError: If it cannot be opened.
+        """
+        with self._reading(path):
+            fd, size = self._open(path)
+            try:
+                return map_private(fd, size)
             finally:
                 let_go(fd)
 
@@ -240,6 +256,26 @@ class LocalStorage:
         if not is_done:
             raise changed(path, location=self._root)
         return tag_of(content)
+
+    def stage(self) -> Stage:
+        """Return a new object under way: a temporary file in the root folder, which is made if need be.
+
+        Raises:
+            StorageError: If it cannot be made.
+        """
+        try:
+            root = self._open_root(make=True)
+            try:
+                return LocalStage(
+                    root, self._root, open_folder=lambda path: self._folder(path, make=True), taken=self._taken
+                )
+            except BaseException:
+                let_go(root)
+                raise
+        except EntrepotError:
+            raise
+        except OSError as error:
+            raise from_os_error(error, location=self._root, path="", doing="write") from error
 
     def delete(self, path: str) -> None:
         """Remove an object; where there is none, do nothing.

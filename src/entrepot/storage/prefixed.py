@@ -10,7 +10,9 @@ from entrepot.protocols.storage import (
     Buffers,
     DeletesIf,
     MakesDurable,
+    MapsObjects,
     ObjectInfo,
+    ReadsAtOnce,
     ReadsInto,
     Storage,
     SwapsConditionally,
@@ -50,6 +52,10 @@ class PrefixedStorage:
             self.can_swap = storage.can_swap
             self.get_tagged = self._get_tagged
             self.swap = self._swap
+        if isinstance(storage, ReadsAtOnce):
+            self.at_once = storage.at_once
+        if isinstance(storage, MapsObjects):
+            self.map = self._map
 
     @property
     def location(self) -> str:
@@ -92,6 +98,9 @@ class PrefixedStorage:
 
     def _read_into(self, path: str, buffer: memoryview, *, start: int = 0) -> int:
         return cast("ReadsInto", self._storage).read_into(self._inner(path), buffer, start=start)
+
+    def _map(self, path: str) -> memoryview | None:
+        return cast("MapsObjects", self._storage).map(self._inner(path))
 
     def _make_durable(self, path: str) -> None:
         cast("MakesDurable", self._storage).make_durable(self._inner(path))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from entrepot.errors import StorageAccessError
-from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo, ReadsInto, Storage
+from entrepot.protocols.storage import Buffer, Buffers, MapsObjects, ObjectInfo, ReadsAtOnce, ReadsInto, Storage
 from entrepot.storage.paths import check_path
 
 __all__ = ["ReadOnlyStorage"]
@@ -20,6 +20,10 @@ class ReadOnlyStorage:
         self._storage = storage
         if isinstance(storage, ReadsInto):  # a capability that it has if the other store does
             self.read_into = storage.read_into
+        if isinstance(storage, ReadsAtOnce):
+            self.at_once = storage.at_once
+        if isinstance(storage, MapsObjects):
+            self.map = storage.map
 
     @property
     def location(self) -> str:

@@ -26,7 +26,16 @@ from entrepot.errors import (
     ObjectNotFoundError,
     StorageError,
 )
-from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo, ReadsInto, Storage, SwapsConditionally
+from entrepot.protocols.storage import (
+    Buffer,
+    Buffers,
+    MapsObjects,
+    ObjectInfo,
+    ReadsInto,
+    StagesObjects,
+    Storage,
+    SwapsConditionally,
+)
 
 __all__ = ["BAD_PATHS", "ODD_PATHS", "ReadableStorageContract", "StorageContract"]
 
@@ -138,6 +147,27 @@ class ReadableStorageContract:
             assert memory == expected + b"\xff" * (size - count)
         with pytest.raises(ObjectNotFoundError):
             storage.read_into("absent", memoryview(bytearray(5)))
+
+    def test_a_mapping_is_the_callers_own(self, storage: Storage, seed: Storage) -> None:
+        if not isinstance(storage, MapsObjects):
+            pytest.skip("this store does not map objects, which is optional")
+        content = content_of(600_000)
+        seed.put("object", content)
+        memory = storage.map("object")
+        if memory is None:
+            pytest.skip("this store maps objects, but not here")
+        assert memory == content
+        assert (memory.format, memory.ndim, memory.readonly) == ("B", 1, False)
+        memory[:] = bytes(600_000)
+        assert bytes(storage.get("object")) == content
+        again = storage.map("object")
+        assert again is not None
+        assert again == content
+        seed.put("object", b"another")
+        seed.delete("object")
+        assert memory == bytes(600_000)
+        with pytest.raises(ObjectNotFoundError):
+            storage.map("absent")
 
     @pytest.mark.parametrize("path", ODD_PATHS, ids=ascii)
     def test_an_odd_name_is_a_name_like_any_other(self, storage: Storage, seed: Storage, path: str) -> None:
@@ -284,6 +314,34 @@ class StorageContract(ReadableStorageContract):
                 with pytest.raises(TypeError):
                     write("a", data)
         assert list(storage.list()) == []
+
+    def test_a_staged_object_is_there_when_it_is_committed_and_not_before(self, storage: Storage) -> None:
+        if not isinstance(storage, StagesObjects):
+            pytest.skip("this store does not stage objects, which is optional")
+        pieces: list[Buffer] = [b"", content_of(7), memoryview(content_of(300_000)), bytearray(b"x")]
+        stage = storage.stage()
+        for piece in pieces:
+            stage.write(piece)
+        assert [*storage.list()] == []
+        stage.commit("a/b", replace=False)
+        stage.close()
+        stage.close()
+        assert bytes(storage.get("a/b")) == b"".join(pieces)
+        other = storage.stage()
+        other.write(b"another")
+        with pytest.raises(ObjectExistsError):
+            other.commit("a/b", replace=False)
+        assert bytes(storage.get("a/b")) == b"".join(pieces)
+        other.commit("a/b", replace=True)
+        other.close()
+        dropped = storage.stage()
+        dropped.write(b"dropped")
+        dropped.close()
+        empty = storage.stage()
+        empty.commit("empty", replace=False)
+        empty.close()
+        assert _paths(storage.list()) == {"a/b", "empty"}
+        assert (bytes(storage.get("a/b")), bytes(storage.get("empty"))) == (b"another", b"")
 
     def test_create_writes_once(self, storage: Storage) -> None:
         storage.create("a/b", b"first")
