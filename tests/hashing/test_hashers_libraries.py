@@ -167,6 +167,9 @@ class TestArrow:
         tensor = pa.FixedShapeTensorArray.from_numpy_ndarray(np.arange(6).reshape(3, 2))
         assert distinct([tensor, tensor.storage, tensor[:2]])
 
+    def test_runs_of_no_bytes_count_by_their_number_and_nulls(self):
+        assert distinct([pa.array(items, pa.binary(0)) for items in ([b""], [b"", b""], [b"", None], [None, b""])])
+
     def test_buffers_count_by_their_bytes(self):
         assert same(pa.py_buffer(b"ab"), pa.py_buffer(b"xab")[1:])
         assert distinct([pa.py_buffer(b"ab"), pa.py_buffer(b""), b"ab"])
