@@ -85,7 +85,12 @@ class TestFile:
     def test_what_cannot_be_read_is_refused_and_the_error_says_why(self, tmp_path):
         (tmp_path / "folder").mkdir()
         os.mkfifo(tmp_path / "pipe")
-        for name, why in {"none": "no such file", "folder": "use Dir", "pipe": "no regular file"}.items():
+        for name, why in {
+            "none": "no such file",
+            "folder": "use Dir",
+            "pipe": "no regular file",
+            "a\0b": "null",
+        }.items():
             with pytest.raises(UnhashableValueError, match=why) as caught:
                 hash_value({"from": File(tmp_path / name)}, name="source")
             assert caught.value.path == "source['from']"

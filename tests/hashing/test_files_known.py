@@ -69,6 +69,11 @@ class TestShortCut:
         ran = subprocess.run([sys.executable, "-c", script, large], capture_output=True, text=True, check=True)
         assert ran.stdout.strip() == before
 
+    def test_names_that_are_no_text_are_names_too(self, large, reads):
+        odd = large.rename(os.fsdecode(os.fsencode(large) + b"\xff"))
+        assert File(odd).digest == File(odd).digest
+        assert reads == [SIZE]
+
     def test_files_in_folders_take_it_too(self, large, reads):
         assert Dir(large.parent).digest == Dir(large.parent).digest
         assert reads.count(SIZE) == 1
@@ -132,7 +137,7 @@ class TestShortCut:
             (tmp_path / f"{n}").write_bytes(b"%d" % n * SIZE)
             File(tmp_path / f"{n}").digest  # noqa: B018  the reading is what counts
         with contextlib.closing(sqlite3.connect(place())) as connection:
-            names = {Path(row[0]).name for row in connection.execute("SELECT path FROM files")}
+            names = {Path(os.fsdecode(row[0])).name for row in connection.execute("SELECT path FROM files")}
         assert len(names) <= 10
         assert "11" in names
         assert "0" not in names
@@ -166,12 +171,13 @@ class TestShortCut:
         digest, other = File(large).digest, File(tmp_path / "other").digest
         with contextlib.closing(sqlite3.connect(place())) as connection, connection:
             if column == "path":
-                connection.execute("DELETE FROM files WHERE path = ?", (str(large),))
-                connection.execute("UPDATE files SET path = ? WHERE path LIKE '%other'", (str(large),))
+                connection.execute("DELETE FROM files WHERE path = ?", (os.fsencode(large),))
+                connection.execute("UPDATE files SET path = ?", (os.fsencode(large),))
                 connection.execute("UPDATE files SET look = ?", (str(_known_files.Look.of(large.stat())),))
             else:
-                from_other = f"SELECT {column} FROM files WHERE path LIKE '%other'"
-                connection.execute(f"UPDATE files SET {column} = ({from_other}) WHERE path LIKE '%large'")
+                names = (os.fsencode(tmp_path / "other"), os.fsencode(large))
+                from_other = f"SELECT {column} FROM files WHERE path = ?"
+                connection.execute(f"UPDATE files SET {column} = ({from_other}) WHERE path = ?", names)
         assert (File(large).digest, File(tmp_path / "other").digest) == (digest, other)
 
     def test_many_threads_agree(self, large):

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entrepot.errors import UnhashableValueError
+from entrepot.hashing.hashers import FOUND
 from entrepot.hashing.values import hash_value
 
 pa = pytest.importorskip("pyarrow")
@@ -166,6 +167,9 @@ class TestArrow:
         tensor = pa.FixedShapeTensorArray.from_numpy_ndarray(np.arange(6).reshape(3, 2))
         assert distinct([tensor, tensor.storage, tensor[:2]])
 
+    def test_runs_of_no_bytes_count_by_their_number_and_nulls(self):
+        assert distinct([pa.array(items, pa.binary(0)) for items in ([b""], [b"", b""], [b"", None], [None, b""])])
+
     def test_buffers_count_by_their_bytes(self):
         assert same(pa.py_buffer(b"ab"), pa.py_buffer(b"xab")[1:])
         assert distinct([pa.py_buffer(b"ab"), pa.py_buffer(b""), b"ab"])
@@ -283,6 +287,14 @@ class TestPolars:
         first = hash_value(pl.Series(["b", "a"], dtype=pl.Categorical))
         pl.Series(["a", "c", "b"], dtype=pl.Categorical)
         assert hash_value(pl.Series(["b", "a"], dtype=pl.Categorical)) == first
+
+    def test_without_pyarrow_it_says_what_is_missing(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+        for name in ("_arrow", "_polars"):
+            monkeypatch.delitem(sys.modules, f"entrepot.hashing.{name}", raising=False)
+        FOUND.clear()
+        with pytest.raises(UnhashableValueError, match=r"a polars\..*DataFrame, which is not hashed without pyarrow"):
+            hash_value(pl.DataFrame({"a": [1]}))
 
     def test_what_is_no_data_is_refused(self):
         with pytest.raises(UnhashableValueError, match=r"a plan and no data.*collect"):

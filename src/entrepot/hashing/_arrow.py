@@ -91,6 +91,8 @@ def _nothing(_: Encoder, __: Sequence[Any], ___: Any) -> tuple[bytes, ...]:
 
 def _fixed(_: Encoder, chunks: Sequence[Any], kind: Any) -> tuple[bytes, ...]:
     width = kind.bit_width // 8
+    if not width:  # runs of no bytes
+        return ()
 
     def pieces() -> Iterable[Any]:
         for chunk in chunks:

@@ -77,8 +77,7 @@ def _search(cls: type, value: object) -> Encoding:
     for base in cls.__mro__:
         library = _LIBRARIES.get(base.__module__.partition(".")[0])
         if library is not None:
-            find: Callable[[type], Encoding | None] = import_module(library).encoding_for
-            encoding = find(cls)
+            encoding = _of_library(library, cls)
             if encoding is not None:
                 return encoding
     encoding = typing_encoding(cls) or _logger_encoding(cls) or object_encoding(cls)
@@ -90,6 +89,14 @@ def _search(cls: type, value: object) -> Encoding:
     if installed is not None:
         return hasher_encoding(installed)
     raise Refused(with_article(cls), _why(cls, value))
+
+
+def _of_library(module: str, cls: type) -> Encoding | None:
+    try:
+        find: Callable[[type], Encoding | None] = import_module(module).encoding_for
+    except ImportError as error:  # frames of polars are read with pyarrow
+        raise Refused(with_article(cls), f"which is not hashed without {error.name} (install it)") from None
+    return find(cls)
 
 
 def _standard(cls: type) -> Encoding | None:

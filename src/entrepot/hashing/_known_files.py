@@ -32,7 +32,7 @@ __all__ = ["Look", "is_worth_it", "recall", "remember", "settle"]
 _NAME: Final = "files.db"
 _TABLE: Final = """
 CREATE TABLE files (
-    path TEXT PRIMARY KEY, look TEXT NOT NULL, digest BLOB NOT NULL, seal BLOB NOT NULL, seen INTEGER NOT NULL
+    path BLOB PRIMARY KEY, look TEXT NOT NULL, digest BLOB NOT NULL, seal BLOB NOT NULL, seen INTEGER NOT NULL
 ) WITHOUT ROWID
 """
 _LADDER: Final = ((_TABLE, "CREATE INDEX files_seen ON files (seen)"),)
@@ -89,7 +89,9 @@ def recall(path: str, look: Look) -> bytes | None:
             if connection is None:
                 return None
             with closing(connection):
-                row = connection.execute("SELECT look, digest, seal FROM files WHERE path = ?", (path,)).fetchone()
+                row = connection.execute(
+                    "SELECT look, digest, seal FROM files WHERE path = ?", (os.fsencode(path),)
+                ).fetchone()
     except _BROKEN:
         return None
     if row is None or row[0] != str(look) or row[2] != _seal(path, row[0], row[1]):
@@ -108,7 +110,7 @@ def settle(descriptor: int) -> bool:
 
 def remember(path: str, look: Look, digest: bytes) -> None:
     """Remember the digest of a file that was settled, looked like this before it was read, and still does."""
-    row = (path, str(look), digest, _seal(path, str(look), digest), time.time_ns())
+    row = (os.fsencode(path), str(look), digest, _seal(path, str(look), digest), time.time_ns())
     try:
         _insert(row)
     except sqlite3.DatabaseError as error:

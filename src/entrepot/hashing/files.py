@@ -140,8 +140,8 @@ def _encoding(encoder: Encoder, value: _Reference) -> bytes:
     kind = type(value).__name__
     try:
         digest = _digest(kind, value.path)
-    except OSError as error:
-        why = error.strerror or type(error).__name__
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
+        why = getattr(error, "strerror", None) or str(error)
         why = why[:1].lower() + why[1:]
         raise Refused(f"a {kind}", f"which cannot be read ({why}): {value.path}") from None
     return encoder.named(f"entrepot.{kind}", bytes_form(digest))
@@ -173,6 +173,6 @@ def recorded_state(name: str) -> str:
     kind, _, path = name.partition(":")
     try:
         digest = _digest(kind, path)
-    except OSError:
+    except (OSError, ValueError):
         return _ABSENT  # or something else, or not to be read: there is no content to be had from it
     return digest[:16].hex()

@@ -16,7 +16,7 @@ from typing import Final
 from entrepot.errors import SerializationError
 from entrepot.hashing.files import recorded_state
 
-__all__ = ["changed_reference", "reference_notes"]
+__all__ = ["changed_reference", "reference_notes", "refers_to_files"]
 
 _PIECE: Final = 256  # characters: what a record keeps of one text
 _LONGEST: Final = 800 * _PIECE  # characters in all, some 5,000 files: a record keeps 1,000 notes
@@ -46,9 +46,14 @@ def reference_notes(names: Mapping[str, object]) -> dict[str, str]:
     return {f"files.{n:03}": text[n * _PIECE : (n + 1) * _PIECE] for n in range(-(-len(text) // _PIECE))}
 
 
+def refers_to_files(about: Mapping[str, str]) -> bool:
+    """Tell whether a record notes files or folders: what it stands for is then not told by its payload's digest."""
+    return _FIRST in about
+
+
 def changed_reference(about: Mapping[str, str]) -> str:
     """Return which file or folder that a record notes is not what it was, for people; "" if all are."""
-    if _FIRST not in about:
+    if not refers_to_files(about):
         return ""
     names = takewhile(about.__contains__, (f"files.{n:03}" for n in count()))
     noted: dict[str, str] = json.loads(zlib.decompress(base64.b64decode("".join(about[name] for name in names))))
