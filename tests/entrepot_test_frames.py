@@ -31,6 +31,23 @@ def pandas_frames() -> dict[str, Any]:
         "an index only": frame(index=["a", "b"]),
         "attrs": noted,
         "frequency": daily,
+        "frequency over a change of clocks": frame(
+            {"x": range(6)},
+            index=pd.date_range("2024-03-28", periods=6, freq="D", tz=zoneinfo.ZoneInfo("Europe/Berlin")),
+        ),
+        "frequency, backwards": frame({"x": range(4)}, index=pd.date_range("2024", periods=4, freq="W-SUN")[::-1]),
+        "frequency of nothing": frame({"x": []}, index=pd.date_range("2024", periods=4, freq="ME")[:0]),
+        "grouped": frame({"k": ["a", "b", "a"], "d": pd.to_datetime(["2024", "2025", "2024"]), "v": [1, 2, 3]})
+        .groupby(["k", "d"])
+        .agg(["sum", "mean"]),
+        "pivoted": frame({"k": ["a", "b"], "c": ["x", "y"], "v": [1, 2.5]}).pivot_table(
+            index="k", columns="c", values="v"
+        ),
+        "counted": pd.Series(["a", "b", "a"]).value_counts(),
+        "levels with gaps": frame(
+            {"x": [1, 2]}, index=pd.MultiIndex.from_arrays([pd.to_datetime(["2024", None]), [1.5, np.nan]])
+        ),
+        "odd labels": frame({"": [1], "a.b": [2], "a\n": [3], 'q"': [4], "a\0b": ["x"]}),
         "levels": frame({"x": [1, 2, 3]}, index=levels),
         "unused levels": frame({"x": [1, 2, 3]}, index=levels)[:1],
         "a column twice": frame([[1, 2.5]], columns=["a", "a"]),

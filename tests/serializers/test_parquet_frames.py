@@ -40,6 +40,13 @@ NEITHER = {
     "intervals": pd.DataFrame({"i": pd.interval_range(0, 2)}),
     "sparse": pd.DataFrame({"s": pd.arrays.SparseArray([0, 1])}),
     "an index of periods": pd.DataFrame({"x": [1]}, index=pd.period_range("2024", periods=1, freq="M")),
+    "a frequency without a name": pd.DataFrame(
+        {"x": range(3)}, index=pd.date_range("2024", periods=3, freq=pd.DateOffset(days=1, hours=2))
+    ),
+    "categories with a name": pd.DataFrame(
+        {"c": pd.Categorical(["a"], dtype=pd.CategoricalDtype(pd.Index(["a"], name="n")))}
+    ),
+    "categories in levels": pd.DataFrame({"x": [1]}, index=pd.MultiIndex.from_arrays([pd.Categorical(["a"]), [1]])),
     "attrs that are no plain data": pd.DataFrame({"x": [1]}),
     "labels that are no plain data": pd.DataFrame([[1, 2]], columns=pd.Index(["a", object()], dtype=object)),
     "polars objects": pl.DataFrame({"a": [object()]}),
@@ -143,7 +150,7 @@ INDEXES = st.sampled_from([hpd.range_indexes(max_size=8), hpd.indexes(dtype="int
 
 
 @pytest.mark.parametrize("serializer", SERIALIZERS)
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(INDEXES.flatmap(lambda index: hpd.data_frames(COLUMNS, index=index)))
 def test_every_frame_comes_back_as_it_was(serializer: str, frame: pd.DataFrame) -> None:
     writer = SERIALIZERS[serializer]

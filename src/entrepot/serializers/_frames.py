@@ -79,6 +79,15 @@ def plan_for(value: object, *, parquet: bool, serializer: str) -> tuple[str, Pla
             serializer=serializer,
             path=f"value{unfit.path}",
         ) from None
+    except (EntrepotError, MemoryError):
+        raise
+    except Exception as error:
+        raise SerializationError(
+            f"the {serializer} serializer cannot tell how to write value, a {kind} ({type(error).__name__}); use"
+            " result_serializer='auto', or 'pickle'",
+            serializer=serializer,
+            path="value",
+        ) from error
 
 
 def table_of(value: object, *, parquet: bool, serializer: str) -> pa.Table:

@@ -129,10 +129,17 @@ def _index(index: Any, path: str, *, parquet: bool) -> tuple[Spec, list[Column]]
     freq = getattr(index, "freq", None)
     if freq is not None:
         spec["freq"] = index.freqstr
-        if pd.tseries.frequencies.to_offset(index.freqstr) != freq:
+        if not _is_named(freq, index.freqstr):
             raise Unfit(path, "its frequency has no name of its own")
     column = column_of(index.array, path, parquet=parquet)
     return spec | {"kind": "index", "column": column[0]}, [column]
+
+
+def _is_named(freq: Any, name: str) -> bool:
+    try:
+        return bool(pd.tseries.frequencies.to_offset(name) == freq)
+    except ValueError:
+        return False
 
 
 def _read_index(spec: Spec, columns: list[Any], memory: memoryview | None) -> Any:

@@ -163,6 +163,8 @@ def _zone(zone: Any, path: str) -> tuple[object, str]:
 
 
 def _categorical(array: Any, dtype: Any, path: str, parquet: bool) -> Column:  # noqa: FBT001  as all of `_EXTENSIONS`
+    if dtype.categories.name is not None:
+        raise Unfit(path, "its categories have a name")
     return categorical(np.asarray(array.codes), dtype.categories, path, ordered=dtype.ordered, parquet=parquet)
 
 
@@ -179,7 +181,7 @@ def categorical(codes: np.ndarray[Any, Any], labels: Any, path: str, *, ordered:
     if not labels.is_unique or labels.hasnans:
         raise Unfit(path, "its categories are not distinct")
     known = column_of(labels.array, path, parquet=parquet)
-    spec: Spec = {"kind": "categorical", "ordered": bool(ordered), "labels": known[0], "name": None}
+    spec: Spec = {"kind": "categorical", "ordered": bool(ordered), "labels": known[0]}
     if isinstance(labels, pd.RangeIndex):
         spec["range"] = [labels.start, labels.stop, labels.step]
     if parquet:
@@ -211,13 +213,9 @@ def _one(column: Any) -> pa.Array:
     """Return a column in one piece."""
     if isinstance(column, pa.Array):
         return column
-    return (
-        column.chunk(0)
-        if column.num_chunks == 1
-        else pa.concat_arrays(column.chunks)
-        if column.num_chunks
-        else (pa.array([], type=column.type))
-    )
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], type=column.type)
 
 
 def _values(column: Any, dtype: np.dtype[Any], memory: memoryview | None) -> np.ndarray[Any, Any]:
@@ -248,12 +246,9 @@ def _read_masked(spec: Spec, column: Any, memory: memoryview | None) -> Any:  # 
     array = _one(column)
     mask = np.asarray(array.is_null().to_numpy(zero_copy_only=False)).copy()
     values = _values(array.fill_null(kind.type(0).item()), kind, None)
-    made = (
-        pd.arrays.BooleanArray
-        if kind.kind == "b"
-        else (pd.arrays.FloatingArray if kind.kind == "f" else pd.arrays.IntegerArray)
-    )
-    return made(values, mask)
+    if kind.kind == "b":
+        return pd.arrays.BooleanArray(values, mask)
+    return (pd.arrays.FloatingArray if kind.kind == "f" else pd.arrays.IntegerArray)(values, mask)
 
 
 def _read_texts(spec: Spec, column: Any, memory: memoryview | None) -> Any:  # noqa: ARG001  as all of `_READERS`

@@ -47,7 +47,12 @@ def plan(value: pl.DataFrame, *, parquet: bool) -> Plan:  # noqa: ARG001  what i
 
 def restore(table: pa.Table, about: dict[str, Any], memory: memoryview | None) -> object:  # noqa: ARG001  it shares
     """Return the frame as it was."""
-    return pl.from_arrow(table)
+    try:
+        return pl.from_arrow(table)
+    except (
+        pl.exceptions.PanicException
+    ) as error:  # which is no Exception: a schema that Arrow takes and polars does not
+        raise ValueError("polars takes it for no frame") from error
 
 
 def _is_kept(dtype: Any) -> bool:

@@ -22,7 +22,7 @@ __all__ = ["SerializerContract"]
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_/-]*[a-z0-9])?\Z")
 _EXTENSION = re.compile(r"[a-z0-9]{1,16}(?:\.[a-z0-9]{1,16}){0,3}\Z")
 _FOREIGN = (b"", b"\x00", b"\xff\xfe\xfd\xfc", b"not mine", b"\x80\x05", b"{", bytes(4096))
-_ALTERATIONS = 100
+_ALTERATIONS = 50
 
 
 class SerializerContract(ABC):
