@@ -69,14 +69,17 @@ def _place(raw: object) -> str:
 
 
 def _span(raw: object) -> int:
-    seconds = seconds_of(_text(raw))
-    if seconds == 0:
+    seconds = raw if isinstance(raw, int) and not isinstance(raw, bool) else seconds_of(_text(raw))
+    if seconds <= 0:
         raise ValueError
     return seconds
 
 
 def _size(raw: object) -> int:
-    return bytes_of(_text(raw))
+    size = raw if isinstance(raw, int) and not isinstance(raw, bool) else bytes_of(_text(raw))
+    if size < 0:
+        raise ValueError
+    return size
 
 
 def _serializer(raw: object) -> str:

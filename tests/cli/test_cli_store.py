@@ -1,0 +1,157 @@
+"""`entrepot store`: frees room, reports damage with an exit code, counts."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from entrepot import home
+from entrepot.results.record import Record
+from entrepot.results.store import ResultStore
+from entrepot.serializers import get_serializer
+from entrepot.storage import LocalStorage
+from entrepot_test_terminals import Terminal
+
+from .conftest import Invoke
+
+BIG = "x" * 20_000
+
+
+def keep(
+    key: str,
+    value: object,
+    *,
+    folder: Path | None = None,
+    task: str = "extract",
+    expires: datetime | None = None,
+    **about: str,
+) -> Record:
+    store = ResultStore(home.results_storage() if folder is None else LocalStorage(folder), ring=home.ring)
+    return store.write(
+        key,
+        value,
+        serializer=get_serializer("json"),
+        parts={},
+        task={"name": task, "key": f"m.{task}"},
+        run={"id": "r"},
+        expires=expires,
+        about=about,
+    )
+
+
+def keys(invoke: Invoke) -> set[str]:
+    return {one["key"] for one in invoke("result", "ls", "--json").data}
+
+
+def test_gc_says_by_task_what_it_would_free_and_frees_that(invoke: Invoke) -> None:
+    for number in range(3):
+        keep(f"a{number}", BIG + str(number), task="load")
+    keep("b", 1, task="clean")
+    keep("c", 2, task="clean", keep="604800")
+    dry = invoke("store", "gc", "--dry-run", "--older-than", "0s", "--task", "load", "--grace", "0s")
+    assert "load" in dry.stdout
+    assert "older" in dry.stdout
+    assert "clean" not in dry.stdout
+    assert dry.stderr.startswith("would free ")
+    assert "3 results, 3 payloads" in dry.stderr
+    assert len(keys(invoke)) == 5
+    report = invoke("store", "gc", "--older-than", "0s", "--task", "load", "--grace", "0s", "--json").data
+    assert (report["records"], report["payloads"], report["kept"], report["is_dry"]) == (3, 3, 2, False)
+    assert [(share["task"], share["reason"], share["records"]) for share in report["shares"]] == [("load", "older", 3)]
+    assert keys(invoke) == {"b", "c"}
+
+
+def test_gc_without_options_takes_what_has_expired_for_long_and_nothing_else(invoke: Invoke) -> None:
+    keep("gone", 1, expires=datetime.now(UTC) - timedelta(days=2))
+    keep("fresh", 2, expires=datetime.now(UTC) - timedelta(hours=1))
+    keep("good", 3)
+    assert "1 results" in invoke("store", "gc").stderr
+    assert keys(invoke) == {"fresh", "good"}
+
+
+def test_gc_says_what_waits_for_its_grace(invoke: Invoke) -> None:
+    keep("a", BIG)
+    said = invoke("store", "gc", "--older-than", "0s").stderr
+    assert "1 results, 0 payloads" in said
+    assert "younger than the grace" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "hint"),
+    [
+        ("--older-than", "soon", "12h, 7d"),
+        ("--max-size", "lots", "512MiB, 50GB"),
+        ("--grace", "1", "12h, 7d"),
+    ],
+)
+def test_gc_refuses_what_is_no_amount(invoke: Invoke, option: str, value: str, hint: str) -> None:
+    said = invoke("store", "gc", option, value, exit_code=1).stderr
+    assert option in said
+    assert value in said
+    assert hint in said
+
+
+def test_gc_goes_by_the_settings_of_the_store(invoke: Invoke) -> None:
+    invoke("config", "set", "results_max_size", "30KB")
+    invoke("config", "set", "results_keep", "7d")
+    for number in range(3):
+        keep(f"k{number}", BIG + str(number))
+    report = invoke("store", "gc", "--json").data
+    assert [(share["reason"], share["records"]) for share in report["shares"]] == [("least used", 2)]
+    assert keys(invoke) == {"k2"}
+    assert "7d" in invoke("config", "set", "results_keep", "often", exit_code=1).stderr
+
+
+def test_gc_collects_in_the_storage_that_is_named(invoke: Invoke, tmp_path: Path) -> None:
+    keep("here", 1)
+    keep("there", 2, folder=tmp_path / "there")
+    invoke("store", "gc", "--storage", str(tmp_path / "there"), "--older-than", "0s")
+    assert invoke("result", "ls", "--storage", str(tmp_path / "there"), "--json").data == []
+    assert keys(invoke) == {"here"}
+
+
+def test_verify_ends_with_1_and_names_what_is_damaged(invoke: Invoke) -> None:
+    keep("good", 1)
+    record = keep("bad", BIG)
+    assert "all is well" in invoke("store", "verify").stderr
+    assert record.payload is not None
+    home.results_storage().put(record.payload, b"something else")
+    said = invoke("store", "verify", exit_code=1)
+    assert record.payload in said.stdout
+    assert "1 with a damaged payload" in said.stderr
+    report = invoke("store", "verify", "--json", exit_code=1).data
+    assert (report["results"], report["counts"]) == (2, {"damaged payload": 1})
+    assert [(one["kind"], one["task"], one["key"]) for one in report["problems"]] == [
+        ("damaged payload", "extract", "bad")
+    ]
+
+
+def test_stats_counts_by_task_and_names_the_largest(invoke: Invoke) -> None:
+    keep("a", BIG, task="load")
+    keep("b", BIG, task="load")
+    keep("c", 1, task="clean")
+    shown = invoke("store", "stats").stdout
+    assert "load" in shown
+    assert "saved by sharing" in shown
+    found = invoke("store", "stats", "--json").data
+    assert (found["records"], found["payloads"], found["saved"]) == (3, 1, 20_002)
+    assert [(one["name"], one["records"]) for one in found["tasks"]] == [("load", 2), ("clean", 1)]
+
+
+@pytest.mark.parametrize("command", ["gc", "verify", "stats"])
+def test_the_help_has_examples(invoke: Invoke, command: str) -> None:
+    assert f"entrepot store {command}" in invoke("store", command, "--help").stdout.partition("Examples:")[2]
+
+
+@pytest.mark.parametrize("command", ["gc", "verify", "stats"])
+def test_a_terminal_sees_how_far_it_is_and_nothing_of_that_stays(
+    terminal: Callable[..., Terminal], command: str
+) -> None:
+    for number in range(3):
+        keep(f"k{number}", number)
+    shown = terminal(["store", command])
+    assert shown.end() == 0
+    told = "verifying" if command == "verify" else "records"
+    assert f" {told} " in shown.seen
+    assert f" {told} ━" not in shown.picture().text
