@@ -16,7 +16,7 @@ import pytest
 
 from entrepot import flow, task
 from entrepot.cache_policies import FLOW_PARAMETERS, INPUTS, RUN_ID, TASK_SOURCE
-from entrepot.hashing import _walker, code
+from entrepot.hashing import _walker, code, outline
 from entrepot.results.explain import Explanation
 
 # --- inputs -----------------------------------------------------------------------------------------------------------
@@ -42,6 +42,10 @@ class Settings(pydantic.BaseModel):
 def frame(**changed: Any) -> pd.DataFrame:
     columns = {f"c{number}": np.arange(50) * number for number in range(5)}
     return pd.DataFrame({**columns, **changed})
+
+
+def wide(at: int = -1) -> pd.DataFrame:
+    return pd.DataFrame({f"c{number}": np.arange(5) * (1 + (number == at)) for number in range(200)})
 
 
 def rows(count: int, **changed: int) -> list[dict[str, int]]:
@@ -83,6 +87,13 @@ INPUT_CHANGES: list[tuple[str, object, object, list[str]]] = [
         frame(c3=np.arange(50) * 3.0),
         ["input x.columns[3] is column[float64,50], was column[int64,50]"],
     ),
+    ("a column of many", wide(), wide(137), ["input x.columns[137] differs"]),
+    (
+        "one column more",
+        frame(),
+        frame(more=1),
+        ["input x.columns[5] is new: column[int64,50]", "input x.keys() is Index[str,6], was Index[str,5]"],
+    ),
     ("the name of a column", frame(), frame().rename(columns={"c3": "d"}), ["input x.keys() differs"]),
     (
         "the index of a frame",
@@ -116,6 +127,17 @@ def test_a_changed_part_of_an_input_is_named(old: object, new: object, expected:
 
     work(old)
     assert said(work(new, return_state=True).cache_explanation) == sorted(expected)
+
+
+def test_of_a_large_frame_the_column_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outline, "LARGEST", 1000)
+    work = task(lambda x: x.size, cache_policy=INPUTS)
+    work(frame())
+    # A row that is not among those that are looked at: the frame is named, and nothing that is not so.
+    few = frame(c3=np.where(np.arange(50) == 1, -1, np.arange(50) * 3))
+    assert said(work(few, return_state=True).cache_explanation) == ["input x differs"]
+    all_rows = frame(c3=np.arange(50) - 1)
+    assert said(work(all_rows, return_state=True).cache_explanation) == ["input x.columns[3] differs"]
 
 
 def test_the_nearest_of_several_records_is_taken_and_of_equally_near_ones_the_newest() -> None:

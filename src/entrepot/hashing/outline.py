@@ -16,7 +16,8 @@ There are at most `ENTRIES` entries. A long list or array is told apart by range
 most 1,024 items also by the bits of the index: `[bit 3=1]` is the digest of all items whose index has that bit. If a
 single item changed, exactly one of each pair differs, and which ones they are spells its index.
 
-Values that would take long to encode once more (see `LARGEST`) are not looked into.
+Values that would take long to encode once more (see `LARGEST`) are not looked into; of pandas frames, every n-th row
+is. So a column that is said to differ does, and one that differs in few rows only may not be named.
 """
 
 import sys
@@ -109,6 +110,10 @@ class _Outline:
 
     def look_into(self, name: str, value: Any, share: int) -> None:
         kind = _kind(value)
+        if _is_of(type(value), "pandas", "DataFrame"):
+            self.entries[name] = kind
+            self._frame(name, value, share - 1)
+            return
         if _is_opaque(type(value)) or _cost(value, LARGEST) > LARGEST:
             self.entries[name] = kind
             return
@@ -165,6 +170,27 @@ class _Outline:
         hasher = self._empty.copy()
         hasher.update(b"%d:" % len(place) + place + form)
         return hasher.digest()
+
+    def _frame(self, name: str, value: Any, share: int) -> None:
+        """Note the parts of a pandas frame; where it is large, those of a sample of its rows."""
+        sample = value.iloc[:: -(-_cost(value, LARGEST) // LARGEST)]
+        columns = [column.array for _, column in sample.items()]
+        # `.columns` by itself would look like the whole of `.columns[0]`, ...
+        for step, part in ((".keys()", value.columns), (".index", sample.index), (".attrs", value.attrs)):
+            digest = self._digest(name + step, part)
+            if digest is not None and (step != ".attrs" or part):
+                kind = _kind(value.index if step == ".index" else part)
+                self.entries[name + step] = f"{kind} #{digest.hex()}"
+                share -= 1
+        if len(columns) > share:
+            self._ranges(f"{name}.columns", columns, share)
+            return
+        for position, (column, dtype) in enumerate(zip(columns, value.dtypes, strict=True)):
+            path = f"{name}.columns[{position}]"
+            digest = self._digest(path, column)
+            if digest is not None:
+                self.entries[path] = f"column[{'_'.join(str(dtype).split())},{len(value)}] #{digest.hex()}"
+        self.entries[name] += ":"
 
     # --- long sequences -----------------------------------------------------------------------------------------------
 
@@ -235,15 +261,6 @@ def _fields(value: Any) -> Mapping[str, Any]:
     return state_of(value, slots, cached)
 
 
-def _pandas_frame(value: Any) -> Iterator[_Part]:
-    yield _Part(".keys()", value.columns)  # `.columns` by itself would look like the whole of `.columns[0]`, ...
-    yield _Part(".index", value.index)
-    if value.attrs:
-        yield _Part(".attrs", value.attrs)
-    for position, (_, column) in enumerate(value.items()):
-        yield _Part(f".columns[{position}]", column.array)
-
-
 def _pandas_series(value: Any) -> Iterator[_Part]:
     yield _Part(".name", value.name)
     yield _Part(".index", value.index)
@@ -263,7 +280,6 @@ def _arrow_table(value: Any) -> Iterator[_Part]:
 
 
 _FRAMES: Final[Mapping[str, Callable[[Any], Iterator[_Part]]]] = {
-    "pandas.DataFrame": _pandas_frame,
     "pandas.Series": _pandas_series,
     "polars.DataFrame": _polars_frame,
     "pyarrow.Table": _arrow_table,

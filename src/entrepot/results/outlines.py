@@ -102,32 +102,35 @@ def _without_ranges(found: list[Change]) -> list[Change]:
 def _moved(old: Mapping[str, _Entry], new: Mapping[str, _Entry], top: Change) -> Iterator[Change]:
     """Yield from where on a sequence differs whose length does: behind an insertion, everything has moved."""
     before, after = (
-        {int(span[2]): (span[3], outline[span[0]].digest) for path in outline if (span := _RANGE.match(path))}
+        {int(span[2]): (span[1], span[3], outline[span[0]].digest) for path in outline if (span := _RANGE.match(path))}
         for outline in (old, new)
     )
     start = next((start for start in sorted(before) if before[start] != after.get(start)), max(before, default=0))
     if start:
-        yield Change(f"[{start}:]", top.was, top.now)
+        yield Change(f"{before[start][0]}[{start}:]", top.was, top.now)
 
 
 def _with_ranges(found: list[Change]) -> list[Change]:
     """Put the one item in the place of the bits that spell its index, and neighbours among ranges together."""
+    prefix = ""  # one value has at most one long sequence in its outline
     bits: dict[int, set[int]] = {}
     ranges: list[tuple[int, int]] = []
     for one in found:
         if bit := _BIT.match(one.path):
+            prefix = bit[1]
             bits.setdefault(int(bit[2]), set()).add(int(bit[3]))
         elif span := _RANGE.match(one.path):
+            prefix = span[1]
             ranges.append((int(span[2]), int(span[3])))
     others = _without_ranges(found)
     if bits and all(len(sides) == 1 for sides in bits.values()):
         index = sum(next(iter(sides)) << bit for bit, sides in bits.items())
         if all(start <= index < end for start, end in ranges):
-            return [*others, Change(f"[{index}]")]
+            return [*others, Change(f"{prefix}[{index}]")]
     joined: list[tuple[int, int]] = []
     for start, end in sorted(ranges):
         if joined and start <= joined[-1][1]:
             joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
         else:
             joined.append((start, end))
-    return [*others, *[Change(f"[{start}:{end}]") for start, end in joined]]
+    return [*others, *[Change(f"{prefix}[{start}:{end}]") for start, end in joined]]

@@ -24,6 +24,8 @@ from entrepot.results.store import ResultStore
 from entrepot.runs import RunHistory, RunSummary, default_path
 from entrepot.runs.keyed import key_of, recent_keys
 
+__all__ = ["explain", "why"]
+
 _KEY: Final = re.compile(r"(?:[ec][0-9]+-[0-9a-f]|fn/|name/|run/|transaction/|sha256:)")
 _STYLES: Final = {"hit": "green", "damaged": "red", "unknown key": "red", "unreachable": "red", "failed": "red"}
 _RUNS: Final = 100  # newest runs of a task, in which `why` looks for two keys

@@ -14,8 +14,17 @@ from entrepot._amounts import bytes_of, seconds_of
 from entrepot.errors import OptionError
 from entrepot.results.lookup import Lookup
 
-__all__ = ["FlowOption", "LargerThan", "NewerThan", "OlderThan", "SmallerThan", "TagOption", "TaskOption", "Wanted"]
-__all__ += ["watched"]
+__all__ = [
+    "FlowOption",
+    "LargerThan",
+    "NewerThan",
+    "OlderThan",
+    "SmallerThan",
+    "TagOption",
+    "TaskOption",
+    "Wanted",
+    "watched",
+]
 
 T = TypeVar("T")
 

@@ -27,6 +27,8 @@ from entrepot.errors import OptionError
 from entrepot.results.lookup import Lookup
 from entrepot.results.store import ResultStore
 
+__all__ = ["invalidate"]
+
 
 @app.command()
 def invalidate(

@@ -24,6 +24,8 @@ from entrepot.cli.output import clean, cut, ok, print_json_line, show, told
 from entrepot.cli.records import StorageOption, facts, open_store, row, show_result
 from entrepot.results.lookup import Lookup
 
+__all__ = ["ls", "show_"]
+
 _KEY: Final = 68  # columns: the keys that policies make have 67 characters
 _HEADINGS: Final = ("Key", "Of", "Created", "Expires", "Size", "Serializer", "State")
 _WIDTHS: Final = (_KEY, 20, 19, 19, 10, 10, 11)
