@@ -83,7 +83,7 @@ class Line:
         for record in (self.home / "results" / "records").glob("*/*.json"):
             facts = json.loads(record.read_bytes().partition(b"\n")[0])
             if facts["task"]["kind"] == "task":
-                found |= done_in(base64.b64decode(facts.get("value64", "")))
+                found |= done_in(facts.get("value", "").encode() or base64.b64decode(facts.get("value64", "")))
         return Counter(name for name, _ in found)
 
     def let_run(self, process: subprocess.Popen[str], seconds: float | None, needed: Counter[str]) -> bool:
