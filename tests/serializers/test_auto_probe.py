@@ -130,7 +130,11 @@ def test_what_nobody_could_keep_is_said_before_the_work(annotation: Any, seriali
     assert ran_as(annotation, result_serializer=serializer) == []
 
 
-@pytest.mark.parametrize("annotation", HOPEFUL, ids=str)
+@pytest.mark.parametrize(
+    "annotation",
+    HOPEFUL,
+    ids=lambda one: "a function" if callable(one) and not isinstance(one, type) and "lambda" in str(one) else str(one),
+)
 def test_what_may_be_kept_says_nothing(annotation: Any) -> None:
     assert ran_as(annotation) == ["work"]
 
