@@ -546,3 +546,12 @@ class TestRefusals:
             return os.environ["HOME"]
 
         assert set(hash_function(inner).parts) == {"python", "code"}
+
+    def test_code_that_reads_all_names_of_its_module_is_not_refused_for_one_without_identity(self):
+        names: dict[str, object] = {"__name__": "m", "LOCK": LOCK, "N": 1}
+        exec("def work(): return eval('N')", names)
+        before = hash_function(names["work"]).digest
+        names["N"] = 2
+        assert hash_function(names["work"]).digest != before
+        exec("def both(): return work(), LOCK", names)
+        assert self.refused(names["both"]).parameter == "global 'LOCK' of both"

@@ -66,15 +66,24 @@ def read(walker: "CodeWalker", namespace: dict[str, Any], name: str, chains: tup
             module = namespace.get("__name__", "")
             space = walker.label(namespace, module_label(module))
             place = Place(f"global:{space}.{name}", "global", name, label, namespace)
-        if value is MISSING:
-            walker.plan.give_up()  # it may appear among the built-in names
-            walker.parts[place.part] = "missing"
-        elif name == "__name__":
-            walker.write(module_label(value), place)
-        elif chain:
-            follow(walker, value, chain, place)
-        else:
-            walker.write(value, place)
+        try:
+            _found(walker, value, chain, place)
+        except CodeRefused:
+            walker.forget(namespace, name, chain)  # whoever takes a refusal may not speak for the next one
+            raise
+
+
+def _found(walker: "CodeWalker", value: Any, chain: Chain, place: Place) -> None:
+    """Write what a global name stands for, or what is read from it."""
+    if value is MISSING:
+        walker.plan.give_up()  # it may appear among the built-in names
+        walker.parts[place.part] = "missing"
+    elif place.name == "__name__":
+        walker.write(module_label(value), place)
+    elif chain:
+        follow(walker, value, chain, place)
+    else:
+        walker.write(value, place)
 
 
 def read_module(walker: "CodeWalker", module: ModuleType, label: str) -> None:

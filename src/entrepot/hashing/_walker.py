@@ -119,8 +119,14 @@ class CodeWalker(OrderedEncoder):
             facts = annotated_facts(thing.__code__)
             annotated = facts.digest
             for name, chains in facts.globals:
-                read(self, thing.__globals__, name, chains, label)
-        self.parts[f"prose:{label}"] = _digest(prose_form(self, thing, annotated))
+                try:
+                    read(self, thing.__globals__, name, chains, label)
+                except CodeRefused:  # only an annotation can be the one that reads it: code was refused before
+                    continue
+        try:
+            self.parts[f"prose:{label}"] = _digest(prose_form(self, thing, annotated))
+        except Refused as refusal:
+            raise CodeRefused(f"what {label.partition(':')[2]} says of itself", refusal) from None
 
     def _tried(self, value: object, where: "str | Place") -> bytes:
         try:
@@ -338,6 +344,10 @@ class CodeWalker(OrderedEncoder):
             return False
         self._seen.add(seen)
         return True
+
+    def forget(self, namespace: Mapping[str, Any], name: str, chain: Chain) -> None:
+        """Come here again, as if for the first time."""
+        self._seen.discard((id(namespace), name, chain))
 
     def library(self, origin: Origin) -> None:
         """Take note of a distribution that is used."""
