@@ -36,7 +36,7 @@ def race(folder: Path, races: int, seed: int, *, collectors: int = 1) -> None:
     assert [process.returncode for process in (*writers, *collecting)] == [0] * len(reports)
     sys.stdout.write(f"{reports}\n")
     assert min(report["writes"] for report in reports[:3]) > 10
-    assert sum(report["payloads"] for report in reports[3:]) > races // 10  # there was something to race about
+    assert sum(report["payloads"] for report in reports[3:]) > races // 20  # there was something to race about
     store = ResultStore(LocalStorage(folder / "store"), ring=RING)
     for _ in range(2):
         problems = [found.problem for found in verify(store) if found.problem is not None]
@@ -55,7 +55,7 @@ def test_a_hundred_collections_beside_writers_take_nothing_from_them(tmp_path: P
 
 @pytest.mark.timeout(300)
 def test_two_collections_beside_writers_take_turns(tmp_path: Path) -> None:
-    race(tmp_path, RACES // 4, seed=2, collectors=2)
+    race(tmp_path, RACES // 10, seed=2, collectors=2)
 
 
 @pytest.mark.soak

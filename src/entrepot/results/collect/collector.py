@@ -105,7 +105,7 @@ class Collector:
         try:
             survey.read()
             judge(survey.database, self._rules, now=now, grace=self._grace)
-            leftovers = Leftovers(self._store, survey.database, now)
+            leftovers = Leftovers(self._store, survey, now)
             left = list(leftovers.found())
             before = None if self._grace <= 0 else now - self._grace
             freed = iter(()) if survey.is_blind else orphans(survey.database, is_done=False, before=before)
@@ -133,7 +133,7 @@ class Collector:
                 judge(survey.database, self._rules, now=self._store.clock.now().timestamp(), grace=self._grace)
                 self._delete_records(survey, lease)
                 self._delete_payloads(survey, lease, None if self._grace <= 0 else now - self._grace)
-                leftovers = Leftovers(self._store, survey.database, now, lease)
+                leftovers = Leftovers(self._store, survey, now, lease)
                 left = list(leftovers.remove())
                 freed = survey.database.execute("SELECT path, size, modified FROM candidate WHERE gone = 1")
                 return self._report(survey, freed, left_count=len(left), left_size=sum(left), is_dry=False, now=now)

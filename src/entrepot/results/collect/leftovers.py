@@ -4,7 +4,6 @@ Each kind is removed only where nothing can need it any more, and after an age b
 """
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,6 +11,7 @@ from typing import Any, Final
 from entrepot.errors import EntrepotError, ObjectNotFoundError
 from entrepot.protocols.storage import ObjectInfo, Sweeps
 from entrepot.results.collect.lease import Lease
+from entrepot.results.collect.survey import Survey
 from entrepot.results.condemned import COLLECTED
 from entrepot.results.markers import MARKERS
 from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, record_path
@@ -34,16 +34,15 @@ class Leftovers:
 
     Args:
         store: Which.
-        database: Of a `Survey`, as of now.
+        survey: What is in the store, as of now.
         now: The store's own time, as a timestamp.
         lease: Of the collection; None where nothing is to be removed.
     """
 
-    def __init__(
-        self, store: ResultStore, database: sqlite3.Connection, now: float, lease: Lease | None = None
-    ) -> None:
+    def __init__(self, store: ResultStore, survey: Survey, now: float, lease: Lease | None = None) -> None:
         self._store = store
-        self._database = database
+        self._survey = survey
+        self._database = survey.database
         self._now = now
         self._lease = lease
 
@@ -97,6 +96,8 @@ class Leftovers:
 
     def _markers(self) -> Iterator[ObjectInfo]:
         """Yield markers of transactions that nothing names any more."""
+        if self._survey.is_blind:
+            return  # a record that cannot be read may name one, and would no longer count
         for info in self._older(MARKERS, _MARKERS):
             name = info.path.rpartition("/")[2].removesuffix(".json")
             if not self._has("transactions", "id", name):
@@ -104,6 +105,8 @@ class Leftovers:
 
     def _chains(self) -> Iterator[ObjectInfo]:
         """Yield versions whose chain is in no place, and never will be: what it began with is gone from there."""
+        if self._survey.is_blind:
+            return
         known: dict[str, bool] = {}
         for info in self._older(VERSIONS, _CHAINS):
             chain = info.path.split("/")[2]
