@@ -124,7 +124,9 @@ def mapped(prefect: str | None, counts: list[int]) -> list[list[str]]:
             peers = f"concurrent.futures {ours['pool']:.0f}" + (f", Prefect {theirs[kind]:.0f}" if theirs else "")
             verdict = f"{theirs[kind] / ours[kind]:.0f}x faster than Prefect" if theirs else ""
             rows.append([f"{count:,} trivial tasks {kind} (µs a task{target})", f"{ours[kind]:.0f}", peers, verdict])
-        peer = f"Prefect {theirs['held_bytes'] / 1024:.1f}" if theirs else ""
+        bare = case(sys.executable, "threads.py", str(count))
+        peer = f"concurrent.futures {bare['held_bytes'] / 1024:.1f}"
+        peer += f", Prefect {theirs['held_bytes'] / 1024:.1f}" if theirs else ""
         title = f"{count:,} finished mapped tasks, futures kept (KB a task; target 3)"
         rows.append([title, f"{ours['held_bytes'] / 1024:.1f}", peer, ""])
     return rows

@@ -1,5 +1,6 @@
 """Who is to stop and when: one thread watches deadlines, and urges those who do not listen."""
 
+import logging
 import os
 import threading
 from _thread import allocate_lock
@@ -14,6 +15,8 @@ __all__ = ["GRACE", "keep_time", "stop", "stop_keeping_time"]
 
 GRACE = 1.0
 """Seconds that code has to stop once it was told; after that it counts as stuck."""
+
+_log = logging.getLogger("entrepot")
 
 _FIRST_PAUSE, _NEXT_PAUSE = 0.005, 0.05  # seconds until somebody is urged again who could not be told
 _SECOND_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds until somebody is who was told
@@ -77,7 +80,11 @@ class _Watch:
 
     def _watch(self) -> None:
         while True:
-            self._act()
+            try:
+                self._act()
+            except Exception:  # noqa: BLE001  without this thread nothing is ever stopped
+                _log.exception("Somebody could not be stopped; others still are")
+                self._bell.wait(_NEXT_PAUSE)
             with self._lock:
                 times = [timer.at for timer in self._timers.values()]
                 times += [at for at, _ in self._urged.values()]

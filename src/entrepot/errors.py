@@ -16,6 +16,7 @@ __all__ = [
     "BlockedAddressError",
     "CacheKeyError",
     "CancelledRunError",
+    "ChangedResultError",
     "ConfigurationError",
     "CrashedRunError",
     "DamagedResultError",
@@ -59,6 +60,7 @@ __all__ = [
     "UnknownBlockTypeError",
     "UnknownKeyError",
     "UnknownNameError",
+    "UnstableKeyError",
     "VariableExistsError",
     "VariableNotFoundError",
     "WebhookError",
@@ -262,6 +264,16 @@ class UnhashableValueError(EntrepotError, TypeError):
 
     parameter: str
     path: str
+
+
+class UnstableKeyError(EntrepotError, RuntimeError):
+    """In the checking mode: a cache key is another one in another process."""
+
+    parts: Sequence[str]
+
+
+class ChangedResultError(EntrepotError, RuntimeError):
+    """In the checking mode: what a task returned was changed in place before another one took it."""
 
 
 class CacheKeyError(EntrepotError, ValueError):

@@ -37,7 +37,7 @@ class EntrepotFuture(Generic[R]):
         peek: Returns the run's state as it is now; None once `finish` was called.
 
     Attributes:
-        asked: Whether somebody has looked how the run ended, and so knows if it failed.
+        asked: Whether somebody has looked how the run ended, and so knows if it failed, and may have its result.
     """
 
     __slots__ = ("__weakref__", "_callbacks", "_final", "_peek", "asked", "task_run_id", "task_run_name")

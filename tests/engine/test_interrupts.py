@@ -209,3 +209,27 @@ def test_a_forked_child_can_run_flows_of_its_own(tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False
     )
     assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("leaves", ["sys.exit(3)", "1 / 0"])
+def test_a_forked_child_that_leaves_a_task_says_nothing_of_the_parents_run(leaves: str, tmp_path: Path) -> None:
+    code = (
+        "import os, sys\n"
+        "from entrepot import flow, task\n"
+        "@task\n"
+        "def forks():\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        f"        {leaves}\n"
+        "    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])\n"
+        "print(flow(forks, name='f')())\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False
+    )
+    assert ran.stdout.strip() == ("3" if "exit" in leaves else "1")
+    assert ran.returncode == 0
+    assert "Crashed" not in ran.stderr
+    assert "Failed" not in ran.stderr
+    assert ran.stderr.count("Completed") == 2

@@ -327,6 +327,18 @@ class TestKeys:
         assert double.calls == []
         assert journal.states("double") == ["Failed"]
 
+    def test_a_flow_that_keeps_results_also_keeps_that_of_what_cannot_be_hashed(
+        self, journal: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        @task
+        def guarded(lock: Any) -> int:
+            with lock:
+                return 1
+
+        assert flow(lambda: guarded(threading.Lock()), persist_result=True)() == 1
+        assert journal.states("guarded") == ["Running", "Completed"]
+        assert "not found again by its inputs: no cache key can be made of 'lock'" in caplog.text
+
     @pytest.mark.parametrize("policy", [None, DEFAULT, INPUTS + RUN_ID], ids=str)
     def test_default_and_run_id_hold_within_a_flow_run(self, policy: Any, journal: Any) -> None:
         double = task(lambda x: x * 2, name="double", persist_result=True, cache_policy=policy)

@@ -3,10 +3,14 @@
 import logging
 import sqlite3
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+import entrepot.runtime
+from entrepot.coordination import pauses
+from entrepot.coordination.pauses import Pause
 from entrepot.errors import (
     InputError,
     NotResumableError,
@@ -17,7 +21,7 @@ from entrepot.flow_runs import (
     pause_flow_run,
     resume_flow_run,
 )
-from entrepot.flow_runs.answering import Waiting, give
+from entrepot.flow_runs.answering import Waiting, give, waiting
 from entrepot.flows import flow
 from entrepot.runs import default_recorder
 from entrepot_test_people import HUNTER, SOON, Approval, answering, run_of, says, states
@@ -93,6 +97,27 @@ class TestRefusals:
             resume_flow_run(run_of("calm").run_id)
         with pytest.raises(RunNotFoundError):
             resume_flow_run("nobody")
+
+    def test_a_question_of_a_line_that_was_completed_without_it_waits_for_nobody(self) -> None:
+        @flow
+        def outer() -> None:
+            run_id = entrepot.runtime.flow_run.id
+            for root in (run_id, "another-line"):
+                asked = Pause(
+                    root_run_id=root,
+                    key="pause-1",
+                    run_id=f"a-dead-subflow-of-{root}",
+                    question="q",
+                    schema=None,
+                    message="yes?",
+                    asked=datetime.now(UTC),
+                    deadline=None,
+                )
+                pauses.ask(asked, lambda _, /, *, new=False: True)
+            assert len(waiting()) == 2
+
+        outer()
+        assert [one.pause.root_run_id for one in waiting()] == ["another-line"]
 
     def test_too_large_an_answer_is_refused(self) -> None:
         @flow

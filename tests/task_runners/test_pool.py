@@ -24,10 +24,27 @@ def test_a_thread_is_started_only_while_none_is_idle() -> None:
     names = set()
     for _ in range(50):
         names.add(submit(pool, lambda: threading.current_thread().name).result(PATIENCE))
-        while not pool._idle:  # it has answered, and is on its way back
+        while not pool._waiting:  # it has answered, and is on its way back
             pass
     pool.close(cancel=False)
     assert names == {"t-1"}
+
+
+def test_calls_that_need_each_other_never_wait_for_a_thread_and_none_is_started_in_vain() -> None:
+    pool, before = DaemonPool(1000, "t"), sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for _ in range(1500):
+            together = threading.Barrier(3)
+            waiting = [submit(pool, lambda together=together: together.wait(PATIENCE)) for _ in range(2)]
+            waiting += [submit(pool, lambda: None), submit(pool, lambda together=together: together.wait(PATIENCE))]
+            for future in waiting:
+                future.result(PATIENCE)
+    finally:
+        sys.setswitchinterval(before)
+    # Each that has answered is on its way back when the next ones come: never more than two rounds are under way.
+    assert len(pool._threads) <= 8
+    pool.close(cancel=False)
 
 
 def test_threads_are_daemons_and_leave_when_the_pool_is_closed() -> None:

@@ -19,7 +19,7 @@ from entrepot.engine.hooks import in_step
 from entrepot.engine.outcomes import Ending, is_interrupt, of_error, of_value
 from entrepot.engine.parameters import copied
 from entrepot.engine.run import Run
-from entrepot.errors import CrashedRunError, NotReadyError, ParameterError, StorageError
+from entrepot.errors import ChangedResultError, CrashedRunError, NotReadyError, ParameterError, StorageError
 from entrepot.futures import EntrepotFuture
 from entrepot.logging import captured_prints
 from entrepot.protocols.task_runner import Place
@@ -62,6 +62,7 @@ def run_steps(run: Run) -> Steps[State[Any]]:
                 break
             ending = None  # its error leads to what the attempt was called with
             run.new_attempt()
+    _leave_to_parent(run, ending)
     state = _enter_last(run, ending, keeper)
     run.log_end(state)
     interrupt = yield from call_hooks(run, state)
@@ -81,6 +82,12 @@ def _enter_last(run: Run, ending: Ending, keeper: "Keeper | None") -> State[Any]
         keeper.account_for(state)
     run.leave_trace(state)
     return state
+
+
+def _leave_to_parent(run: Run, ending: Ending) -> None:
+    """Raise on what a child process is on its way out with that the run's code has forked: the run is the parent's."""
+    if run.is_of_parent() and isinstance(ending.data, BaseException):
+        raise ending.data
 
 
 def _close(run: Run, state: State[Any]) -> Steps[None]:
@@ -145,6 +152,14 @@ def _resolve(run: Run, leaves: list[Any], upstream: list[EntrepotFuture[Any] | S
     except NotReadyError as error:
         return Ending(StateType.PENDING, "NotReady", str(error), error)
     run.set_parameters(inputs.replaced(run.parameters, inputs.upstream_result))
+    run.passed = upstream
+    if run.world.settings.check:
+        from entrepot.engine.checking import check_passed  # noqa: PLC0415  only the checking mode pays for it
+
+        try:
+            check_passed(upstream)
+        except ChangedResultError as error:
+            return of_error(error, _what(run))
     return None
 
 

@@ -223,7 +223,7 @@ def _in_own_loop(coroutine: Coroutine[Any, Any, T], guard: Guard, mode: int) -> 
         if guard.mode == OPEN:
             loop, task = asyncio.get_running_loop(), asyncio.current_task()
             guard.cancelled = None
-            guard.canceller = lambda: None if task is None else loop.call_soon_threadsafe(task.cancel)
+            guard.canceller = partial(_cancel_in, loop, task)
             if guard.wanted is not None:
                 guard.canceller()
         try:
@@ -233,6 +233,12 @@ def _in_own_loop(coroutine: Coroutine[Any, Any, T], guard: Guard, mode: int) -> 
 
     guard.restore(OPEN if mode == ENGINE else mode)
     return asyncio.run(body())
+
+
+def _cancel_in(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any] | None) -> None:
+    if task is not None:
+        with suppress(RuntimeError):  # the loop was closed since who stops this looked
+            loop.call_soon_threadsafe(task.cancel)
 
 
 def _in_other_thread(coroutine: Coroutine[Any, Any, T], *, heeds: bool) -> T:

@@ -83,9 +83,11 @@ def upstream_result(upstream: EntrepotFuture[Any] | State[Any]) -> Any:
     Raises:
         NotReadyError: If it did not complete; chained to its exception.
     """
-    state = upstream.state if isinstance(upstream, EntrepotFuture) else upstream
+    state = upstream.peek() if isinstance(upstream, EntrepotFuture) else upstream
     if state.is_completed():
         return state.result()
+    if isinstance(upstream, EntrepotFuture):
+        upstream.asked = True  # who needs it learns here that it failed
     who = f"task run {upstream.task_run_name!r}" if isinstance(upstream, EntrepotFuture) else "a run"
     cause = state.result(raise_on_failure=False) if state.is_final() or state.name == "NotReady" else None
     message = f"{who}, whose result this needs, did not complete: it is {state.name}"

@@ -23,7 +23,7 @@ from entrepot.errors import NotResumableError
 if TYPE_CHECKING:
     from entrepot.engine.snapshots import Snapshot
 
-__all__ = ["load_flow"]
+__all__ = ["load_flow", "load_module"]
 
 
 def load_flow(snapshot: "Snapshot") -> Any:
@@ -40,8 +40,7 @@ def load_flow(snapshot: "Snapshot") -> Any:
     sys.argv = list(snapshot.arguments)
     sys.path[:0] = [place for place in snapshot.path if place not in sys.path]
     try:
-        with no_runs():
-            module = _script(entrypoint) if entrypoint.module == "__main__" else _module(entrypoint.module)
+        module = load_module(entrypoint)
     except Exception as error:
         raise NotResumableError(
             f"{entrypoint.file}, the file of the flow of {snapshot.name}, cannot be loaded: {type(error).__name__}:"
@@ -63,6 +62,16 @@ def load_flow(snapshot: "Snapshot") -> Any:
             run_id=snapshot.run_id,
         )
     return flow
+
+
+def load_module(entrypoint: Entrypoint) -> ModuleType:
+    """Return the module of an entry point, with none of its flows and tasks run.
+
+    Raises:
+        Exception: What the module raises.
+    """
+    with no_runs():
+        return _script(entrypoint) if entrypoint.module == "__main__" else _module(entrypoint.module)
 
 
 def _module(name: str) -> ModuleType:

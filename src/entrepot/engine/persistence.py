@@ -12,13 +12,13 @@ from typing import Any
 from entrepot._secrets import mask
 from entrepot._sentinels import MISSING, Missing
 from entrepot.context import CURRENT
-from entrepot.engine import snapshots
+from entrepot.engine import lineage, snapshots
 from entrepot.engine.accounts import Story
 from entrepot.engine.places import result_store
 from entrepot.engine.run import Run
 from entrepot.engine.standing import Call, call_of, facts_of, may_find, standing_of, use_up
 from entrepot.engine.unit_of_work import UnitOfWork
-from entrepot.errors import CacheKeyError, EntrepotError
+from entrepot.errors import CacheKeyError, EntrepotError, UnhashableValueError
 from entrepot.results.keys import (
     DEFAULT,
     FLOW_PARAMETERS,
@@ -85,7 +85,7 @@ class Keeper:
 
         Raises:
             CacheKeyError: If the user's function for the key raises or returns no key.
-            UnhashableValueError: If an argument has no stable identity.
+            UnhashableValueError: If an argument has no stable identity, and options say that the result is found by it.
             EntrepotError: What the store raises: an outage is not a miss.
         """
         try:
@@ -101,6 +101,11 @@ class Keeper:
             token = CURRENT.set(run.enter_context())  # the user's function for the key may ask for its run
             try:
                 self._key = self._compute_key(run.root_id)
+            except UnhashableValueError as error:
+                if run.definition.keeping.caches:
+                    raise
+                # Nobody asked for it to be found by its inputs: it is kept all the same, under a number.
+                run.log(logging.WARNING, "Its result is kept, but not found again by its inputs: %s", error)
             finally:
                 CURRENT.reset(token)
             if self._keeps_always if self._key is None else self._replaces:
@@ -122,6 +127,7 @@ class Keeper:
             return MISSING
         run.cache_key, run.location, self.was_known = found.record.key, store.locate(found.record), True
         self._story.found(found.record)
+        lineage.note(found.value, found.record)
         return found.value
 
     def _found(self, store: ResultStore, serializer: Serializer) -> Lookup | None:
@@ -219,6 +225,7 @@ class Keeper:
             error.add_note(f"{run.definition.label} did its work; only its result could not be kept")
             raise
         run.cache_key, run.location = record.key, store.locate(record)
+        lineage.note(value, record)
 
     def _open(self) -> tuple[ResultStore, Serializer]:
         if self._store is None or self._serializer is None:
@@ -256,7 +263,9 @@ class Keeper:
             return None
         # The code is left out: what it refers to may well change while it runs, which says nothing of the arguments.
         values_only = CachePolicy(covers & (INPUTS.covers | FLOW_PARAMETERS.covers), policy.without)
-        context = KeyContext(run.definition.key, run.definition.fn, inputs, flow_parameters=outer)
+        context = KeyContext(
+            run.definition.key, run.definition.fn, inputs, flow_parameters=outer, stored=lineage.digests(run.passed)
+        )
         try:
             again = values_only.compute(context)
         except Exception:  # noqa: BLE001  what has a key no longer has changed, in whatever way
@@ -291,16 +300,20 @@ class Keeper:
         run_id = root_id
         if flow is not None and RUN_ID.covers <= policy.covers:
             run_id += standing_of(flow.engine)  # the same in each run that resumes this one
-        key: CacheKey | None = policy.compute(
-            KeyContext(
-                task_key=definition.key,
-                fn=definition.fn,
-                inputs=run.parameters,
-                flow_parameters=None if flow is None else flow.parameters,
-                run_id=run_id,
-                version=definition.version,
-            )
+        call = KeyContext(
+            task_key=definition.key,
+            fn=definition.fn,
+            inputs=run.parameters,
+            flow_parameters=None if flow is None else flow.parameters,
+            run_id=run_id,
+            version=definition.version,
+            stored=lineage.digests(run.passed),
         )
+        key: CacheKey | None = policy.compute(call)
+        if key is not None and run.world.settings.check:
+            from entrepot.engine.checking import check_key  # noqa: PLC0415  only the checking mode pays for it
+
+            check_key(definition, policy, call, key)
         return key
 
     def _users_key(self) -> CacheKey | None:

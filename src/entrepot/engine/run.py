@@ -82,8 +82,10 @@ class Run:
         "origins",
         "owner",
         "parameters",
+        "passed",
         "past",
         "place",
+        "process_id",
         "remembered",
         "root_id",
         "snapshot",
@@ -118,6 +120,7 @@ class Run:
         self.wait_for = wait_for
         self.submitted = False
         self.place: Place | None = None  # where its function is called, if not here
+        self.passed: Sequence[object] = ()  # the futures and states among its arguments, while it is under way
         self.upstream: Sequence[str] = ()  # the ids of the runs whose results it takes
         ambient = TAGS.get()
         self.tags = tuple(sorted(ambient.union(definition.tags))) if ambient else definition.tags
@@ -128,6 +131,7 @@ class Run:
         self.around_until: float | None = None if enclosing is None else enclosing.engine.until
         self.until: float | None = self.around_until
         self.id = new_id() if definition.kind == "flow" else next_id()
+        self.process_id = _process_id
         self.attempt = 1
         self.context: RunContext | None = None  # of the attempt under way
         self.children: Children | None = None  # of the attempt under way; made by its first submit
@@ -242,6 +246,10 @@ class Run:
 
     def leave_trace(self, state: State[Any]) -> None:
         """Let the flow run around it know what it returned."""
+        if self.world.settings.check:
+            from entrepot.engine.checking import note_result  # noqa: PLC0415  only the checking mode pays for it
+
+            note_result(state)
         if self.flow_context is not None and state.type is StateType.COMPLETED:
             self.flow_context.engine.origins.note(state.data, self.id)
 
@@ -264,6 +272,10 @@ class Run:
             self.context = None
         self.name = " ".join(mask(name).split())[:_LONGEST_NAME]
 
+    def is_of_parent(self) -> bool:
+        """Return whether this process was forked by the run's own code: it only has a copy of the run."""
+        return self.process_id != _process_id
+
     def new_attempt(self) -> None:
         """Begin the next attempt."""
         self.attempt += 1
@@ -276,7 +288,7 @@ class Run:
         """Forget what it was called with and how it ended; it is over, and others were told."""
         # The context holds the run: without this, only the garbage collector would free large arguments.
         self.context = None
-        self.args, self.kwargs, self.parameters = (), {}, {}
+        self.args, self.kwargs, self.parameters, self.passed = (), {}, {}, ()
         self.wait_for = self.state = self.remembered = self.calls = None
 
     # --- what is told of it -------------------------------------------------------------------------------------------

@@ -54,7 +54,10 @@ def waiting() -> Sequence[Waiting]:
         EntrepotError: If the history cannot be read.
     """
     history = RunHistory(default_path())
-    found = [Waiting(pause, _run(history, pause.run_id)) for pause in pauses.list_open()]
+    asked = pauses.list_open()
+    # A subflow that died while it waited may never ask again where the run that took over found its result.
+    over = history.completed([pause.root_run_id for pause in asked])
+    found = [Waiting(pause, _run(history, pause.run_id)) for pause in asked if pause.root_run_id not in over]
     return [one for one in found if one.run is None or one.run.state_type not in _OVER]
 
 

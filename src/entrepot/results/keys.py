@@ -63,6 +63,7 @@ class KeyContext:
         flow_parameters: Those of the flow run that it is called in, or None outside of flows.
         run_id: The flow run; outside of flows, the task run.
         version: What the user says stands for the task's code, or None.
+        stored: The digests of values that are results themselves, by identity; they stand for these values.
     """
 
     task_key: str
@@ -71,6 +72,7 @@ class KeyContext:
     flow_parameters: Mapping[str, Any] | None = None
     run_id: str = ""
     version: str | None = None
+    stored: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +161,9 @@ class CachePolicy:
         parts = {"task": context.task_key}
         classes: dict[type, None] = {}
         if _INPUTS in self.covers:
-            _add_values(parts, classes, "input", self._counting(context))
+            _add_values(parts, classes, "input", self._counting(context), context.stored)
         if _FLOW_PARAMETERS in self.covers and context.flow_parameters is not None:
-            _add_values(parts, classes, "flow-parameter", context.flow_parameters)
+            _add_values(parts, classes, "flow-parameter", context.flow_parameters, context.stored)
         if _RUN_ID in self.covers:
             parts["run"] = context.run_id
         if _TASK_SOURCE in self.covers:
@@ -245,9 +247,15 @@ def _is_writable(text: str) -> bool:
     return True
 
 
-def _add_values(parts: dict[str, str], classes: dict[type, None], kind: str, values: Mapping[str, Any]) -> None:
+def _add_values(
+    parts: dict[str, str],
+    classes: dict[type, None],
+    kind: str,
+    values: Mapping[str, Any],
+    stored: Mapping[int, str],
+) -> None:
     for name, value in values.items():
-        identity = identify(value, name=name)
+        identity = identify(value, name=name, stored=stored)
         parts[f"{kind}:{name}"] = identity.digest
         for cls in identity.classes:
             classes[cls] = None

@@ -179,6 +179,19 @@ class RunHistory:
             rows = connection.execute(query, (*values, -1 if limit is None else limit))
             return [RunSummary(**_summary(row)) for row in rows]
 
+    def completed(self, roots: Sequence[str]) -> frozenset[str]:
+        """Return which of these first runs were completed, by themselves or by one that resumed them.
+
+        Raises:
+            EntrepotError: If the file cannot be read.
+        """
+        line = "coalesce(root_run_id, run_id)"
+        query = f"SELECT {line} FROM runs WHERE flow_run_id IS NULL AND state_type = 'COMPLETED' AND {line} IN ({{}})"  # noqa: S608  our own texts
+        with reading(self._path) as connection:
+            return (
+                frozenset() if connection is None else frozenset(row[0] for row in _select_in(connection, query, roots))
+            )
+
     def get(self, wanted: str) -> RunDetails:
         """Return one run with its transitions and everything that ran inside it.
 

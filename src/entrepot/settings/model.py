@@ -94,6 +94,7 @@ class Settings:
         runs_record: Whether the history of runs is kept.
         blocks_storage: Where sealed block documents are kept; None for the folder `blocks` in the home.
         progress: Whether running flows are shown live: "auto", "on" or "off".
+        check: Whether every cache key is made again in a second process, and results that change in place are found.
     """
 
     home: Path
@@ -107,6 +108,7 @@ class Settings:
     runs_record: bool = True
     blocks_storage: str | None = None
     progress: str = "auto"
+    check: bool = False
 
     def __repr__(self) -> str:
         """Show every setting, places without credentials."""
@@ -212,6 +214,12 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 _progress,
                 allowed="auto, on or off",
                 doc="Show running flows live at a terminal; auto does not where the variable CI is set.",
+            ),
+            _setting(
+                "check",
+                _flag,
+                allowed=_TRUE_OR_FALSE,
+                doc="Make every cache key again in a second process, and find results that are changed in place.",
             ),
         )
     }

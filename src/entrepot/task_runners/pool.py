@@ -4,6 +4,7 @@ import contextvars
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -58,7 +59,8 @@ class DaemonPool:
         self._size = size
         self._name = name
         self._queue: SimpleQueue[_Item | None] = SimpleQueue()
-        self._idle = 0  # threads that wait for work which no submitted call is meant for yet
+        self._queued = 0  # calls that no thread has taken
+        self._waiting = 0  # threads that wait for one, or will as soon as they have started
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
         self._started = 0
@@ -76,6 +78,7 @@ class DaemonPool:
             if self._closed:
                 raise RuntimeError("this pool of threads was closed")
             self._queue.put(_Item(call, context, future))
+            self._queued += 1
             self._hire()
         return future
 
@@ -93,17 +96,16 @@ class DaemonPool:
         wait_until(lambda: not self._threads, self._bell)
 
     def _cancel_waiting(self) -> None:
-        while not self._queue.empty():
-            item = self._queue.get()
-            if item is not None:
-                item.future.cancel()
+        with suppress(Empty):
+            while True:
+                item = self._queue.get_nowait()  # threads take from it meanwhile: there may be nothing to wait for
+                if item is not None:
+                    self._queued -= 1
+                    item.future.cancel()
 
     def _hire(self) -> None:
         """Start a thread if there is work for one; under the lock."""
-        if self._idle:
-            self._idle -= 1
-            return
-        if len(self._threads) >= self._size:
+        if self._queued <= self._waiting or len(self._threads) >= self._size:
             return
         self._started += 1
         thread = threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True)
@@ -114,6 +116,8 @@ class DaemonPool:
             self._threads.discard(thread)
             if not self._threads:
                 raise
+        else:
+            self._waiting += 1
 
     def _work(self) -> None:
         guard = current_guard()
@@ -121,33 +125,29 @@ class DaemonPool:
         thread = threading.current_thread()
         try:
             while True:
-                item = self._next()
-                if item is None:
-                    return
+                item = self._queue.get()
+                with self._lock:
+                    self._waiting -= 1
+                    if item is None:
+                        return
+                    self._queued -= 1
                 guard.released = lambda item=item: self._lose(thread, item)
                 item.run()
                 guard.released = item = None
                 if guard.abandoned:
                     return
+                with self._lock:
+                    self._waiting += 1
         finally:
             guard.wanted = None  # nobody urges a thread that is gone
             self._leave(thread)
-
-    def _next(self) -> _Item | None:
-        try:
-            return self._queue.get_nowait()
-        except Empty:
-            with self._lock:
-                self._idle += 1
-        return self._queue.get()
 
     def _lose(self, thread: threading.Thread, item: _Item) -> None:
         """Do without a thread that is stuck."""
         item.settle(None, None)
         with self._lock:
             self._threads.discard(thread)
-            if not self._queue.empty():
-                self._hire()
+            self._hire()
         self._bell.ring()
 
     def _leave(self, thread: threading.Thread) -> None:
