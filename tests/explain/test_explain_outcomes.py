@@ -209,3 +209,15 @@ def test_what_is_kept_says_flow_tags_and_why_it_was_computed() -> None:
         {"because": "refreshed: refresh_cache asks for a new result", "tag:a": "", "tag:b": ""},
         {"flow": "nightly", "tag:a": "", "tag:b": ""},
     ]
+
+
+def test_a_result_that_nobody_asked_to_be_found_says_that_an_input_has_no_identity() -> None:
+    told: list[Any] = []
+
+    @flow(persist_result=True)
+    def around() -> None:
+        told.append(task(lambda x: 1)(iter("a"), return_state=True).cache_explanation)
+
+    around()
+    assert told[0].outcome == "not cached"
+    assert "one of its inputs has no stable identity" in told[0].why

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from entrepot._secrets import mask
+from entrepot.engine import lineage
 from entrepot.engine.run import Run
 from entrepot.errors import EntrepotError, StorageError, UnknownKeyError
 from entrepot.hashing.outline import outline
@@ -121,7 +122,8 @@ class Story:
             hidden |= {f"flow-parameter:{name}" for name in flow.engine.definition.binder.secrets}
         try:
             ring = store.keys()
-            return outline(values, key=ring.derive(ring.primary("result"), _LABEL), hidden=hidden)
+            key_of_parts = ring.derive(ring.primary("result"), _LABEL)
+            return outline(values, key=key_of_parts, hidden=hidden, stored=lineage.digests(run.passed))
         except Exception as error:  # noqa: BLE001  of any class: values run their own code here
             _log.debug("no details of %s for explanations: %r", run.definition.label, error)
             return {}
@@ -170,7 +172,9 @@ class Story:
             return "its cache_key_fn returned None, so no other run may use its result"
         if options.no_cache:
             return "its cache policy is NO_CACHE, so no other run may use its result"
-        return "no cache policy was given to this flow, so no other run may use its result"
+        if self._run.definition.kind == "flow":
+            return "no cache policy was given to this flow, so no other run may use its result"
+        return "one of its inputs has no stable identity (its log says which), so no other run may use its result"
 
 
 def _short(text: str) -> str:

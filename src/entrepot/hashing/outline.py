@@ -27,7 +27,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from entrepot._secrets import knows_secrets, mask
-from entrepot.hashing._encoder import ENCODERS, Encoder, Refused
+from entrepot.hashing._encoder import ENCODERS, NOTHING_STORED, Encoder, Refused
 from entrepot.hashing._objects import is_enum, state_names, state_of
 
 __all__ = ["ENTRIES", "LARGEST", "outline"]
@@ -77,15 +77,22 @@ class _Parts:
 _NO_PARTS: Final = _Parts()
 
 
-def outline(values: Mapping[str, object], *, key: bytes, hidden: Collection[str] = ()) -> dict[str, str]:
+def outline(
+    values: Mapping[str, object],
+    *,
+    key: bytes,
+    hidden: Collection[str] = (),
+    stored: Mapping[int, str] = NOTHING_STORED,
+) -> dict[str, str]:
     """Return what tells the parts of values apart, by path.
 
     Args:
         values: By the name of the part of the cache key that they are: `input:rows`.
         key: 16 to 64 bytes; digests under another key cannot be compared with these.
         hidden: The names of those that are secrets: nothing but that is said of them.
+        stored: Digests that stand for objects, as of `identify`: such objects are not read.
     """
-    maker = _Outline(key)
+    maker = _Outline(key, stored)
     inside = {name: value for name, value in values.items() if type(value) not in _PLAIN and name not in hidden}
     share = max(_LEAST, (ENTRIES - len(values)) // max(1, len(inside)))
     for name, value in values.items():
@@ -103,13 +110,17 @@ def outline(values: Mapping[str, object], *, key: bytes, hidden: Collection[str]
 class _Outline:
     """One outline under way."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, stored: Mapping[int, str]) -> None:
+        self._stored = stored
         self.entries: dict[str, str] = {}
         self._empty = blake2b(digest_size=6, key=key, person=_PERSON)
         self._encoder = Encoder()  # for scalars, which leave nothing in it
 
     def look_into(self, name: str, value: Any, share: int) -> None:
         kind = _kind(value)
+        if id(value) in self._stored:
+            self.entries[name] = kind
+            return
         if _is_of(type(value), "pandas", "DataFrame"):
             self.entries[name] = kind
             self._frame(name, value, share - 1)
@@ -126,7 +137,8 @@ class _Outline:
         self.entries[name] = f"{kind}:" if found.parts else kind
         for part in found.parts:
             below = _NO_PARTS
-            if left > 0 and type(part.value) not in _PLAIN and not _is_opaque(type(part.value)):
+            is_whole = type(part.value) in _PLAIN or id(part.value) in self._stored or _is_opaque(type(part.value))
+            if left > 0 and not is_whole:
                 below = self._parts(part.value, left)
             path = name + part.step
             self._note(path, part.value, has_parts=bool(below.parts))
@@ -159,7 +171,7 @@ class _Outline:
 
     def _digest(self, path: str, value: Any) -> bytes | None:
         try:
-            form = Encoder().encode(value)
+            form = Encoder(self._stored).encode(value)
         except (Refused, RecursionError):
             return None  # a part that stands for itself only inside the whole
         return self._hash(path, form)
