@@ -50,10 +50,13 @@ def settle_inner(name: str, inner: int, folder: int) -> None:
         folder: The open folder that it is in.
     """
     status = os.fstat(inner)
-    which = (name, status.st_dev, status.st_ino)
-    if which not in _settled:
-        os.fsync(folder)
-        _settled.add(which)
+    if (name, status.st_dev, status.st_ino) in _settled:
+        return
+    with os.scandir(folder) as entries:  # one sync does for all that are there by now: a store has 256 side by side
+        there = {(entry.name, status.st_dev, entry.inode()) for entry in entries if entry.is_dir(follow_symlinks=False)}
+    os.fsync(folder)
+    _settled.update(there)
+    _settled.add((name, status.st_dev, status.st_ino))
 
 
 def settle_folder(path: str, folder: int) -> None:
