@@ -285,6 +285,7 @@ class TestOptions:
             ({"refresh_early": True, "cache_expiration": timedelta(1)}, "a part of cache_expiration"),
             ({"refresh_early": timedelta(0), "cache_expiration": timedelta(1)}, "above zero"),
             ({"refresh_early": timedelta(1), "cache_expiration": timedelta(1)}, "make it shorter"),
+            ({"refresh_early": 0.5, "cache_expiration": timedelta(1), "single_flight": False}, "leave one of them out"),
             ({"single_flight": True, "persist_result": False}, "not to keep them"),
         ],
     )

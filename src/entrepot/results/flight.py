@@ -276,13 +276,12 @@ class Flight:
         standing = standing_in(data) if is_claim(data) else data if self._record_in(data) is not None else b""
         sealed = seal_claim(claim, self._store.keys(), path=self._path, standing=standing)
         try:
-            tag = storage.swap(self._path, sealed, tag)
+            self._hold(storage, claim, storage.swap(self._path, sealed, tag), standing)
         except (ObjectExistsError, ObjectChangedError):
             return False
         except BaseException:  # it may be there
             give_back(Lease(storage, self._path, claim, None, standing=standing, keys=self._store.keys))
             raise
-        self._hold(storage, claim, tag, standing)
         return True
 
     def _opened(self, data: bytes) -> Claim | None:
