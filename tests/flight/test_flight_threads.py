@@ -236,7 +236,9 @@ class TestCoroutines:
                 await go_on.wait()
                 return 1 // (len(calls) - 1)  # the first one fails
 
-            several = [asyncio.create_task(shared(1)) for _ in range(3)]
+            several = [asyncio.create_task(shared(1))]
+            await comes_to_be(lambda: bool(calls))
+            several += [asyncio.create_task(shared(1)) for _ in range(2)]
             await comes_to_be(lambda: waiting() == 2)
             for each in several[1:]:
                 each.cancel()
