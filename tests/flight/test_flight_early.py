@@ -57,18 +57,17 @@ def storage(request: pytest.FixtureRequest, tmp_path: Any) -> Any:
     return MemoryStorage() if request.param == "memory" else LocalStorage(tmp_path / "store")
 
 
-@pytest.mark.parametrize("options", [{}, {"single_flight": False}, {"refresh_early": timedelta(minutes=15)}])
+@pytest.mark.parametrize("options", [{}, {"refresh_early": timedelta(minutes=15)}])
 def test_it_is_computed_again_in_the_last_part_of_its_life(
     storage: Any, clock: FrozenClock, options: dict[str, Any]
 ) -> None:
     numbered = Numbered(storage, **options)
-    early = options.get("single_flight", True)
     assert [numbered.task(), numbered.task()] == [1, 1]
     clock.advance(timedelta(minutes=44))
     assert numbered.task() == 1
     clock.advance(timedelta(minutes=2))
-    assert numbered.task() == (2 if early else 1)
-    assert numbered.task() == (2 if early else 1)
+    assert numbered.task() == 2
+    assert numbered.task() == 2
     clock.advance(timedelta(minutes=20))  # the old one has expired now
     assert numbered.task() == 2
     clock.advance(HOUR)

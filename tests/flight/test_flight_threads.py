@@ -236,7 +236,9 @@ class TestCoroutines:
                 await go_on.wait()
                 return 1 // (len(calls) - 1)  # the first one fails
 
-            several = [asyncio.create_task(shared(1)) for _ in range(3)]
+            several = [asyncio.create_task(shared(1))]
+            await comes_to_be(lambda: bool(calls))
+            several += [asyncio.create_task(shared(1)) for _ in range(2)]
             await comes_to_be(lambda: waiting() == 2)
             for each in several[1:]:
                 each.cancel()
@@ -285,6 +287,7 @@ class TestOptions:
             ({"refresh_early": True, "cache_expiration": timedelta(1)}, "a part of cache_expiration"),
             ({"refresh_early": timedelta(0), "cache_expiration": timedelta(1)}, "above zero"),
             ({"refresh_early": timedelta(1), "cache_expiration": timedelta(1)}, "make it shorter"),
+            ({"refresh_early": 0.5, "cache_expiration": timedelta(1), "single_flight": False}, "leave one of them out"),
             ({"single_flight": True, "persist_result": False}, "not to keep them"),
         ],
     )

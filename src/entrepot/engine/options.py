@@ -336,7 +336,7 @@ def _keeping(what: str, option: Mapping[str, Any], *, is_task: bool) -> KeepingO
         keep=keep,
         keep_last=keep_last,
         single_flight=_flag(what, option, "single_flight"),
-        refresh_early=_refresh_early(what, option.get("refresh_early"), expiration),
+        refresh_early=_refresh_early(what, option, expiration),
     )
 
 
@@ -366,8 +366,9 @@ def _keep_last(what: str, value: Any) -> int | None:
     return number
 
 
-def _refresh_early(what: str, value: Any, expiration: Any) -> timedelta | float | None:
+def _refresh_early(what: str, option: Mapping[str, Any], expiration: Any) -> timedelta | float | None:
     """Return how long before it expires a result is computed again."""
+    value = option.get("refresh_early")
     if value is None:
         return None
     if isinstance(value, timedelta):
@@ -390,6 +391,12 @@ def _refresh_early(what: str, value: Any, expiration: Any) -> timedelta | float 
         raise OptionError(
             f"{what}: refresh_early={value} is not shorter than cache_expiration={expiration}: no result would be used"
             " again; make it shorter",
+            option="refresh_early",
+        )
+    if option.get("single_flight") is False:
+        raise OptionError(
+            f"{what}: refresh_early lets one call compute a result again, and single_flight=False says that calls do"
+            " not look at each other; leave one of them out",
             option="refresh_early",
         )
     made: timedelta | float = value

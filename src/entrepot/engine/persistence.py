@@ -5,16 +5,17 @@ This module loads stores, keys and cryptography. The core imports it for the fir
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from entrepot._secrets import mask
 from entrepot._sentinels import MISSING, Missing
-from entrepot.context import CURRENT, TaskRunContext
+from entrepot.context import CURRENT
 from entrepot.engine import lineage, passing, snapshots
 from entrepot.engine.accounts import Story
+from entrepot.engine.flights import earliness, new_flight
 from entrepot.engine.keeping import keep_notes
 from entrepot.engine.outcomes import Ending
 from entrepot.engine.places import result_store
@@ -23,7 +24,7 @@ from entrepot.engine.run import Run
 from entrepot.engine.standing import Call, call_of, facts_of, may_find, standing_of, use_up
 from entrepot.engine.unit_of_work import UnitOfWork
 from entrepot.errors import CacheKeyError, EntrepotError, UnhashableValueError
-from entrepot.results.flight import Flight, Terms
+from entrepot.results.flight import Flight
 from entrepot.results.keys import (
     DEFAULT,
     FLOW_PARAMETERS,
@@ -135,12 +136,15 @@ class Keeper:
             self.was_known = True
             self._story.found(staged)
             return store.load_record(staged, serializer=serializer)
-        flight = self._new_flight(store)
+        flight = None
+        # Not in a transaction: what that keeps is found when it is committed, and not before. And who refreshes wants a
+        # result of its own.
+        if self._key is not None and not self._replaces and self.unit is None:
+            flight = self._flight = new_flight(run, store, self._key.key)
         if flight is None:
             found = self._found(store, serializer)
         else:
-            self._flight = flight  # so that it is let go, whatever comes through the wait
-            found = flight.look(partial(self._found, store, serializer), is_early=self._earliness())
+            found = flight.look(partial(self._found, store, serializer), is_early=earliness(run))
         if found is None or found.record is None:
             check_return(run.definition, serializer, store.allow)
             self._spare = None if flight is None else flight.spare
@@ -169,35 +173,6 @@ class Keeper:
             self._replaces = True
             return None
         return staged
-
-    def _new_flight(self, store: ResultStore) -> Flight | None:
-        """Return what finds out whether others compute the same now; None where that is not asked for.
-
-        What is kept in a transaction is found by others when that is committed, and not before: there is nothing to
-        wait for. Who refreshes wants a result of its own.
-        """
-        run, options = self._run, self._run.definition.keeping
-        if self._key is None or self._replaces or self.unit is not None or options.single_flight is False:
-            return None
-        settings = run.world.settings
-        asked = options.single_flight or options.refresh_early is not None or settings.results_single_flight
-        terms = Terms(settings.results_lease_seconds, settings.home) if asked else None
-        return Flight(store, self._key.key, run_id=run.id, around=_around(run), terms=terms, say=run.log)
-
-    def _earliness(self) -> Callable[[Record], bool] | None:
-        early = self._run.definition.keeping.refresh_early
-        if early is None:
-            return None
-        now = self._run.world.clock.now()
-
-        def is_early(record: Record) -> bool:
-            if record.expires is None:
-                return False
-            return now >= record.expires - (
-                early if isinstance(early, timedelta) else early * (record.expires - record.created)
-            )
-
-        return is_early
 
     def let_go(self) -> None:
         """Let others compute what this attempt did not keep. Does not block."""
@@ -352,8 +327,8 @@ class Keeper:
     def _say_lost(self) -> None:
         self._run.log(
             logging.WARNING,
-            "The result of %s is not kept: another run computes it since this one gave no sign of life for %g seconds"
-            " (its process was stopped, or busy in code that lets no other thread run)",
+            "The result of %s is not kept: another run computes it, since this one gave no sign of life for %g seconds"
+            " (its process was stopped, or busy in code that lets no other thread run), or somebody removed its claim",
             self._run.definition.label,
             self._run.world.settings.results_lease_seconds,
         )
@@ -484,17 +459,3 @@ class Keeper:
             facts |= facts_of(run)
             facts |= {"flow_run_id": run.flow_context.flow_run.id, "flow_run_name": run.flow_context.flow_run.name}
         return facts
-
-
-def _around(run: Run) -> set[str]:
-    """Return the ids of the runs that a run is called by, directly or not."""
-    ids: set[str] = set()
-    caller: Run | None = run
-    while caller is not None:
-        around = caller.enclosing
-        if caller.parent_run_id is not None:
-            ids.add(caller.parent_run_id)
-        if isinstance(around, TaskRunContext) and around.task_run.parent_run_id is not None:
-            ids.add(around.task_run.parent_run_id)  # in another process the chain is not whole
-        caller = None if around is None else around.engine
-    return ids

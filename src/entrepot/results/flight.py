@@ -67,6 +67,8 @@ _lock = threading.Lock()  # guards the table, and what is in it
 # for an equal call in the other one costs time, and nothing else.
 _entries: dict[tuple[str, str], _Entry] = {}
 
+_told: set[str] = set()  # of which places it was said that they cannot do it
+
 
 class _Next(enum.Enum):
     """What comes after a look at the place of a record."""
@@ -231,9 +233,10 @@ class Flight:
     ) -> Lookup | None:
         """Claim the key; return what is to be used instead, or None if this run computes it."""
         self.spare = found
-        terms, storage = self._terms, self._store.storage
-        if terms is None or not isinstance(storage, SwapsConditionally) or not storage.can_swap():
-            return None  # the store has said so
+        terms = self._terms
+        storage = None if terms is None else _swapping(self._store)
+        if terms is None or storage is None:
+            return None
         data, tag = b"", None
         is_first = found is None  # then most often nothing is there: a write tells as well as a look
         pause = 0.0
@@ -276,13 +279,12 @@ class Flight:
         standing = standing_in(data) if is_claim(data) else data if self._record_in(data) is not None else b""
         sealed = seal_claim(claim, self._store.keys(), path=self._path, standing=standing)
         try:
-            tag = storage.swap(self._path, sealed, tag)
+            self._hold(storage, claim, storage.swap(self._path, sealed, tag), standing)
         except (ObjectExistsError, ObjectChangedError):
             return False
         except BaseException:  # it may be there
             give_back(Lease(storage, self._path, claim, None, standing=standing, keys=self._store.keys))
             raise
-        self._hold(storage, claim, tag, standing)
         return True
 
     def _opened(self, data: bytes) -> Claim | None:
@@ -374,6 +376,21 @@ class Flight:
 
 def _wants(found: Lookup, is_early: Callable[[Record], bool] | None) -> bool:
     return is_early is not None and found.record is not None and is_early(found.record)
+
+
+def _swapping(store: ResultStore) -> SwapsConditionally | None:
+    """Return the storage, if it can replace an object only if it is still the one that was read; else say so, once."""
+    storage = store.storage
+    if isinstance(storage, SwapsConditionally):
+        return storage if storage.can_swap() else None  # it has said so itself
+    if storage.location not in _told:
+        _told.add(storage.location)
+        _logger.warning(
+            "%s cannot replace an object only if it is still the one that was read: equal calls in several processes do"
+            " not wait for each other there",
+            storage.location,
+        )
+    return None
 
 
 def _after_fork_in_child() -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from entrepot.crypto.keyring import Keyring
-from entrepot.errors import EntrepotError, ObjectChangedError, ObjectNotFoundError
+from entrepot.errors import ObjectChangedError, ObjectNotFoundError
 from entrepot.protocols.storage import SwapsConditionally
 from entrepot.results.claims import Claim, is_claim, open_claim, seal_claim
 
@@ -89,7 +89,8 @@ class Lease:
             StorageError: If the store does not answer; it can be tried again.
         """
         with self._lock:
-            self.done = self.done or self._swap(sealed)
+            if not self.done and not self.lost:
+                self.done = self._swap(sealed)
             return self.done
 
     def give_back(self) -> None:
@@ -195,7 +196,7 @@ class _Heart:
 def _try(act: Callable[[], None], what: str) -> None:
     try:
         act()
-    except EntrepotError as error:
+    except Exception as error:  # noqa: BLE001  the other claims are renewed whatever one store's library raises
         _logger.warning("the claim on a result could not be %s: %s", what, error)
 
 

@@ -1,0 +1,52 @@
+"""What a run's options say of single flight, and which runs it must not wait for."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from entrepot.context import TaskRunContext
+from entrepot.engine.run import Run
+from entrepot.results.flight import Flight, Terms
+from entrepot.results.record import Record
+from entrepot.results.store import ResultStore
+
+__all__ = ["earliness", "new_flight"]
+
+
+def new_flight(run: Run, store: ResultStore, key: str) -> Flight | None:
+    """Return what finds out whether others compute the result of a key now; None where that is not asked for."""
+    options, settings = run.definition.keeping, run.world.settings
+    if options.single_flight is False:
+        return None
+    asked = options.single_flight or options.refresh_early is not None or settings.results_single_flight
+    terms = Terms(settings.results_lease_seconds, settings.home) if asked else None
+    return Flight(store, key, run_id=run.id, around=_around(run), terms=terms, say=run.log)
+
+
+def earliness(run: Run) -> Callable[[Record], bool] | None:
+    """Return what says whether a result is about to expire; None where that makes no difference."""
+    early = run.definition.keeping.refresh_early
+    if early is None:
+        return None
+    now = run.world.clock.now()
+
+    def is_early(record: Record) -> bool:
+        if record.expires is None:
+            return False
+        before = early if isinstance(early, timedelta) else early * (record.expires - record.created)
+        return now >= record.expires - before
+
+    return is_early
+
+
+def _around(run: Run) -> set[str]:
+    """Return the ids of the runs that a run is called by, directly or not."""
+    ids: set[str] = set()
+    caller: Run | None = run
+    while caller is not None:
+        around = caller.enclosing
+        if caller.parent_run_id is not None:
+            ids.add(caller.parent_run_id)
+        if isinstance(around, TaskRunContext) and around.task_run.parent_run_id is not None:
+            ids.add(around.task_run.parent_run_id)  # in another process the chain is not whole
+        caller = None if around is None else around.engine
+    return ids
