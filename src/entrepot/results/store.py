@@ -40,7 +40,6 @@ from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, Record, open_recor
 from entrepot.results.streams import Stream
 from entrepot.results.versions import Versions
 from entrepot.serializers import get_serializer
-from entrepot.serializers.compressed import CompressedSerializer
 
 __all__ = ["ResultStore"]
 
@@ -252,6 +251,8 @@ class ResultStore:
         if serializer is not None and serializer.name == name:
             return serializer
         if serializer is not None and f"compressed/{serializer.name}" == name:
+            from entrepot.serializers.compressed import CompressedSerializer  # noqa: PLC0415  zstandard, for those only
+
             return CompressedSerializer(serializer)
         try:
             return get_serializer(name)
