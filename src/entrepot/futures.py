@@ -90,7 +90,7 @@ class EntrepotFuture(Generic[R]):
     @overload
     def result(self, timeout: float | None = ..., raise_on_failure: bool = ..., *, lazy: Literal[False] = ...) -> R: ...  # noqa: FBT001  as `State.result`
     @overload
-    def result(self, timeout: float | None = ..., raise_on_failure: bool = ..., *, lazy: bool) -> R | Lazy[R]: ...  # noqa: FBT001  as `State.result`
+    def result(self, timeout: float | None = ..., raise_on_failure: bool = ..., *, lazy: Literal[True]) -> Lazy[R]: ...  # noqa: FBT001  as `State.result`
     def result(self, timeout: float | None = None, raise_on_failure: bool = True, *, lazy: bool = False) -> R | Lazy[R]:  # noqa: FBT001, FBT002  as `State.result`
         """Wait for the run, and return what it returned or raise what it raised.
 
@@ -188,8 +188,8 @@ class FutureList(list[EntrepotFuture[R]]):
         timeout: float | None = ...,
         raise_on_failure: bool = ...,  # noqa: FBT001  as `State.result`
         *,
-        lazy: bool,
-    ) -> list[R] | list[Lazy[R]]: ...
+        lazy: Literal[True],
+    ) -> list[Lazy[R]]: ...
     def result(
         self,
         timeout: float | None = None,
@@ -213,7 +213,9 @@ class FutureList(list[EntrepotFuture[R]]):
             raise TimeoutError(f"{late} of {len(self)} task runs were not over after {timeout} seconds; they go on")
         futures = iter(self)
         del self  # as above
-        return [future.result(raise_on_failure=raise_on_failure, lazy=lazy) for future in futures]  # type: ignore[return-value]  # all of one kind
+        if lazy:
+            return [future.result(raise_on_failure=raise_on_failure, lazy=True) for future in futures]
+        return [future.result(raise_on_failure=raise_on_failure) for future in futures]
 
 
 class DoneAndNotDone(NamedTuple):

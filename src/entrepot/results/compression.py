@@ -1,17 +1,16 @@
 """Whether a large result is worth compressing: a quick sample of its bytes tells."""
 
 from collections.abc import Sequence
-from typing import Final, Literal, TypeAlias
-
-import zstandard
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from entrepot.protocols.serializer import Serializer
 from entrepot.protocols.storage import Storage
 from entrepot.serializers import is_allowed
 from entrepot.serializers.buffers import total_size
-from entrepot.serializers.compressed import DEFAULT_MAX_SIZE, CompressedSerializer
-from entrepot.storage.encrypted import EncryptedStorage
 from entrepot.storage.stages import Spool
+
+if TYPE_CHECKING:
+    from entrepot.serializers.compressed import CompressedSerializer
 
 __all__ = ["Compression", "compressed_where_worth_it", "is_worth_it"]
 
@@ -51,9 +50,17 @@ def compressed_where_worth_it(
         StorageError: If there is no room for the file.
     """
     size = total_size(parts)
-    if compression == "never" or not _LEAST <= size <= DEFAULT_MAX_SIZE or isinstance(serializer, CompressedSerializer):
+    if compression == "never" or size < _LEAST or (compression == "auto" and not _is_remote(storage)):
         return serializer, parts
-    if compression == "auto" and not (_is_remote(storage) and is_worth_it(parts)):
+    from entrepot.serializers.compressed import (  # noqa: PLC0415  zstandard, for large results only
+        DEFAULT_MAX_SIZE,
+        CompressedSerializer,
+    )
+    from entrepot.storage.encrypted import EncryptedStorage  # noqa: PLC0415  the same
+
+    if size > DEFAULT_MAX_SIZE or isinstance(serializer, CompressedSerializer):
+        return serializer, parts
+    if compression == "auto" and not is_worth_it(parts):
         return serializer, parts
     outer = CompressedSerializer(serializer, level=_LEVEL)
     if not is_allowed(outer.name, allow):
@@ -63,6 +70,8 @@ def compressed_where_worth_it(
 
 def is_worth_it(parts: Sequence[memoryview]) -> bool:
     """Return whether a few blocks from all over a value shrink to at most four fifths."""
+    import zstandard  # noqa: PLC0415  as above
+
     size = total_size(parts)
     step = max(0, size - _BLOCK) / (_BLOCKS - 1)
     sample = b"".join(_block(parts, int(number * step)) for number in range(_BLOCKS))
@@ -86,7 +95,7 @@ def _is_remote(storage: Storage) -> bool:
     return bool(mark) and scheme not in _HERE
 
 
-def _packed(serializer: CompressedSerializer, parts: Sequence[memoryview], *, spools: bool) -> Sequence[memoryview]:
+def _packed(serializer: "CompressedSerializer", parts: Sequence[memoryview], *, spools: bool) -> Sequence[memoryview]:
     held: list[memoryview] = []
     size = 0
     spool: Spool | None = None

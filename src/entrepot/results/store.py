@@ -45,7 +45,6 @@ from entrepot.results.streams import Stream
 from entrepot.results.used import Uses
 from entrepot.results.versions import Versions
 from entrepot.serializers import get_serializer, is_allowed, writer_for
-from entrepot.serializers.compressed import CompressedSerializer
 
 __all__ = ["ResultStore"]
 
@@ -283,6 +282,8 @@ class ResultStore:
         if serializer is not None and serializer.name == name:
             return serializer
         if serializer is not None and f"compressed/{serializer.name}" == name:
+            from entrepot.serializers.compressed import CompressedSerializer  # noqa: PLC0415  zstandard, for those only
+
             return CompressedSerializer(serializer)
         try:
             return get_serializer(name)
