@@ -5,7 +5,7 @@ import copy
 import math
 from typing import Any
 
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from entrepot.results.keys import INPUTS, TASK_SOURCE, KeyContext
@@ -108,13 +108,13 @@ def with_one_change(data: st.DataObject, value: Any) -> Any:
 
 
 @given(values)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_value_that_was_made_otherwise_has_the_same_key(value):
     assert key_of_value(made_otherwise(value)) == key_of_value(value)
 
 
 @given(values, st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_value_with_one_part_changed_has_another_key(value, data):
     assert key_of_value(with_one_change(data, value)) != key_of_value(value)
 
@@ -220,7 +220,7 @@ def change(data: st.DataObject, node: Any) -> None:
 
 
 @given(programs(), st.text(min_size=1, max_size=20), st.data())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_program_that_only_reads_otherwise_has_the_same_key(source, said, data):
     tree = ast.fix_missing_locations(Prose(said).visit(ast.parse(source)))
     key = key_of_program(source)
@@ -230,7 +230,7 @@ def test_a_program_that_only_reads_otherwise_has_the_same_key(source, said, data
 
 
 @given(programs(), st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_program_with_one_constant_or_operator_changed_has_another_key(source, data):
     tree = ast.parse(source)
     change(data, data.draw(st.sampled_from(places_to_change(tree))))

@@ -182,7 +182,8 @@ class _Reader:
         """Yield what is imported by `import_module("name")` and `__import__("name")`."""
         for position, step in enumerate(self.steps[:-1]):
             name = self.steps[position + 1]
-            if step.argval not in _IMPORTERS or name.opname != "LOAD_CONST" or not _is_path(name.argval):
+            is_import = isinstance(step.argval, str) and step.argval in _IMPORTERS
+            if not is_import or name.opname != "LOAD_CONST" or not _is_path(name.argval):
                 continue
             call = next((n for n in range(position + 2, len(self.steps)) if self.steps[n].opname == "CALL"), position)
             # `__import__("a.b")` returns a.
