@@ -23,28 +23,25 @@ from entrepot.errors import (
     ObjectExistsError,
     ObjectNotFoundError,
     OptionError,
-    RefusedSerializerError,
     SerializationError,
     StorageError,
     UnknownKeyError,
-    UnknownNameError,
 )
 from entrepot.protocols.serializer import Serializer
 from entrepot.protocols.storage import MakesDurable, Storage
-from entrepot.results.chunks import STREAM, KeptItems
 from entrepot.results.compression import Compression
 from entrepot.results.condemned import Condemned
 from entrepot.results.evidence import keep_evidence
 from entrepot.results.lookup import Lookup, Outcome
 from entrepot.results.markers import Markers, marker_path
-from entrepot.results.payloads import check_payload, read_payload
+from entrepot.results.payloads import check_payload
 from entrepot.results.prepared import Facts, Prepared, prepare
 from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, Record, open_record, record_path
 from entrepot.results.references import changed_reference
-from entrepot.results.streams import Stream
 from entrepot.results.used import Uses
+from entrepot.results.values import Values
 from entrepot.results.versions import Versions
-from entrepot.serializers import get_serializer, is_allowed, writer_for
+from entrepot.serializers import writer_for
 
 __all__ = ["ResultStore"]
 
@@ -106,7 +103,7 @@ class ResultStore:
         self.allow = _names(allow)
         self._inline_limit = inline_limit
         self._uses = Uses(storage, clock) if notes_use else None
-        self._mapped = mapped
+        self._values = Values(storage, self.keys, self.allow, mapped=mapped)
         self._compression = compression
         self._warned = False
 
@@ -137,7 +134,7 @@ class ResultStore:
             if found.outcome is not Outcome.HIT or record is None:
                 return found
             try:
-                value = self._value(record, serializer)
+                value = self._values.read(record, serializer)
             except (IntegrityError, UnknownKeyError, StorageError) as error:
                 again = self._look(path, references=True)
                 if again.record != record:
@@ -204,13 +201,13 @@ class ResultStore:
             EntrepotError: As `lookup`.
         """
         try:
-            return self._value(record, serializer)
+            return self._values.read(record, serializer)
         except IntegrityError as error:
             raise DamagedResultError(str(error), location=error.location, key=record.key) from error
 
     def locate(self, record: Record) -> str:
         """Return where a result's bytes are, for people: its payload, or its record where they are inside that."""
-        return self._where(record.payload or record.path)
+        return self._values.locate(record)
 
     def _look(self, path: str, *, references: bool = False) -> Lookup:
         """Return what the record at `path` says; no payload is read, no value made.
@@ -241,56 +238,6 @@ class ResultStore:
             return Lookup(Outcome.UNKNOWN_KEY, path, record, detail=str(error), error=self._unknown_key(path, error))
         outcome = Outcome.DAMAGED if isinstance(error, IntegrityError) else Outcome.UNREACHABLE
         return Lookup(outcome, path, record, detail=str(error), error=error)
-
-    def _value(self, record: Record, serializer: Serializer | None) -> object:
-        reader = self._reader(record, serializer)
-        if record.serializer.startswith(STREAM):
-            return Stream(KeptItems(self.storage, self.keys, record, reader))
-        if record.payload is not None:
-            data = read_payload(
-                self.storage,
-                record.payload,
-                size=record.size,
-                digest=record.digest,
-                ring=self.keys(),
-                mapped=self._mapped,
-            )
-        else:
-            # The signature covers the value itself: its digest, which it also covers, need not be made again.
-            value = record.value
-            data = memoryview(bytearray(value.encode() if isinstance(value, str) else value or b""))
-        try:
-            return reader.loads(data)
-        except (EntrepotError, MemoryError):
-            raise
-        except Exception as error:
-            raise SerializationError(
-                f"the {reader.name} serializer failed to read {self.locate(record)} ({type(error).__name__})",
-                serializer=reader.name,
-                path="value",
-            ) from error
-
-    def _reader(self, record: Record, serializer: Serializer | None) -> Serializer:
-        name = record.serializer.removeprefix(STREAM)  # of a stream: that of its items
-        if not is_allowed(name, self.allow):
-            raise RefusedSerializerError(
-                f"{self.locate(record)} was written by the serializer {ascii(name)[:100]}, which this reader does not"
-                f" allow; allowed: {', '.join(sorted(self.allow or ())) or 'none'}; allow it, or compute the result"
-                " again",
-                serializer=name,
-            )
-        if serializer is not None and serializer.name == name:
-            return serializer
-        if serializer is not None and f"compressed/{serializer.name}" == name:
-            from entrepot.serializers.compressed import CompressedSerializer  # noqa: PLC0415  zstandard, for those only
-
-            return CompressedSerializer(serializer)
-        try:
-            return get_serializer(name)
-        except UnknownNameError as error:
-            raise UnknownNameError(
-                f"{self.locate(record)} cannot be read: {error}", group=error.group, name=error.name, known=error.known
-            ) from error
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -518,7 +465,7 @@ class ResultStore:
             allow=self.allow,
             inline_limit=self._inline_limit,
             notes_use=self._uses is not None,
-            mapped=self._mapped,
+            mapped=self._values.mapped,
             compression=self._compression,
         )
         return again, ()
