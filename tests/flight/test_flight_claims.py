@@ -386,6 +386,7 @@ class TestClocks:
             monotonic = staticmethod(lambda: next(now))
 
         monkeypatch.setattr(flights, "time", Leaping)
+        monkeypatch.setattr(flights, "_SLOWEST", 0.01)
         other = One(kept, tmp_path, "other")
         assert other.look() is None  # it takes over from one that lives
         assert one.commit("one") is None  # which keeps nothing then

@@ -89,14 +89,6 @@ class TestOnS3:
         place = f"s3://{s3_server.bucket()}/results"
         each_once(campaign(tmp_path, place, s3_server.storage_options(), processes=4, keys=25), 25)
 
-    def test_with_holders_stopped_and_killed_one_result_of_a_key_is_kept(
-        self, tmp_path: Path, s3_server: S3Server
-    ) -> None:
-        place = f"s3://{s3_server.bucket()}/results"
-        options = s3_server.storage_options()
-        found = campaign(tmp_path, place, options, processes=3, keys=5, seconds=1, work=0.5, blows=8)
-        nothing_is_wrong(found)
-
     @pytest.mark.soak
     @pytest.mark.timeout(0)
     @pytest.mark.skipif(not SOAK, reason="set ENTREPOT_SOAK to anything but 0")
