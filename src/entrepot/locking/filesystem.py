@@ -110,9 +110,7 @@ class FileSystemLockManager(PollingLockManager):
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(lock, file)
                 file.flush()
-                os.fsync(
-                    file.fileno()
-                )  # else a power cut may leave a name with nothing in it: a lock that nobody holds
+                os.fsync(file.fileno())  # else a power cut may leave an empty lock, which nobody can read
             os.replace(temporary, self._file(key))  # noqa: PTH105  the twin of mkstemp
         except BaseException:
             with suppress(OSError):
