@@ -90,6 +90,10 @@ class Store:
         return bool(marker) and marker["state"] == "committed"
 
     def current(self, path: str, data: bytes) -> dict[str, object] | None:
+        if data.startswith(b'{"format":"entrepot-flight/'):
+            data = data.split(b"\n", 2)[-1]  # somebody computes a new one; this is what was there before
+            if not data:
+                return None
         fields = self.signed(data, "entrepot-result/1", path)
         if fields["format"] != "entrepot-versions/1":
             fields = self.record(data, path, path)

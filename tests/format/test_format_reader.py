@@ -15,6 +15,7 @@ import pytest
 
 from entrepot import flow, home, task
 from entrepot.crypto.keyring import Keyring
+from entrepot.results.claims import Claim, seal_claim
 from entrepot.results.markers import Fate
 from entrepot.results.store import ResultStore
 from entrepot.serializers import get_serializer
@@ -140,6 +141,19 @@ def test_results_count_as_their_transactions_ended(tmp_path: Path) -> None:
     assert outcomes(found) == outcomes(ours(tmp_path))
     assert values(found) == ["noted", "second", "second", "whole", "whole"]
     assert list(outcomes(found).values()).count("miss") == 2
+
+
+def test_a_claim_hides_nothing_and_is_no_result(tmp_path: Path) -> None:
+    write_by_flows(tmp_path)
+    before = outcomes(read(tmp_path))
+    claim = Claim("somebody")
+    for path in before:
+        file = tmp_path / path
+        file.write_bytes(seal_claim(claim, home.ring(), path=path, standing=file.read_bytes()))
+    bare = f"records/ab/{'ab' * 32}.json"
+    (tmp_path / bare).parent.mkdir(exist_ok=True)
+    (tmp_path / bare).write_bytes(seal_claim(claim, home.ring(), path=bare))
+    assert outcomes(read(tmp_path)) == before | {bare: "miss"} == outcomes(ours(tmp_path))
 
 
 def test_whatever_is_tampered_with_is_refused(tmp_path: Path) -> None:
