@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from entrepot._secrets import mask
-from entrepot.engine import lineage
 from entrepot.engine.run import Run
 from entrepot.errors import EntrepotError, StorageError, UnknownKeyError
 from entrepot.hashing.outline import outline
@@ -123,7 +122,7 @@ class Story:
         try:
             ring = store.keys()
             key_of_parts = ring.derive(ring.primary("result"), _LABEL)
-            return outline(values, key=key_of_parts, hidden=hidden, stored=lineage.digests(run.passed))
+            return outline(values, key=key_of_parts, hidden=hidden, stored=run.stored)
         except Exception as error:  # noqa: BLE001  of any class: values run their own code here
             _log.debug("no details of %s for explanations: %r", run.definition.label, error)
             return {}

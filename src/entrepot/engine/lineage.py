@@ -18,7 +18,7 @@ from entrepot.futures import EntrepotFuture
 from entrepot.hashing.sample import sample_of
 from entrepot.results.record import Record
 
-__all__ = ["SMALLEST", "digests", "note"]
+__all__ = ["SMALLEST", "digests", "note", "unchanged"]
 
 SMALLEST: Final = 1 << 20
 """Bytes of a stored result from which its digest stands for it: below, hashing it costs less than explaining this."""
@@ -61,4 +61,14 @@ def digests(upstream: Iterable[object]) -> Mapping[int, str]:
         known = None if value is MISSING else _known.get(id(value))
         if known is not None and known[0]() is value and known[2] == sample_of(value):
             found[id(value)] = known[1]
+    return found
+
+
+def unchanged(stored: Mapping[int, str]) -> Mapping[int, str]:
+    """Return those of the digests that `digests` has returned whose values look as they did."""
+    found: dict[int, str] = {}
+    for key, digest in stored.items():
+        known = _known.get(key)
+        if known is not None and known[1] == digest and known[2] == sample_of(known[0]()):
+            found[key] = digest
     return found

@@ -3,39 +3,28 @@
 This module loads stores, keys and cryptography. The core imports it for the first run whose result is kept.
 """
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from entrepot._secrets import mask
 from entrepot._sentinels import MISSING, Missing
 from entrepot.context import CURRENT
 from entrepot.engine import lineage, passing, snapshots
 from entrepot.engine.accounts import Story
 from entrepot.engine.flights import earliness, new_flight
 from entrepot.engine.keeping import keep_notes
+from entrepot.engine.keying import changed_input, compute_key, policy_of
 from entrepot.engine.outcomes import Ending
 from entrepot.engine.places import result_store
 from entrepot.engine.probe import check_return
 from entrepot.engine.run import Run
-from entrepot.engine.standing import Call, call_of, facts_of, may_find, standing_of, use_up
+from entrepot.engine.standing import Call, call_of, facts_of, may_find, use_up
 from entrepot.engine.unit_of_work import UnitOfWork
-from entrepot.errors import CacheKeyError, EntrepotError, UnhashableValueError
+from entrepot.errors import EntrepotError, UnhashableValueError
 from entrepot.results.flight import Flight
-from entrepot.results.keys import (
-    DEFAULT,
-    FLOW_PARAMETERS,
-    INPUTS,
-    RUN_ID,
-    CacheKey,
-    CachePolicy,
-    KeyContext,
-    named_key,
-    user_key,
-)
+from entrepot.results.keys import INPUTS, CacheKey
 from entrepot.results.lazy import InStore
 from entrepot.results.lookup import Lookup, Outcome
 from entrepot.results.prepared import Prepared
@@ -47,8 +36,6 @@ from entrepot.serializers import Serializer, get_serializer
 from entrepot.states import State, StateType
 
 __all__ = ["Keeper"]
-
-_FIXED = frozenset({type(None), bool, int, float, complex, str, bytes})  # nobody can change one of these
 
 
 class Keeper:
@@ -115,7 +102,7 @@ class Keeper:
         if not self._computed:
             token = CURRENT.set(run.enter_context())  # the user's function for the key may ask for its run
             try:
-                self._key = self._compute_key(run.root_id)
+                self._key = compute_key(run, run.root_id)
             except UnhashableValueError as error:
                 if run.definition.keeping.caches:
                     raise
@@ -228,7 +215,7 @@ class Keeper:
         run, key = self._run, self._key
         keys = [] if key is None else [key]
         if run.past is not None and run.past.reuse is not None and run.definition.keeping.key_fn is None:
-            other = self._compute_key(run.past.reuse.root_id)
+            other = compute_key(run, run.past.reuse.root_id)
             if other is not None and other != key:
                 keys.append(other)
         return keys
@@ -249,10 +236,10 @@ class Keeper:
         run, key, call = self._run, self._key, self._call
         if key is None and not self._keeps_always:
             return
-        if key is not None and (changed := self._changed_input(key, self._policy)) is not None:
+        if key is not None and (changed := changed_input(run, key, policy_of(run))) is not None:
             self._warn_of(changed)
             return
-        if call is not None and self._changed_input(call, INPUTS) is None:
+        if call is not None and changed_input(run, call, INPUTS) is None:
             with call.kept() as own:
                 self._write(own, value)
             if self.unit is not None:
@@ -275,8 +262,9 @@ class Keeper:
 
     def _changed_since(self) -> str | None:
         """Return which input changed while the items of a stream were made, or None."""
-        changed = None if self._key is None else self._changed_input(self._key, self._policy)
-        return changed if changed or self._call is None else self._changed_input(self._call, INPUTS)
+        run = self._run
+        changed = None if self._key is None else changed_input(run, self._key, policy_of(run))
+        return changed if changed or self._call is None else changed_input(run, self._call, INPUTS)
 
     def _write(self, key: CacheKey, value: object, *, replace: bool = False, flight: Flight | None = None) -> None:
         run, options = self._run, self._run.definition.keeping
@@ -346,98 +334,6 @@ class Keeper:
         if self.unit is not None:
             self.unit.staging().bind(self._store)
         return self._store, self._serializer
-
-    @property
-    def _policy(self) -> CachePolicy | None:
-        """What the key is made of; None where the user's function or template makes it."""
-        options = self._run.definition.keeping
-        if options.key_fn is not None or options.result_key is not None:
-            return None
-        return DEFAULT if options.policy is None else options.policy
-
-    def _changed_input(self, key: CacheKey | Call, policy: CachePolicy | None) -> str | None:
-        """Return which value that a key stands for is another one now, or None.
-
-        Whoever called may have gone on to change a list, or the function itself has, in this attempt or the last.
-        """
-        if policy is None:
-            return None  # what the user's function looks at is not known; asked again, it may answer for another moment
-        run = self._run
-        covers, flow = policy.covers, run.flow_context
-        inputs = run.parameters if INPUTS.covers <= covers else {}
-        outer = flow.parameters if flow is not None and FLOW_PARAMETERS.covers <= covers else {}
-        if all(type(value) in _FIXED for values in (inputs, outer) for value in values.values()):
-            return None
-        # The code is left out: what it refers to may well change while it runs, which says nothing of the arguments.
-        values_only = CachePolicy(covers & (INPUTS.covers | FLOW_PARAMETERS.covers), policy.without)
-        context = KeyContext(
-            run.definition.key, run.definition.fn, inputs, flow_parameters=outer, stored=lineage.digests(run.passed)
-        )
-        try:
-            again = values_only.compute(context)
-        except Exception:  # noqa: BLE001  what has a key no longer has changed, in whatever way
-            return "input"
-        parts = {} if again is None else again.parts
-        for name, digest in key.parts.items():
-            kind, colon, value = name.partition(":")
-            if colon and kind in {"input", "flow-parameter"} and parts.get(name) != digest:
-                return f"{'parameter' if kind == 'input' else 'flow parameter'} {value!r}"
-        return None
-
-    # --- the key ------------------------------------------------------------------------------------------------------
-
-    def _compute_key(self, root_id: str) -> CacheKey | None:
-        run = self._run
-        definition = run.definition
-        options = definition.keeping
-        if options.no_cache:
-            return None
-        if options.key_fn is not None:
-            return self._users_key()
-        if options.result_key is not None:
-            from entrepot.engine.storage_keys import storage_key_text  # noqa: PLC0415  few tasks have a template
-
-            return named_key(definition.key, storage_key_text(run, options.result_key))
-        policy = options.policy
-        if policy is None:
-            if definition.kind == "flow" and not options.caches:
-                return None  # a flow's work is what its tasks do: it is not skipped unless somebody asked for that
-            policy = DEFAULT
-        flow = run.flow_context
-        run_id = root_id
-        if flow is not None and RUN_ID.covers <= policy.covers:
-            run_id += standing_of(flow.engine)  # the same in each run that resumes this one
-        call = KeyContext(
-            task_key=definition.key,
-            fn=definition.fn,
-            inputs=run.parameters,
-            flow_parameters=None if flow is None else flow.parameters,
-            run_id=run_id,
-            version=definition.version,
-            stored=lineage.digests(run.passed),
-        )
-        key: CacheKey | None = policy.compute(call)
-        if key is not None and run.world.settings.check:
-            from entrepot.engine.checking import check_key  # noqa: PLC0415  only the checking mode pays for it
-
-            check_key(definition, policy, call, key)
-        return key
-
-    def _users_key(self) -> CacheKey | None:
-        run = self._run
-        definition, options = run.definition, run.definition.keeping
-        arguments = (run.context, run.parameters) if options.key_fn_asks else ()
-        try:
-            text: object = None if options.key_fn is None else options.key_fn(*arguments)
-        except Exception as error:
-            raise CacheKeyError(
-                f"the cache_key_fn of {definition.label} raised {type(error).__name__}; nothing was run: mend it, or"
-                " return None where a call is not to be cached",
-                task=definition.name,
-            ) from error
-        if isinstance(text, str) and mask(text) is not text:  # the key is kept, and shown
-            text = f"secret:{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()}"
-        return None if text is None else user_key(definition.key, text)
 
     # --- what the record says -----------------------------------------------------------------------------------------
 

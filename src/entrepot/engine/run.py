@@ -32,6 +32,7 @@ __all__ = ["Run"]
 
 _LONGEST_NAME = 250  # characters
 _WELL = frozenset({StateType.COMPLETED, StateType.PAUSED})  # what a run may end an attempt or its process in
+_NOTHING_PASSED: tuple[Sequence[object], Mapping[int, str]] = ((), {})
 _outside_flows = Counter()
 _process_id = os.getpid()
 
@@ -94,6 +95,7 @@ class Run:
         "snapshot",
         "standing",
         "state",
+        "stored",
         "submitted",
         "tags",
         "until",
@@ -122,7 +124,8 @@ class Run:
         self.parameters = parameters
         self.wait_for, self.submitted = wait_for, False
         self.place: Place | None = None  # where its function is called, if not here
-        self.passed: Sequence[object] = ()  # the futures and states among its arguments, while it is under way
+        # The futures and states among its arguments, and the digests that stand for their values in its key.
+        self.passed, self.stored = _NOTHING_PASSED
         self.upstream: Sequence[str] = ()  # the ids of the runs whose results it takes
         ambient = TAGS.get()
         self.tags = tuple(sorted(ambient.union(definition.tags))) if ambient else definition.tags
@@ -291,7 +294,7 @@ class Run:
         """Forget what it was called with and how it ended; it is over, and others were told."""
         # The context holds the run: without this, only the garbage collector would free large arguments.
         self.context = None
-        self.args, self.kwargs, self.parameters, self.passed = (), {}, {}, ()
+        self.args, self.kwargs, self.parameters, (self.passed, self.stored) = (), {}, {}, _NOTHING_PASSED
         self.wait_for = self.state = self.remembered = self.calls = self.kept = None
 
     # --- what is told of it -------------------------------------------------------------------------------------------
