@@ -207,14 +207,14 @@ class Disk:
 
     _remove = _rmdir = _unlink
 
-    def _rename_exclusively(self, folder: int, old: str, new: str) -> None:
+    def _rename_exclusively(self, source: int, old: str, folder: int, new: str) -> None:
         with self._lock:
-            places = self._place(old, folder), self._place(new, folder)
+            places = self._place(old, source), self._place(new, folder)
             assert places[0] is not None
             assert places[1] is not None
             if self._at(places[1]) is not None:
                 raise FileExistsError(17, "taken", new)
-            os.replace(old, new, src_dir_fd=folder, dst_dir_fd=folder)  # itself recorded
+            os.replace(old, new, src_dir_fd=source, dst_dir_fd=folder)  # itself recorded
 
     # --- the model --------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from entrepot.storage import LocalStorage
 from entrepot_test_results import RING
 
 KEYS = 12
+FEWEST = 20  # writes of each, however late it started
 LIMIT = 60.0  # seconds that a writer may take to mend what a reader has met half-way
 
 prepared.RECHECK = 0.0
@@ -63,7 +64,7 @@ def writer(store: ResultStore, folder: Path, seed: int) -> dict[str, int]:
     dice = random.Random(seed)
     counts = {"writes": 0, "reads": 0}
     kept: set[str] = set()
-    while not (folder / "stop").exists():
+    while counts["writes"] < FEWEST or not (folder / "stop").exists():
         kind = dice.choice(["brief", "brief", "live"])
         key = f"{kind}-{dice.randrange(KEYS)}"
         write(store, dice, key)

@@ -73,9 +73,9 @@ def test_what_is_compressed_already_is_left_alone() -> None:
     assert kept.write("key", WORDS.decode(), "compressed/json").serializer == "compressed/json"
 
 
-def test_a_store_that_does_not_allow_the_compressed_form_gets_the_other() -> None:
+def test_a_store_that_allows_a_serializer_allows_its_compressed_form() -> None:
     kept = kept_in(Remote(MemoryStorage()), "auto", frozenset({"json"}))
-    assert kept.write("key", WORDS.decode(), "json").serializer == "json"
+    assert kept.write("key", WORDS.decode(), "json").serializer == "compressed/json"
     assert kept.store.fetch("key").outcome is Outcome.HIT
 
 

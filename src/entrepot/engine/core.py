@@ -174,7 +174,6 @@ def _resolve(run: Run, leaves: list[Any], upstream: list[inputs.Upstream]) -> St
     else:
         parameters = substitute()
     run.set_parameters(parameters)
-    run.set_parameters(inputs.replaced(run.parameters, inputs.upstream_result))
     run.passed = upstream
     if run.world.settings.check:
         from entrepot.engine.checking import check_passed  # noqa: PLC0415  only the checking mode pays for it
