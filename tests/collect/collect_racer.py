@@ -9,6 +9,7 @@ import sys
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from entrepot.errors import CollectionError
 from entrepot.results import prepared
@@ -60,9 +61,9 @@ def check(store: ResultStore, key: str, *, acknowledged: bool) -> str:
             raise AssertionError(f"{key} is {found.outcome.value}: {found.detail}")
 
 
-def writer(store: ResultStore, folder: Path, seed: int) -> dict[str, int]:
+def writer(store: ResultStore, folder: Path, seed: int) -> dict[str, Any]:
     dice = random.Random(seed)
-    counts = {"writes": 0, "reads": 0}
+    counts: dict[str, Any] = {"writes": 0, "reads": 0}
     kept: set[str] = set()
     while counts["writes"] < FEWEST or not (folder / "stop").exists():
         kind = dice.choice(["brief", "brief", "live"])
@@ -74,7 +75,7 @@ def writer(store: ResultStore, folder: Path, seed: int) -> dict[str, int]:
         for other in {key, f"brief-{dice.randrange(KEYS)}", *dice.sample(sorted(kept), min(2, len(kept)))}:
             check(store, other, acknowledged=other in kept)
             counts["reads"] += 1
-    return counts
+    return counts | {"kept": sorted(kept)}
 
 
 def collector(store: ResultStore, folder: Path, count: int) -> dict[str, int]:
