@@ -9,7 +9,6 @@ __all__ = ["bytes_of", "seconds_of"]
 _AMOUNT: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*\Z", re.ASCII)
 _SPANS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SIZES: Final = {
-    "": 1,
     "b": 1,
     **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)},
     **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)},
@@ -37,7 +36,7 @@ def seconds_of(given: str | timedelta) -> int:
 
 
 def bytes_of(given: str) -> int:
-    """Return a number of bytes: "1000", "512MiB", "50GB" (powers of ten; KiB, MiB, GiB, TiB are powers of two).
+    """Return a number of bytes: "1000B", "512MiB", "50GB" (powers of ten; KiB, MiB, GiB, TiB are powers of two).
 
     Raises:
         ValueError: If it is none.
@@ -45,5 +44,5 @@ def bytes_of(given: str) -> int:
     match = _AMOUNT.match(given)
     unit = None if match is None else _SIZES.get(match[2].lower())
     if match is None or unit is None:
-        raise ValueError(f"{given!r} is no number of bytes; write it like 512MiB, 50GB or 1TB")
+        raise ValueError(f"{given!r} is no number of bytes; write it with its unit: 512MiB, 50GB, 1TB")
     return int(float(match[1]) * unit)

@@ -62,7 +62,7 @@ class TestExplain:
         add([1, 2, 3])
         add([1, 5, 3])
         text = invoke("cache", "explain", run_of(0)).stdout
-        assert "Outcome   miss: no result was kept under this key" in text
+        assert "Outcome   miss: there was no result under this key" in text
         assert run_of(1) in text
         assert "  input rows[1] differs\n" in text
 
@@ -73,6 +73,37 @@ class TestExplain:
         assert found["outcome"] == "hit"
         assert found["run"]["id"] == run_of(1)
         assert found["nearest"] is None
+
+    def test_of_a_flow_run_every_run_inside_is_explained(self, invoke: Invoke) -> None:
+        @task
+        def plain(x: int) -> int:
+            return x
+
+        @flow
+        def shop(n: int) -> int:
+            return plain(add([1, n]))
+
+        shop(2)
+        shop(3)
+        shop(3)
+        runs = [run.name for run in RunHistory(default_path()).list(limit=3)]
+        hit, other, first = (invoke("cache", "explain", run).stdout for run in runs)
+        assert "hit: computed by" in hit
+        assert "miss: input rows[1] differs" in other
+        assert "miss: there was no result under this key" in first
+        assert all("not kept: its result was not kept\n" in text for text in (hit, other, first))
+        found = invoke("cache", "explain", runs[0], "--json").data
+        assert [(one["name"], one["outcome"]) for one in found] == [("add-1", "hit"), ("plain-1", "not kept")]
+
+    def test_what_a_failed_call_differs_by_is_not_said_to_be_gone(self) -> None:
+        @task(cache_policy=INPUTS)
+        def picky(x: dict[str, int]) -> int:
+            return x["a"]
+
+        picky({"a": 1})
+        state = picky({"b": 2, "c": 3}, return_state=True)
+        assert state.is_failed()
+        assert [str(one) for one in state.cache_explanation.differences] == ["input x differs"]
 
     def test_a_run_can_be_named_by_the_beginning_of_its_key(self, invoke: Invoke) -> None:
         add([1])
@@ -178,7 +209,7 @@ class TestExplain:
     def test_what_is_no_run_and_no_key_is_refused_with_a_hint(self, invoke: Invoke) -> None:
         add([1])
         assert "no run 'nothing'" in invoke("cache", "explain", "nothing", exit_code=1).stderr
-        assert "no result with the key 'e1-0'" in invoke("cache", "explain", "e1-0", exit_code=1).stderr
+        assert "no result with the key 'e1-00000'" in invoke("cache", "explain", "e1-00000", exit_code=1).stderr
 
 
 class TestWhy:
@@ -277,7 +308,10 @@ class TestList:
         assert found["details"] == {}
 
     def test_nothing_is_said_to_be_there_where_nothing_is(self, invoke: Invoke, tmp_path: Path) -> None:
-        assert "no results in" in invoke("cache", "ls", "--storage", str(tmp_path / "none")).stderr
+        (tmp_path / "empty").mkdir()
+        assert "no results in" in invoke("cache", "ls", "--storage", str(tmp_path / "empty")).stderr
+        said = invoke("cache", "ls", "--storage", str(tmp_path / "none"), exit_code=1).stderr
+        assert f"there is no folder {tmp_path / 'none'}" in said
         assert "no such results in" in invoke("cache", "ls", "--task", "nobody").stderr
 
 

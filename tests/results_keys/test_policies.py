@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -291,3 +293,26 @@ class TestUsersKeys:
         with pytest.raises(CacheKeyError, match=r"flow\.a") as caught:
             user_key("flow.a", text)
         assert caught.value.task == "flow.a"
+
+
+@pytest.mark.parametrize(
+    ("value", "library"),
+    [
+        (np.arange(3), "numpy"),
+        (pd.DataFrame({"a": [1]}), "pandas"),
+        (pd.Timestamp(0), "pandas"),
+        ([pd.Series([1])], "pandas"),
+    ],
+    ids=["array", "frame", "timestamp", "in a list"],
+)
+def test_the_library_of_an_argument_counts_by_its_version(value: Any, library: str) -> None:
+    def only_calls_a_method(x: Any) -> Any:
+        return x.describe()
+
+    context = KeyContext("t", only_calls_a_method, {"x": value})
+    assert f"package:{library}" in (INPUTS + TASK_SOURCE).compute(context).parts
+    assert f"package:{library}" not in INPUTS.compute(context).parts
+    stored = replace(context, stored={id(value): "digest"})
+    assert (library == "pandas" and isinstance(value, list)) or f"package:{library}" in (INPUTS + TASK_SOURCE).compute(
+        stored
+    ).parts

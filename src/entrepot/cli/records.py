@@ -9,6 +9,7 @@ import pprint
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Final, cast
 
 import typer
@@ -18,7 +19,7 @@ from entrepot import settings
 from entrepot.cli.output import clean, cut, ok, pretty, print_json, show, told, when
 from entrepot.engine.places import result_store
 from entrepot.engine.world import World
-from entrepot.errors import MissingResultError, PluginError
+from entrepot.errors import MissingResultError, PluginError, StorageError
 from entrepot.protocols.storage import Buffer
 from entrepot.results.lookup import Lookup, Outcome
 from entrepot.results.record import Record
@@ -83,8 +84,15 @@ def show_result(store: ResultStore, key: str, *, value: bool, as_json: bool, not
 
 
 def open_store(spec: str | None) -> ResultStore:
-    """Return the store that an option names."""
-    return result_store(spec, World(settings.current()))
+    """Return the store that an option names, or that of the settings.
+
+    Raises:
+        StorageError: If it is a folder that is not there: mostly a slip.
+    """
+    store = result_store(spec, World(settings.current()))
+    if spec is not None and store.location.startswith("/") and not Path(store.location).is_dir():
+        raise StorageError(f"there is no folder {store.location}", location=store.location)
+    return store
 
 
 def find(store: ResultStore, wanted: str) -> Lookup:

@@ -31,7 +31,7 @@ BECAUSE: Final = "because"
 
 _LABEL: Final = "entrepot/result/outline/1"
 _LONGEST: Final = 250  # bytes of a note
-NO_RECORD: Final = "no result was kept under this key"
+NO_RECORD: Final = "there was no result under this key"
 
 _log = logging.getLogger("entrepot.results")
 _sources: dict[Path, KeptSources] = {}

@@ -17,6 +17,7 @@ replaced by its BLAKE3 digest; the rule looks at the content only, so the same v
 """
 
 import struct
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
 from types import MappingProxyType
@@ -110,12 +111,18 @@ class Encoder:
         """
         encoding = ENCODERS.get(type(value))
         if encoding is None:
+            self._note_library(type(value))
             if self._stored and (digest := self._stored.get(id(value))) is not None:
                 return self.named("entrepot.result", text(digest))
             from entrepot.hashing._kinds import find_encoding  # noqa: PLC0415  loads when the first rare kind is met
 
             encoding = find_encoding(value)
         return encoding(self, value)
+
+    def _note_library(self, cls: type) -> None:
+        """Take note of a class of a library: its methods may be all that a task uses of it, and count by version."""
+        if cls.__module__.partition(".")[0] not in sys.stdlib_module_names:
+            self.classes[cls] = None
 
     def key(self, value: object) -> bytes:
         """Return the form of a value by which it is sorted among others: an item of a set, a key of a dict."""

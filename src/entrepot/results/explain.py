@@ -253,7 +253,9 @@ def _of_part(part: str, was: str | None, now: str | None, old: Facts, new: Facts
             yield Difference(part, _VALUES[kind], name, change)
             return
         comparable = bool(old.key_id) and old.key_id == new.key_id
-        for one in changes(part, old.details, new.details, comparable=comparable):
+        # Of a run that kept nothing there are no details, which does not mean that the parts are gone.
+        was_parts, now_parts = (old.details, new.details) if old.details and new.details else ({}, {})
+        for one in changes(part, was_parts, now_parts, comparable=comparable):
             if bool(one.was) != bool(one.now):
                 change = "added" if one.now else "removed"
             yield Difference(part, _VALUES[kind], one.path, change, one.was, one.now)

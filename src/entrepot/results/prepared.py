@@ -2,9 +2,10 @@
 
 import contextlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from entrepot._clock import Clock
 from entrepot.crypto.digest import Digester
@@ -150,22 +151,31 @@ def prepare(
         record = replace(record, payload=payload_path(record.digest, serializer.extension))
     if record.payload is None:
         return Prepared(record, seal_record(record, ring))
-    made = record
-
-    def place(path: str) -> Prepared:
-        record = replace(made, payload=path)
-        sealed = seal_record(record, ring)
-        at, since = clock.now(), clock.monotonic()  # before it is written: a store says that it is as old as its bytes
-        shared = write_payload(storage, path, data, digest=record.digest, ring=ring)
-        if shared and not condemned.has(path):
-            return again()
-        return Prepared(record, sealed, placed=Placed(shared, at, since, again))
-
-    def again() -> Prepared:
-        return place(another_path(made.payload or "", secrets.token_hex(8)))
-
+    place = partial(_place, storage, ring, record, data, condemned=condemned, clock=clock)
     # What is kept only until a run ends has a payload of its own, so that it can be removed without looking at others.
-    return again() if facts.about.get("keep") == "run" else place(record.payload)
+    return place(own=facts.about.get("keep") == "run")
+
+
+def _place(
+    storage: Storage,
+    ring: Keyring,
+    record: Record,
+    data: Sequence[memoryview],
+    *,
+    condemned: Condemned,
+    clock: Clock,
+    own: bool,
+) -> Prepared:
+    """Put a payload in its place, or in one that no other result shares, and seal the record that names it."""
+    again = partial(_place, storage, ring, record, data, condemned=condemned, clock=clock, own=True)
+    path = record.payload or ""
+    path = another_path(path, secrets.token_hex(8)) if own else path
+    sealed = seal_record(placed := replace(record, payload=path), ring)
+    at, since = clock.now(), clock.monotonic()  # before it is written: a store says that it is as old as its bytes
+    shared = write_payload(storage, path, data, digest=record.digest, ring=ring)
+    if shared and not condemned.has(path):
+        return again()
+    return Prepared(placed, sealed, placed=Placed(shared, at, since, again))
 
 
 def _prepare_stream(

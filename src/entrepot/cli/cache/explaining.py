@@ -21,13 +21,15 @@ from entrepot.results.explain import Difference, Explanation, differences, facts
 from entrepot.results.lookup import Lookup, Outcome
 from entrepot.results.record import Record
 from entrepot.results.store import ResultStore
-from entrepot.runs import RunHistory, RunSummary, default_path
+from entrepot.runs import RunDetails, RunHistory, RunSummary, default_path
 from entrepot.runs.keyed import key_of, recent_keys
 
 __all__ = ["explain", "why"]
 
-_KEY: Final = re.compile(r"(?:[ec][0-9]+-[0-9a-f]|fn/|name/|run/|transaction/|sha256:)")
+_KEY: Final = re.compile(r"(?:[ec][0-9]{1,3}-[0-9a-f]{5}|fn/|name/|run/|transaction/|sha256:)")
 _STYLES: Final = {"hit": "green", "damaged": "red", "unknown key": "red", "unreachable": "red", "failed": "red"}
+_INSIDE: Final = 100  # runs inside a flow run that are explained
+_SHOWN: Final = 3  # differences of each
 _RUNS: Final = 100  # newest runs of a task, in which `why` looks for two keys
 
 RunOrKey = Annotated[
@@ -64,10 +66,15 @@ def explain(
 ) -> None:
     """Explain why a run used a result again or computed it, or why what is kept under a key was computed.
 
+    Of a flow run, every run inside it is explained, a line each.
+
     For a miss, the nearest record is shown, and every part in which the keys differ: which part of which input, which
     function (as a diff), which global, version or parameter.
     """
     subject = _subject(run_or_key, storage)
+    if subject.store is None and subject.run is not None and subject.run.kind == "flow":
+        _explain_inside(subject.run, storage, as_json=as_json)
+        return
     known = _explained(subject, scan=scan)
     if as_json:
         print_json(asdict(known))
@@ -104,6 +111,33 @@ def why(
     _print_why(with_sources(differences(facts_of(old), facts_of(new)), sources.read), None, as_json=as_json)
 
 
+def _explain_inside(run: RunSummary, storage: str | None, *, as_json: bool) -> None:
+    """Explain every run inside a flow run, a line each."""
+    history = RunHistory(default_path())
+    inside = list(_inside(history.get(run.run_id)))
+    known = [(one, _explained(_of_run(history, one, storage), scan=False)) for one in inside[:_INSIDE]]
+    if as_json:
+        print_json([asdict(found) | {"name": one.name, "run_id": one.run_id} for one, found in known])
+        return
+    for one, found in known:
+        line = told(f"{one.name} ({one.run_id[:8]})  ")
+        line.append_text(told(found.outcome, _STYLES.get(found.outcome, "yellow")))
+        differing = "; ".join(map(str, found.differences[:_SHOWN]))
+        more = f"; {len(found.differences) - _SHOWN} more" if len(found.differences) > _SHOWN else ""
+        reason = found.why if found.key else found.why.partition(":")[0]
+        show(line.append_text(told(f": {differing or reason}{more}")))
+    if len(inside) > _INSIDE:
+        ok(f"and {len(inside) - _INSIDE:,} more; ask for one by its id, or for its task with `entrepot cache why TASK`")
+    elif not inside:
+        ok("nothing ran inside it")
+
+
+def _inside(run: RunDetails) -> Iterator[RunDetails]:
+    for child in run.children:
+        yield child
+        yield from _inside(child)
+
+
 # --- what is meant ----------------------------------------------------------------------------------------------------
 
 
@@ -123,10 +157,15 @@ def _subject(wanted: str, storage: str | None) -> _Subject:
             return _Subject(store, find(store, wanted))
         except MissingResultError:
             raise error from None
+    return _of_run(history, run, storage)
+
+
+def _of_run(history: RunHistory, run: RunSummary, storage: str | None) -> _Subject:
     used = key_of(history.path, run.run_id)
     if used is None:
         return _Subject(None, None, run)
     key, location = used
+    store = open_store(storage)
     if storage is None:
         store = _store_at(location, store)
     return _Subject(store, store.describe(key), run)

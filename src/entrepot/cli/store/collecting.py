@@ -10,7 +10,8 @@ from entrepot import settings
 from entrepot._amounts import bytes_of, seconds_of
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import ok, print_json, show, table, warn
-from entrepot.cli.store.topic import StorageOption, amount, app, open_store, progress_bar
+from entrepot.cli.records import StorageOption, open_store
+from entrepot.cli.store.topic import amount, app, progress_bar
 from entrepot.errors import OptionError
 from entrepot.results.collect import GRACE, Collector, Report, Rules
 
@@ -38,7 +39,7 @@ def gc(
     ] = False,
     older_than: Annotated[str | None, typer.Option(help="Also results that were made longer ago: 12h, 30d.")] = None,
     keep_last: Annotated[
-        int | None, typer.Option(min=0, help="Also all but the latest so many results of each task.")
+        int | None, typer.Option(min=1, help="Also all but the latest so many results of each task.")
     ] = None,
     max_size: Annotated[
         str | None, typer.Option(help="Also the least recently used, until so much is left: 500MB, 50GB.")

@@ -8,7 +8,8 @@ import typer
 
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import ok, print_json, show, table
-from entrepot.cli.store.topic import StorageOption, amount, app, open_store, progress_bar
+from entrepot.cli.records import StorageOption, open_store
+from entrepot.cli.store.topic import amount, app, progress_bar
 from entrepot.results.statistics import Count, Statistics, statistics
 from entrepot.results.verify import Problem, verify
 

@@ -2,19 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Final
+from typing import Final
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from entrepot import settings
 from entrepot.cli.options import topic
-from entrepot.engine.places import result_store
-from entrepot.engine.world import World
-from entrepot.results.store import ResultStore
 
-__all__ = ["StorageOption", "Told", "amount", "app", "open_store", "progress_bar"]
+__all__ = ["Told", "amount", "app", "progress_bar"]
 
 _KIBI: Final = 1024
 
@@ -29,11 +24,6 @@ app = topic(
         "  entrepot store stats --storage s3/prod            counts and bytes in another store\n"
     ),
 )
-
-StorageOption = Annotated[
-    str | None,
-    typer.Option("--storage", "-s", help="A folder, a URL, or a saved block (s3/prod); by default what is set."),
-]
 
 
 class Told:
@@ -69,11 +59,6 @@ def progress_bar() -> Iterator[Told]:
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield Told(progress)
-
-
-def open_store(spec: str | None) -> ResultStore:
-    """Return the store of `--storage`, or of the settings."""
-    return result_store(spec, World(settings.current()))
 
 
 def amount(size: int) -> str:
