@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from entrepot import flow, task
@@ -86,3 +87,17 @@ def test_by_a_failed_call_whose_exception_was_handled() -> None:
             fail(thing)
 
     assert is_let_go(call)
+
+
+@pytest.mark.parametrize("serializer", ["auto", "pickle"])
+def test_a_result_that_was_kept(serializer: str) -> None:
+    seen: list[weakref.ref[Any]] = []
+
+    @task(persist_result=True, result_serializer=serializer)
+    def make() -> Any:
+        array = np.zeros(1_000_000)
+        seen.append(weakref.ref(array))
+        return array
+
+    flow(lambda: len(make()))()
+    assert seen[0]() is None
