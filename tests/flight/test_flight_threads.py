@@ -26,7 +26,12 @@ def _nothing_stays() -> Iterator[None]:
     until(lambda: not flights._entries)
 
 
-@pytest.fixture(params=[None, True], ids=["in one process", "across processes"])
+@pytest.fixture(autouse=True)
+def _wherever_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENTREPOT_RESULTS_SINGLE_FLIGHT", "true")
+
+
+@pytest.fixture(params=[None, True], ids=["by the setting", "by the option"])
 def single_flight(request: pytest.FixtureRequest) -> Any:
     return request.param
 

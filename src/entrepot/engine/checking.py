@@ -145,9 +145,6 @@ def check_key(definition: Definition, policy: CachePolicy, context: KeyContext, 
         _cannot(definition, there)
         return
     here = key.parts
-    if context.stored:  # the second process does not have these results; it reads the values
-        again = policy.compute(KeyContext(**{name: getattr(context, name) for name in _CALL}))
-        here = {} if again is None else again.parts
     differing = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
     if differing:
         raise UnstableKeyError(
@@ -156,9 +153,6 @@ def check_key(definition: Definition, policy: CachePolicy, context: KeyContext, 
             " `__entrepot_key__` or hasher that it comes from; if none of yours is in it, please report the type",
             parts=tuple(differing),
         )
-
-
-_CALL: Final = ("task_key", "fn", "inputs", "flow_parameters", "run_id", "version")
 
 
 def _values(context: KeyContext) -> Mapping[str, Any]:

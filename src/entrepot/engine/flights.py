@@ -15,10 +15,12 @@ __all__ = ["earliness", "new_flight"]
 def new_flight(run: Run, store: ResultStore, key: str) -> Flight | None:
     """Return what finds out whether others compute the result of a key now; None where that is not asked for."""
     options, settings = run.definition.keeping, run.world.settings
-    if options.single_flight is False:
+    asked = options.single_flight
+    if asked is None:
+        asked = options.refresh_early is not None or settings.results_single_flight
+    if not asked:
         return None
-    asked = options.single_flight or options.refresh_early is not None or settings.results_single_flight
-    terms = Terms(settings.results_lease_seconds, settings.home) if asked else None
+    terms = Terms(settings.results_lease_seconds, settings.home)
     return Flight(store, key, run_id=run.id, around=_around(run), terms=terms, say=run.log)
 
 

@@ -25,7 +25,7 @@ class KeepingOptions:
         result_key: The template of the key that the user gives results (`result_storage_key`).
         keep: How long they are kept, as their records say it: seconds, or "run" for until the run ends.
         keep_last: How many of them are kept.
-        single_flight: Whether equal calls at one moment compute once: True across processes, None in one, False not.
+        single_flight: Whether equal calls at one moment compute once.
         refresh_early: How long before a result expires one run computes it again: as a time, or a part of its life.
     """
 

@@ -139,7 +139,7 @@ class Keeper:
             return MISSING
         self._note(found.record)
         self.was_known = True
-        lineage.note(found.value, found.record)
+        lineage.note(run, found.value, found.record)
         self._story.found(found.record)
         return found.value
 
@@ -282,7 +282,7 @@ class Keeper:
                 task=self._task_facts(),
                 run=self._run_facts(),
                 expires=expires,
-                about={**self._story.about(), **keep_notes(options, run.inherited)},
+                about={**self._story.about(), **keep_notes(options, run.inherited), **lineage.content_notes(value)},
                 details=self._story.details(key, store),
                 replace=replace,
             )
@@ -302,7 +302,6 @@ class Keeper:
             return
         passing.note(run, store, record)
         self._note(record)
-        lineage.note(value, record)
         if isinstance(value, Stream):
             value.moved_to(store.load_record(record, serializer=serializer))
 

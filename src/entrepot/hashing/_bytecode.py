@@ -180,8 +180,10 @@ class _Reader:
 
     def imports_by_call(self) -> Iterator[ImportedName]:
         """Yield what is imported by `import_module("name")` and `__import__("name")`."""
-        for position, step in enumerate(self.steps[:-1]):
+        for position, step in enumerate(self.steps[:-2]):
             name = self.steps[position + 1]
+            if name.opname == "PUSH_NULL":  # from Python 3.13 on
+                name = self.steps[position + 2]
             is_import = isinstance(step.argval, str) and step.argval in _IMPORTERS
             if not is_import or name.opname != "LOAD_CONST" or not _is_path(name.argval):
                 continue

@@ -20,18 +20,15 @@ import struct
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
-from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from entrepot.hashing._bytes import INLINE, bulk, bytes_form, pack, stream, text
 from entrepot.hashing._labels import class_label
 
-__all__ = ["ENCODERS", "NOTHING_STORED", "Encoder", "Encoding", "OrderedEncoder", "Refused"]
+__all__ = ["ENCODERS", "Encoder", "Encoding", "OrderedEncoder", "Refused"]
 
 Encoding: TypeAlias = Callable[["Encoder", Any], bytes]
 """Writes the form of a value of one exact type."""
-
-NOTHING_STORED: Final[Mapping[int, str]] = MappingProxyType({})
 
 _PACKED = 16  # from this length on, lists and tuples of only int64, floats or texts are written in one go
 _CHUNK = 4096  # items of a long container that are joined at a time
@@ -81,18 +78,14 @@ class Refused(Exception):  # noqa: N818  a signal inside this package; callers g
 class Encoder:
     """One walk over one value. Not shared between threads.
 
-    Args:
-        stored: Digests that stand for objects, by the objects' identity; plain data is always written.
-
     Attributes:
         classes: The classes of the objects met that are no plain data of Python itself, in the order met.
     """
 
-    __slots__ = ("_labels", "_lowest", "_memo", "_open", "_sorting", "_stems", "_stored", "_tangle", "classes")
+    __slots__ = ("_labels", "_lowest", "_memo", "_open", "_sorting", "_stems", "_tangle", "classes")
 
-    def __init__(self, stored: Mapping[int, str] = NOTHING_STORED) -> None:
+    def __init__(self) -> None:
         self.classes: dict[type, None] = {}
-        self._stored = stored
         self._labels: dict[int, tuple[object, str]] = {}  # what things are called in this walk
         self._stems: dict[str, tuple[int, bool]] = {}  # how many are called so, and whether one of them was sorted
         self._sorting = 0  # inside how many containers whose order is being made
@@ -112,8 +105,6 @@ class Encoder:
         encoding = ENCODERS.get(type(value))
         if encoding is None:
             self._note_library(type(value))
-            if self._stored and (digest := self._stored.get(id(value))) is not None:
-                return self.named("entrepot.result", text(digest))
             from entrepot.hashing._kinds import find_encoding  # noqa: PLC0415  loads when the first rare kind is met
 
             encoding = find_encoding(value)

@@ -70,7 +70,10 @@ def without_annotations(steps: Sequence[dis.Instruction]) -> list[dis.Instructio
     """
     kept: list[dis.Instruction] = []
     for number, step in enumerate(steps):
-        if step.opname == "MAKE_FUNCTION" and (step.arg or 0) & _ANNOTATIONS:
+        if step.opname == "SET_FUNCTION_ATTRIBUTE" and step.arg == _ANNOTATIONS:  # from Python 3.13 on
+            if _is_taken_back(kept, steps[number + 1 :]):
+                continue
+        elif step.opname == "MAKE_FUNCTION" and (step.arg or 0) & _ANNOTATIONS:
             is_stored = number + 1 < len(steps) and steps[number + 1].opname.startswith("STORE_")
             last = len(kept) - 2  # before the code itself
             if (step.arg or 0) & _CLOSURE:
@@ -83,6 +86,23 @@ def without_annotations(steps: Sequence[dis.Instruction]) -> list[dis.Instructio
                 continue
         kept.append(step)
     return kept
+
+
+def _is_taken_back(kept: list[dis.Instruction], after: Sequence[dis.Instruction]) -> bool:
+    """Remove what makes the annotations of the function that was just made; return whether that was done."""
+    then = next((step.opname for step in after if step.opname != "SET_FUNCTION_ATTRIBUTE"), "")
+    made = len(kept) - 1
+    while made >= 0 and kept[made].opname == "SET_FUNCTION_ATTRIBUTE":
+        made -= 1
+    if not then.startswith("STORE_") or made < 0 or kept[made].opname != "MAKE_FUNCTION":
+        return False
+    last = made - 2  # before the code itself
+    if made < len(kept) - 1:  # its closure, which was made after them
+        last = _start(kept, last) - 1
+    first = _start(kept, last) if last >= 0 and kept[last].opname in _TUPLES else -1
+    if first >= 0:
+        del kept[first : last + 1]
+    return first >= 0
 
 
 def _start(steps: Sequence[dis.Instruction], last: int) -> int:

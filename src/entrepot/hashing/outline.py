@@ -27,7 +27,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from entrepot._secrets import knows_secrets, mask
-from entrepot.hashing._encoder import ENCODERS, NOTHING_STORED, Encoder, Refused
+from entrepot.hashing._encoder import ENCODERS, Encoder, Refused
 from entrepot.hashing._objects import is_enum, state_names, state_of
 
 __all__ = ["ENTRIES", "LARGEST", "outline"]
@@ -82,7 +82,7 @@ def outline(
     *,
     key: bytes,
     hidden: Collection[str] = (),
-    stored: Mapping[int, str] = NOTHING_STORED,
+    stored: Collection[int] = (),
 ) -> dict[str, str]:
     """Return what tells the parts of values apart, by path.
 
@@ -90,7 +90,7 @@ def outline(
         values: By the name of the part of the cache key that they are: `input:rows`.
         key: 16 to 64 bytes; digests under another key cannot be compared with these.
         hidden: The names of those that are secrets: nothing but that is said of them.
-        stored: Digests that stand for objects, as of `identify`: such objects are not read.
+        stored: The identities of objects whose digests are known: such objects are not read.
     """
     maker = _Outline(key, stored)
     inside = {name: value for name, value in values.items() if type(value) not in _PLAIN and name not in hidden}
@@ -110,7 +110,7 @@ def outline(
 class _Outline:
     """One outline under way."""
 
-    def __init__(self, key: bytes, stored: Mapping[int, str]) -> None:
+    def __init__(self, key: bytes, stored: Collection[int]) -> None:
         self._stored = stored
         self.entries: dict[str, str] = {}
         self._empty = blake2b(digest_size=6, key=key, person=_PERSON)
@@ -171,7 +171,7 @@ class _Outline:
 
     def _digest(self, path: str, value: Any) -> bytes | None:
         try:
-            form = Encoder(self._stored).encode(value)
+            form = Encoder().encode(value)
         except (Refused, RecursionError):
             return None  # a part that stands for itself only inside the whole
         return self._hash(path, form)

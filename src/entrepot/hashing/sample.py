@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any, Final
 
-__all__ = ["sample_of"]
+__all__ = ["sample_of", "size_of"]
 
 _PLACES: Final = 64
 _BYTES: Final = 256  # at each place
@@ -35,6 +35,20 @@ def sample_of(value: object) -> bytes | None:
     except Exception:  # noqa: BLE001  of any version of a library, about any kind of column: then it is just not known
         return None
     return hasher.digest()
+
+
+def size_of(value: object) -> int:
+    """Return about how many bytes a value of a known kind has; 0 of others."""
+    library = type(value).__module__.partition(".")[0]
+    if f"{library}.{type(value).__qualname__}" not in _LOOKS:
+        return 0
+    sized: Any = value
+    if library == "polars":
+        return int(sized.estimated_size())
+    if library == "pandas":
+        used = sized.memory_usage()
+        return int(used if isinstance(used, int) else used.sum())
+    return int(sized.nbytes)
 
 
 def _array(value: Any) -> Iterator[bytes | None]:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from entrepot.errors import UnhashableValueError
-from entrepot.hashing._encoder import NOTHING_STORED, Encoder, Refused
+from entrepot.hashing._encoder import Encoder, Refused
 
 __all__ = ["ValueIdentity", "hash_parts", "hash_value", "identify"]
 
@@ -60,18 +60,13 @@ def hash_value(value: object, *, name: str = "value") -> str:
     return blake2b(_form(Encoder(), value, name), digest_size=32, person=_VALUE).hexdigest()
 
 
-def identify(value: object, *, name: str = "value", stored: Mapping[int, str] = NOTHING_STORED) -> ValueIdentity:
+def identify(value: object, *, name: str = "value") -> ValueIdentity:
     """Return the digest of a value together with the classes of the objects in it.
-
-    Args:
-        value: Any value.
-        name: What it is called, for the error.
-        stored: Digests that stand for objects in it (arrays and frames, say), by the objects' identity.
 
     Raises:
         UnhashableValueError: As `hash_value` does.
     """
-    encoder = Encoder(stored)
+    encoder = Encoder()
     form = _form(encoder, value, name)
     return ValueIdentity(blake2b(form, digest_size=32, person=_VALUE).hexdigest(), tuple(encoder.classes))
 

@@ -193,7 +193,7 @@ class KeptItems(Kept[Any]):
         self._path = record.payload or ""
         self._location = f"{storage.location.rstrip('/')}/{self._path}"
         self._serializer = serializer
-        self.digest = record.digest
+        self.digest = f"{record.serializer}:{record.digest}"  # the same bytes may be other items to another serializer
         self._note = record.about.get(_NOTE, "")
         self._index = self._open(record.size)
 

@@ -63,7 +63,8 @@ class KeyContext:
         flow_parameters: Those of the flow run that it is called in, or None outside of flows.
         run_id: The flow run; outside of flows, the task run.
         version: What the user says stands for the task's code, or None.
-        stored: The digests of values that are results themselves, by identity; they stand for these values.
+        stored: The digests of values that are known already, by the values' identity (`hash_value`): arguments that
+            are results themselves, of types of which nothing but the bytes counts.
     """
 
     task_key: str
@@ -255,7 +256,12 @@ def _add_values(
     stored: Mapping[int, str],
 ) -> None:
     for name, value in values.items():
-        identity = identify(value, name=name, stored=stored)
+        known = stored.get(id(value)) if stored else None
+        if known is not None:
+            parts[f"{kind}:{name}"] = known
+            classes[type(value)] = None
+            continue
+        identity = identify(value, name=name)
         parts[f"{kind}:{name}"] = identity.digest
         for cls in identity.classes:
             classes[cls] = None

@@ -14,7 +14,7 @@ class Kept(Iterable[T]):
     """Items in a store.
 
     Attributes:
-        digest: The digest of them all.
+        digest: The digest of them all, and how they are written.
         count: How many there are.
     """
 

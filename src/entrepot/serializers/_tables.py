@@ -28,7 +28,7 @@ def plan(value: pa.Table, *, parquet: bool) -> Plan:
         raise Unfit(".schema", "its metadata uses the key 'entrepot'")
     if parquet and len(set(schema.names)) < len(schema.names):
         raise Unfit(".schema", "two columns have one name")
-    if parquet and not schema.names:
+    if not schema.names:
         raise Unfit(".schema", "it has no columns")
     for position, field in enumerate(schema):
         if not (_is_flat(field.type) if parquet else _is_known(field.type)):

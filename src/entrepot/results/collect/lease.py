@@ -106,7 +106,7 @@ class Lease:
 
     def _say(self) -> float | None:
         path = self._path(self.id)
-        owner = {"host": socket.gethostname(), "boot": _boot(), "pid": os.getpid()}
+        owner = {"host": socket.gethostname(), "boot": _boot(), "pid": os.getpid(), "pids": _namespace()}
         self._storage.put(path, json.dumps(owner).encode())
         self._renewed = self._clock.monotonic()
         return store_time(self._storage, path)
@@ -125,7 +125,7 @@ class Lease:
                 owner = json.loads(bytes(self._storage.get(info.path, length=4096)))
             except ObjectNotFoundError:
                 continue
-            except (ValueError, LookupError):
+            except (ValueError, LookupError, RecursionError):
                 owner = {}
             if not isinstance(owner, dict):
                 owner = {}
@@ -157,17 +157,27 @@ def _boot() -> str:
         return ""
 
 
+def _namespace() -> str:
+    """Return what tells the processes of one container from those of another on the same machine."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
 def _is_dead(collection: str, owner: dict[str, object]) -> bool:
     """Return whether the process of a collection is certainly gone: as its machine, we can tell."""
     pid = owner.get("pid")
-    if (owner.get("host"), owner.get("boot")) != (socket.gethostname(), _boot()) or not isinstance(pid, int) or pid < 1:
+    here = (socket.gethostname(), _boot(), _namespace())
+    if (owner.get("host"), owner.get("boot"), owner.get("pids")) != here or type(pid) is not int or pid < 1:
         return False
     if pid == os.getpid():
         return collection not in _running
     try:
         os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[:1]
     except ProcessLookupError:
         return True
-    except OSError:
+    except (OSError, OverflowError):
         return False
-    return False
+    return state == ["Z"]  # killed, and not yet reaped by its parent
