@@ -13,7 +13,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -33,8 +32,6 @@ __all__ = ["Flight", "Terms"]
 
 _logger = logging.getLogger("entrepot.results")
 
-_LARGEST = MAX_RECORD_SIZE + MAX_CLAIM_SIZE  # bytes
-_SILENT = 10.0  # seconds that a run waits for another one of its process without a word
 _FIRST, _LONGEST = 0.01, 1.0  # seconds between two looks at a claim; longer where an answer takes long
 _FIRST_ANSWERS, _LONGEST_ANSWERS = 5, 50  # the same in answers
 _SLOWEST: Final = 2.0  # seconds, however long answers take
@@ -195,21 +192,8 @@ class Flight:
 
     def _wait(self) -> None:
         entry = self._entry
-        if entry is None or wait_until(lambda: self._is_told(entry), self._bell, _SILENT, heeds=True):
-            return
-        leader = entry.leader
-        self._say(
-            logging.WARNING,
-            "It has waited for %g seconds for the run %s, which computes the same in this process. If that one in turn"
-            " waits for this one (a lock around the call, an event loop that is held up), give the task"
-            " single_flight=False",
-            _SILENT,
-            leader._run_id if leader is not None else "before it",  # noqa: SLF001  its own kind
-        )
-        wait_until(lambda: self._is_told(entry), self._bell, heeds=True)
-
-    def _is_told(self, entry: "_Entry") -> bool:
-        return self._off or self._bell not in entry.bells
+        if entry is not None:
+            wait_until(lambda: self._off or self._bell not in entry.bells, self._bell, heeds=True)
 
     def _end(self) -> None:
         """Lead no more, and tell those who wait."""
@@ -256,20 +240,16 @@ class Flight:
         data, tag = b"", None
         is_first = found is None  # then most often nothing is there: a write tells as well as a look
         pause = 0.0
-        looked_at = b""
         while not self._off:
             asked = time.monotonic()
             if not is_first:
-                if self._is_too_large():
-                    break  # nothing of ours is: it is not read, and replaced by what is computed
                 data, tag = self._read(storage)
             is_first = False
             claim = self._opened(data)
             if claim is not None and claim.holder == self._holder:  # the answer to our write was lost
                 self._hold(storage, claim, tag or "", standing_in(data))
                 return None
-            if data and (claim is None or standing_in(data)) and data != looked_at:
-                looked_at = data
+            if data and (claim is None or standing_in(data)):
                 self.spare = found = find()
                 if found is not None and not _wants(found, is_early):
                     return found
@@ -284,11 +264,6 @@ class Flight:
             # So that those who wait do not wait in step.
             wait_until(lambda: self._off, self._bell, pause * random.uniform(0.5, 1), heeds=True)  # noqa: S311
         return None
-
-    def _is_too_large(self) -> bool:
-        with suppress(ObjectNotFoundError):
-            return self._store.storage.stat(self._path).size > _LARGEST
-        return False
 
     def _read(self, storage: SwapsConditionally) -> tuple[bytes, str | None]:
         try:
@@ -317,9 +292,7 @@ class Flight:
             return None
         keys, where = self._store.keys(), self._store.location
         # Who cannot be understood is waited for all the same, as long as there are signs of life.
-        return open_claim(data, keys, path=self._path, location=where) or Claim(
-            "?", seconds=30.0 if self._terms is None else self._terms.seconds
-        )
+        return open_claim(data, keys, path=self._path, location=where) or Claim("?")
 
     def _step(self, data: bytes, tag: str | None, claim: Claim | None, terms: Terms) -> _Next:
         """Decide what comes next, where the result is not to be used as it is."""
