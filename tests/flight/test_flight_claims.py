@@ -301,6 +301,8 @@ class Repeating:
     def __init__(self) -> None:
         self._inner = MemoryStorage()
 
+        self.can_swap, self.get_tagged = self._inner.can_swap, self._inner.get_tagged  # looked for on the object itself
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
