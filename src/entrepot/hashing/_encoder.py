@@ -112,7 +112,8 @@ class Encoder:
 
     def _note_library(self, cls: type) -> None:
         """Take note of a class of a library: its methods may be all that a task uses of it, and count by version."""
-        if cls.__module__.partition(".")[0] not in sys.stdlib_module_names:
+        top = cls.__module__.partition(".")[0]
+        if top != "entrepot" and top not in sys.stdlib_module_names:
             self.classes[cls] = None
 
     def key(self, value: object) -> bytes:
