@@ -1,5 +1,6 @@
 """Raising an exception in a thread from outside, and where that does no harm."""
 
+import gc
 import os
 import sys
 import threading
@@ -107,9 +108,41 @@ def let_go_of_logging() -> None:
             lock.release()
 
 
+_frames_lock = threading.RLock()  # a signal handler may come here amid it
+_collection_paused = False  # by `frame_of`
+
+
 def frame_of(thread: int) -> FrameType | None:
     """Return the innermost frame of a thread, or None where there is no such thread."""
-    return sys._current_frames().get(thread)  # noqa: SLF001  the one way to see it
+    global _collection_paused  # noqa: PLW0603  of the whole process
+    if sys.version_info >= (3, 12):
+        return sys._current_frames().get(thread)  # noqa: SLF001  the one way to see it
+    # Up to 3.11, Python lists the frames under its lock of all threads, and may collect garbage amid that. Where that
+    # runs a callback of the collector or a finalizer, another thread gets its turn, which waits for that lock and keeps
+    # the interpreter's: all hang (https://github.com/python/cpython/issues/106883).
+    with _frames_lock:
+        pauses = gc.isenabled()
+        try:
+            if pauses:
+                _collection_paused = True
+                gc.disable()
+            return sys._current_frames().get(thread)  # noqa: SLF001  as above
+        finally:
+            if pauses:
+                gc.enable()
+                _collection_paused = False
+
+
+def _after_fork_in_child() -> None:
+    global _frames_lock, _collection_paused  # noqa: PLW0603  who held it in another thread is not here to go on
+    _frames_lock = threading.RLock()
+    if _collection_paused:
+        _collection_paused = False
+        gc.enable()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def takes_a_lock(frame: FrameType | None) -> bool:

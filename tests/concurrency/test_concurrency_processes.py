@@ -82,10 +82,25 @@ def test_threads_and_coroutines_of_many_processes_never_exceed_a_limit(tmp_path:
     log = tmp_path / "log"
     for program in [start_program(WORKER, str(log), "8") for _ in range(4)]:
         program.end()
-    assert most_inside(log) == {"a": 2, "b": 3}
+    most = most_inside(log)
+    assert 1 <= most["a"] <= 2
+    assert 1 <= most["b"] <= 3
     assert log.read_text().count("+") == log.read_text().count("-") >= 4 * 3 * 8
     assert standings(default_path()) == {}
     assert known_processes(default_path().parent) == []
+
+
+def test_as_many_processes_as_there_are_slots_are_inside_at_once(start_program: Start) -> None:
+    set_limit("db", 3)
+    programs = [start_program(HOLDER, "db", "1", "30") for _ in range(4)]
+    until(
+        lambda: sorted(claim.granted for claim in standings(default_path()).get("db", [])) == [False, True, True, True]
+    )
+    for program in programs:
+        program.tell()
+    for program in programs:
+        program.says("inside")
+        program.says("outside")
 
 
 def test_nor_do_they_when_some_are_killed_at_any_moment(tmp_path: Path, start_program: Start) -> None:

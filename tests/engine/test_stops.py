@@ -1,5 +1,6 @@
 """What stands between a thread and those that want to stop it: nothing of ours is struck, and nothing that all need."""
 
+import gc
 import importlib
 import logging
 import sys
@@ -15,8 +16,10 @@ from hypothesis import strategies as st
 
 from entrepot import flow, task
 from entrepot._stops import ENGINE, OPEN, SHIELDED, Abandoned, Bell, Guard, Region, StopRun, current_guard, wait_until
+from entrepot._strikes import frame_of
 from entrepot._watch import keep_time, stop, stop_keeping_time
 from entrepot.errors import TimedOutError
+from entrepot_test_processes import Program
 
 PATIENCE = 30.0
 WHY = StopRun("as planned")
@@ -287,3 +290,38 @@ def test_whatever_is_opened_closed_and_stopped_the_outermost_that_is_to_stop_cou
         assert guard.wanted is next((region for region in still if region.why is not None), None)
     for region in made:
         guard.close(region)
+
+
+def test_looking_at_a_thread_never_meets_the_garbage_collector(start_program: Callable[..., Program]) -> None:
+    """Before Python 3.12 the process hung where a collector's callback ran amid that while others started threads."""
+    program = start_program(
+        "import gc, threading, time\n"
+        "from entrepot._strikes import frame_of\n"
+        "gc.callbacks.append(lambda *_: time.sleep(0.0005))\n"
+        "gc.set_threshold(1)\n"
+        "ended = threading.Event()\n"
+        "def start():\n"
+        "    while not ended.is_set():\n"
+        "        thread = threading.Thread(target=list)\n"
+        "        thread.start()\n"
+        "        thread.join()\n"
+        "others = [threading.Thread(target=start) for _ in range(3)]\n"
+        "for other in others:\n"
+        "    other.start()\n"
+        "for _ in range(100):\n"
+        "    assert frame_of(threading.get_ident()) is not None\n"
+        "ended.set()\n"
+        "for other in others:\n"
+        "    other.join()\n"
+        "print(gc.isenabled())\n"
+    )
+    assert program.end() == ("True\n", "")
+
+
+def test_looking_at_a_thread_leaves_a_collector_off_that_was_off() -> None:
+    gc.disable()
+    try:
+        assert frame_of(threading.get_ident()) is not None
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -145,12 +145,14 @@ class DaemonPool:
     def _lose(self, thread: threading.Thread, item: _Item) -> None:
         """Do without a thread that is stuck."""
         item.settle(None, None)
-        with self._lock:
-            self._threads.discard(thread)
-            self._hire()
-        self._bell.ring()
+        self._leave(thread)
 
     def _leave(self, thread: threading.Thread) -> None:
+        """Do without a thread; one that was abandoned may leave calls behind that no other one is to take."""
         with self._lock:
             self._threads.discard(thread)
+            try:
+                self._hire()
+            except RuntimeError:  # nobody is left, and nobody comes
+                self._cancel_waiting()
         self._bell.ring()
