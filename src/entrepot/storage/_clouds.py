@@ -91,11 +91,12 @@ class S3(Dialect):
         """True for AWS itself, which documents it; every other server is asked."""
         return self.claims
 
-    def read_tagged(self, path: str) -> tuple[Buffer, str]:
-        """Return an object's bytes and its e-tag, of one answer."""
+    def read_tagged(self, path: str, most: int | None) -> tuple[Buffer, str]:
+        """Return an object's bytes, at most so many of them, and its e-tag, of one answer."""
+        part = {} if most is None else {"Range": f"bytes=0-{most - 1}"}
 
         async def ask() -> tuple[bytes, str]:
-            answer = await self.fs._call_s3("get_object", **self._at(path))  # noqa: SLF001  cat_file drops the tag
+            answer = await self.fs._call_s3("get_object", **self._at(path), **part)  # noqa: SLF001  cat_file drops the tag
             async with answer["Body"] as body:
                 return await body.read(), answer["ETag"]
 
@@ -170,9 +171,10 @@ class GoogleStorage(Dialect):
         """True for Google itself, which documents it; every other server is asked."""
         return self.claims
 
-    def read_tagged(self, path: str) -> tuple[Buffer, str]:
-        """Return an object's bytes and its generation, of one answer."""
-        headers, content = self._ask("call", "GET", self.fs.url(self._key(path)))
+    def read_tagged(self, path: str, most: int | None) -> tuple[Buffer, str]:
+        """Return an object's bytes, at most so many of them, and its generation, of one answer."""
+        part = {} if most is None else {"headers": {"Range": f"bytes=0-{most - 1}"}}
+        headers, content = self._ask("call", "GET", self.fs.url(self._key(path)), **part)
         return content, next(value for name, value in headers.items() if name.lower() == "x-goog-generation")
 
     def swap(self, path: str, data: bytes, tag: str | None) -> str:

@@ -54,10 +54,10 @@ class Memory(Dialect):
 
     swaps = True
 
-    def read_tagged(self, path: str) -> tuple[Buffer, str]:
-        """Return an object's bytes and its tag."""
+    def read_tagged(self, path: str, most: int | None) -> tuple[Buffer, str]:
+        """Return an object's bytes, at most so many of them, and its tag."""
         content = self.read(path, 0, None)
-        return content, tag_of(content)
+        return memoryview(content)[:most], tag_of(content)
 
     def swap(self, path: str, data: bytes, tag: str | None) -> str:
         """Write an object under the same lock."""
@@ -103,9 +103,10 @@ class Local(Dialect):
 
     swaps = True
 
-    def read_tagged(self, path: str) -> tuple[Buffer, str]:
-        """Return an object's bytes and its tag."""
-        return self._store.get_tagged(path)
+    def read_tagged(self, path: str, most: int | None) -> tuple[Buffer, str]:
+        """Return an object's bytes, at most so many of them, and the tag of those."""
+        content = self._store.get(path, length=most)
+        return content, tag_of(content)
 
     def swap(self, path: str, data: bytes, tag: str | None) -> str:
         """Write an object if the one in its place has this tag."""
