@@ -230,7 +230,7 @@ def _attempt(run: Run, keeper: "Keeper | None", kept: Any) -> Steps[tuple[Ending
     if keeper is not None and kept is MISSING:
         found, error = yield Do(keeper.look_up)
         if error is not None:
-            return of_error(error, what), MISSING  # before any work was done
+            return of_error(error, what, run.id), MISSING  # before any work was done
         if found is not MISSING:
             return Ending(StateType.COMPLETED, "Cached", "", found), MISSING
     slots = tag_slots(run.tags, home=run.world.settings.home) if run.tags and run.definition.kind == "task" else None

@@ -173,7 +173,7 @@ class GoogleStorage(Dialect):
 
     def read_tagged(self, path: str, most: int | None) -> tuple[Buffer, str]:
         """Return an object's bytes, at most so many of them, and its generation, of one answer."""
-        part = {} if most is None else {"headers": {"Range": f"bytes=0-{most - 1}"}}
+        part: dict[str, Any] = {} if most is None else {"headers": {"Range": f"bytes=0-{most - 1}"}}
         headers, content = self._ask("call", "GET", self.fs.url(self._key(path)), **part)
         return content, next(value for name, value in headers.items() if name.lower() == "x-goog-generation")
 
