@@ -1,6 +1,5 @@
 """What stands in the place of a record while a run computes it, and what others make of it."""
 
-import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entrepot.coordination.liveness import process_token
-from entrepot.crypto.sign import sign_line
 from entrepot.errors import (
     IntegrityError,
     ObjectChangedError,
@@ -24,53 +22,12 @@ from entrepot.results import flight as flights
 from entrepot.results import meetings, watching
 from entrepot.results.claims import FLIGHT_FORMAT, Claim, is_claim, open_claim, seal_claim, standing_in
 from entrepot.results.commit import Commit
-from entrepot.results.flight import Flight, Terms
-from entrepot.results.lookup import Lookup, Outcome
-from entrepot.results.record import Record, record_path
-from entrepot.serializers import get_serializer
+from entrepot.results.lookup import Outcome
+from entrepot.results.record import record_path
 from entrepot.storage import EncryptedStorage, LocalStorage, MemoryStorage, PrefixedStorage
 from entrepot.testing import FaultyStorage
+from entrepot_test_flights import FACTS, PATH, One, another_process, signed
 from entrepot_test_results import RING, Kept
-
-PATH = record_path("key")
-FACTS: dict[str, Any] = {"serializer": get_serializer("json"), "parts": {}, "task": {"name": "t"}}
-
-
-class One:
-    """One run's way to a result."""
-
-    def __init__(self, kept: Kept, home: Path, run_id: str, *, seconds: float = 3600.0, **more: Any) -> None:
-        self.kept = kept
-        self.run_id = run_id
-        self.flight = Flight(kept.store, "key", run_id=run_id, terms=Terms(seconds, home), **more)
-
-    def find(self) -> Lookup | None:
-        found = self.kept.store.fetch("key")
-        return found if found.outcome is Outcome.HIT else None
-
-    def look(self, **more: Any) -> Lookup | None:
-        return self.flight.look(self.find, **more)
-
-    def commit(self, value: object, **more: Any) -> Record | None:
-        prepared = self.kept.store.prepare("key", value, run={"id": self.run_id}, **FACTS, **more)
-        return self.flight.commit(prepared)
-
-    def value(self) -> object:
-        found = self.find()
-        return None if found is None else found.value
-
-
-def signed(fields: dict[str, Any]) -> bytes:
-    """Return a claim of any fields, signed for the place."""
-    line = json.dumps(fields, separators=(",", ":")).encode()
-    return line + b"\n" + sign_line(RING, line, context=f"{fields['format']} {PATH}").encode() + b"\n"
-
-
-def another_process(kept: Kept, **fields: Any) -> str:
-    """Put the claim of a process that nobody here can know of in the place; return its tag."""
-    claim = Claim(**{"holder": "f" * 32, "run": "theirs", "seconds": 3600.0} | fields)
-    tag: str = kept.storage.swap(PATH, seal_claim(claim, RING, path=PATH), None)  # type: ignore[attr-defined]
-    return tag
 
 
 class TestTheClaim:
