@@ -259,3 +259,18 @@ def test_a_collection_of_another_machine_is_taken_for_dead_after_ten_minutes() -
     shop.clock.sleep(601)
     Collector(shop.store).run()
     assert shop.paths("collected") == []
+
+
+def test_one_whose_sign_of_life_is_dated_in_the_future_is_taken_for_dead_ten_minutes_later() -> None:
+    shop = Shop()
+    name = "collected/runs/" + "f" * 32 + ".json"
+    shop.storage.put(name, b'{"host": "elsewhere", "pid": 1}')
+    shop.clock.sleep(-365 * DAY)  # the store's clock was set back
+    with pytest.raises(CollectionError, match="elsewhere, whose last sign of life was dated in the future"):
+        Collector(shop.store).run()
+    assert bytes(shop.storage.get(name)) == b'{"host": "elsewhere", "pid": 1}'
+    with pytest.raises(CollectionError, match=r"process 1 on elsewhere\) is at work"):
+        Collector(shop.store).run()
+    shop.clock.sleep(601)
+    Collector(shop.store).run()
+    assert shop.paths("collected") == []
