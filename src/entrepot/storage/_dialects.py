@@ -13,7 +13,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from entrepot.errors import ConfigurationError
 from entrepot.protocols.storage import Buffer, ObjectInfo
 from entrepot.storage._buffers import joined
-from entrepot.storage._clouds import S3, GoogleStorage
+from entrepot.storage._clouds import S3, AzureStorage, GoogleStorage
 from entrepot.storage._dialect import Dialect, protocol_of
 from entrepot.storage._swaps import changed, tag_of
 from entrepot.storage.local import LocalStorage
@@ -204,6 +204,8 @@ def dialect_for(fs: AbstractFileSystem, root: str) -> Dialect:
         kind = S3
     elif module.startswith("gcsfs."):
         kind = GoogleStorage
+    elif module.startswith("adlfs.") and hasattr(fs, "service_client"):  # not the one for the first Data Lake
+        kind = AzureStorage
     else:
         kind = Dialect if protocol_of(fs) in _OBJECT_STORES else Folders
     return kind(fs, root)
