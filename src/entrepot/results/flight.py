@@ -77,8 +77,7 @@ class Flight:
     Attributes:
         spare: What was found and can still be used, where it is computed again before it expires.
         defers: Whether a run around this one computes the same, and is to keep it.
-        computed: To be set when the work is done: what is not kept of it then is not kept for a reason that the next
-            one would have, too.
+        computed: To be set when the work is done: if its result is not kept, the next one's would not be either.
     """
 
     def __init__(
@@ -219,21 +218,20 @@ class Flight:
             step, why = watch.judge(sight, vain=self._seat.vain, has_spare=found is not None)
             if step is Next.WAIT and found is not None:
                 return found  # another one sees to it
-            if self._goes(step, why, storage, sight, terms):
+            if step is not Next.WAIT and self._goes(step, why, storage, sight, terms):
                 break
             self._wait(sight, time.monotonic() - asked)
         return None
 
     def _goes(self, step: Next, why: str, storage: SwapsConditionally, sight: Sight, terms: Terms) -> bool:
         """Take the next step; return whether this run computes then."""
-        if step is Next.WAIT:
-            return False
         if step is Next.ALL_COMPUTE:
             self._say_enough()
             self._seat.end(ENOUGH)
             return True
         if step is Next.LEAVE_TO_CALLER:
             self._say_own()
+            return True
         if step is Next.CLAIM:
             if sight.problem is not None:
                 self._warn_of(sight.problem, sight)

@@ -165,13 +165,12 @@ class ResultStore:
         found = self.lookup(key, serializer=serializer)
         if found.outcome in {Outcome.UNKNOWN_KEY, Outcome.UNREACHABLE} and found.error is not None:
             raise found.error
-        mark = f"{found.path}: {found.detail}"
-        is_new = told is None or mark not in told
-        if found.is_outdated and is_new:
+        told = {} if told is None else told
+        if found.detail in told:
+            return dataclasses.replace(found, evidence=told[found.detail])
+        if found.is_outdated:
             _logger.info("The stored result for key %s is not used: %s.", ascii(key[:100]), found.detail)
-        if found.outcome is Outcome.DAMAGED and not is_new:
-            return dataclasses.replace(found, evidence=(told or {})[mark])
-        kept = ""
+            told[found.detail] = ""
         if found.outcome is Outcome.DAMAGED:
             kept = self._keep_evidence(found)
             _logger.warning(
@@ -180,9 +179,8 @@ class ResultStore:
                 found.detail,
                 f"What was found is kept in {kept}." if kept else "No copy of it could be kept.",
             )
-            found = dataclasses.replace(found, evidence=kept)
-        if told is not None:
-            told[mark] = kept
+            told[found.detail] = kept
+            return dataclasses.replace(found, evidence=kept)
         return found
 
     def describe(self, key: str) -> Lookup:

@@ -54,7 +54,7 @@ class Sight:
     @property
     def has_more(self) -> bool:
         """Whether there is more than a claim that verifies."""
-        return bool(self.data) and (self.claim is None or self.record is not None or bool(standing_in(self.data)))
+        return bool(self.data) and (self.claim is None or bool(standing_in(self.data)))
 
 
 NOTHING: Final = Sight(b"", None, None, None, None, b"")
