@@ -329,3 +329,20 @@ class TestInVainElsewhere:
             one.flight.let_go()
             until(lambda: b'"holder":""' in kept.bytes_at(PATH))
             kept.storage.delete(PATH)
+
+    def test_one_that_leaves_it_to_a_run_around_it_counts_for_nothing(self, tmp_path: Path) -> None:
+        kept = Kept()
+        another_process(kept)
+        inner, other = One(kept, tmp_path, "inner", around={"theirs"}), One(kept, tmp_path, "other")
+        assert inner.look() is None
+        found: list[Any] = []
+        waiter = threading.Thread(target=lambda: found.append(other.look()))
+        waiter.start()
+        until(lambda: waiting() == 1)
+        inner.flight.computed = True
+        inner.flight.let_go()
+        until(lambda: other.flight._seat.who == "run theirs")  # it waits for that one now
+        kept.write("key", "theirs")
+        waiter.join(60)
+        assert found[0].value == "theirs"
+        other.flight.let_go()
