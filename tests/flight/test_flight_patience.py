@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from entrepot.errors import TimedOutError
 from entrepot.results import meetings, patience
 from entrepot.results.claims import Claim, open_claim, seal_claim
 from entrepot.results.patience import ENOUGH, Patience
+from entrepot.results.record import seal_record
 from entrepot.storage import MemoryStorage
 from entrepot_test_flights import PATH, One, another_process
 from entrepot_test_processes import until
@@ -312,6 +314,17 @@ class TestInVainElsewhere:
         waiter.join(60)
         assert found == [None]
         assert not one.flight.is_claimed
+        one.flight.let_go()
+
+    def test_what_a_transaction_puts_there_does_not_make_all_go(self, tmp_path: Path) -> None:
+        kept = Kept()
+        one, waiter, found = self.waits(kept, tmp_path)
+        record = Kept().write("key", "not committed yet")
+        kept.storage.put(PATH, seal_record(replace(record, transaction="0" * 32), RING))
+        waiter.join(60)
+        assert found == [None]
+        (entry,) = meetings._entries.values()
+        assert entry.leader is one.flight._seat
         one.flight.let_go()
 
     def test_the_death_of_a_holder_counts_for_nothing(self, tmp_path: Path) -> None:

@@ -157,13 +157,13 @@ class Watch:
 
     def _without_claim(self, sight: Sight) -> Next:
         record = sight.record
-        if isinstance(record, Record) and self._under is not None and sight.data != self._under:
-            return Next.ALL_COMPUTE  # what this run waited for is there, and of no use to it, nor to the others
         if record is None:
             return Next.CLAIM  # nothing, or damaged, or the claim of a stranger
-        # The records of transactions say more than a claim could stand in for.
-        is_plain = isinstance(record, Record) and record.transaction is None
-        return Next.CLAIM if is_plain and len(sight.data) + MAX_CLAIM_SIZE <= MAX_RECORD_SIZE else Next.COMPUTE
+        if not isinstance(record, Record) or record.transaction is not None:
+            return Next.COMPUTE  # the records of transactions say more than a claim could stand in for
+        if self._under is not None and sight.data != self._under:
+            return Next.ALL_COMPUTE  # what this run waited for is there, and of no use to it, nor to the others
+        return Next.CLAIM if len(sight.data) + MAX_CLAIM_SIZE <= MAX_RECORD_SIZE else Next.COMPUTE
 
     def _left_behind(self, claim: Claim, tag: str | None) -> str:
         """Return why nobody computes any more who has a claim; "" while somebody may."""
