@@ -82,8 +82,8 @@ class Dialect:
     swaps: bool | None = False
     """Whether `swap` is known to heed its condition or not; None where the store has to be asked."""
 
-    def read_tagged(self, path: str) -> tuple[Buffer, str]:
-        """Return an object's bytes and its tag; of families that swap."""
+    def read_tagged(self, path: str, most: int | None) -> tuple[Buffer, str]:
+        """Return an object's bytes, at most so many of them, and its tag; of families that swap."""
         raise NotImplementedError(path)
 
     def swap(self, path: str, data: bytes, tag: str | None) -> str:

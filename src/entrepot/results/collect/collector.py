@@ -14,7 +14,7 @@ from entrepot.errors import ObjectNotFoundError
 from entrepot.protocols.storage import DeletesIf
 from entrepot.results.claims import is_claim
 from entrepot.results.collect.lease import Lease
-from entrepot.results.collect.leftovers import Leftovers
+from entrepot.results.collect.leftovers import Leftovers, is_left_behind
 from entrepot.results.collect.policy import Rules, Share, judge, orphans, shares
 from entrepot.results.collect.survey import Survey
 from entrepot.results.condemned import PATIENCE, notice_folder
@@ -45,7 +45,7 @@ class Report:
         shares: By task and reason, the largest first.
         records: How many records.
         payloads: How many payloads.
-        leftovers: How many other objects: notices, markers, evidence, unfinished writes.
+        leftovers: How many other objects: notices, markers, evidence, unfinished writes, claims that nobody holds.
         size: Bytes, of all of it.
         waiting: Payloads that no record needs, but are too young to be removed.
         waiting_size: Their bytes.
@@ -159,7 +159,7 @@ class Collector:
             notice = self._give_notice(lease, [path for path, _, _ in rows])
             for path, sha, state in rows:
                 lease.renew()
-                if self._delete_record(path, sha, state):
+                if self._delete_record(path, sha, state, lease.began):
                     database.execute("UPDATE record SET gone = 1 WHERE path = ?", (path,))
                 else:
                     self._changed += 1
@@ -168,7 +168,7 @@ class Collector:
             self._store.storage.delete(notice)
             after = rows[-1][0]
 
-    def _delete_record(self, path: str, sha: bytes, state: str) -> bool:
+    def _delete_record(self, path: str, sha: bytes, state: str, now: float | None) -> bool:
         """Delete a record if it is the one that was judged.
 
         Object stores cannot do that in one step. There, who replaces a record sees our notice, and waits a while until
@@ -180,8 +180,10 @@ class Collector:
             seen = read_record(self._store, path)
             if seen is None:
                 return True
-            if (seen.sha, seen.state) != (sha, state) or is_claim(seen.data):
-                return False  # it is another one, or a run is about to replace it
+            if (seen.sha, seen.state) != (sha, state):
+                return False  # it is another one
+            if is_claim(seen.data) and not is_left_behind(self._store, path, seen.data, now):
+                return False  # a run is about to replace it
             if isinstance(storage, DeletesIf):
                 return storage.delete_if(path, seen.data)
             if clock.monotonic() - looked < PATIENCE / 2:
