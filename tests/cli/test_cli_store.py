@@ -66,14 +66,14 @@ def test_gc_without_options_takes_what_has_expired_for_long_and_nothing_else(inv
     keep("gone", 1, expires=datetime.now(UTC) - timedelta(days=2))
     keep("fresh", 2, expires=datetime.now(UTC) - timedelta(hours=1))
     keep("good", 3)
-    assert "1 results" in invoke("store", "gc").stderr
+    assert "1 result," in invoke("store", "gc").stderr
     assert keys(invoke) == {"fresh", "good"}
 
 
 def test_gc_says_what_waits_for_its_grace(invoke: Invoke) -> None:
     keep("a", BIG)
     said = invoke("store", "gc", "--older-than", "0s").stderr
-    assert "1 results, 0 payloads" in said
+    assert "1 result, 0 payloads" in said
     assert "younger than the grace" in said
 
 
