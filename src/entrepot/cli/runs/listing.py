@@ -69,24 +69,22 @@ def ls(
     if not found:
         typer.echo(f"no runs{' like that' if flow or state else ''} in {default_path()}{_near(flow, state)}", err=True)
         return
-    show(
-        table(
-            ("Id", "Name", "Flow" if kind == "flow" else "Of", "State", "Created", "Took", "Attempts"),
-            [
-                (
-                    run.run_id[:8],
-                    run.name,
-                    run.definition,
-                    _state(run),
-                    when(run.created),
-                    span(run.duration),
-                    run.epoch if run.epoch > 1 else "",
-                )
-                for run in found
-            ],
-            keep=("Id", "Name", "State", "Created", "Took"),
+    retried = any(run.epoch > 1 for run in found)
+    rows = [
+        (
+            run.run_id[:8],
+            run.name,
+            run.definition,
+            _state(run),
+            when(run.created),
+            span(run.duration),
+            *([run.epoch if run.epoch > 1 else ""] if retried else []),
         )
-    )
+        for run in found
+    ]
+    of = "Flow" if kind == "flow" else "Of"
+    headings = ("Id", "Name", of, "State", "Created", "Took", *(["Attempts"] if retried else []))
+    show(table(headings, rows, keep=("Id", "Name", "State", "Created", "Took")))
 
 
 @app.command(name="show")

@@ -12,6 +12,7 @@ from entrepot.runs.outline import RunBranch, RunGroup, RunNode
 __all__ = ["tree"]
 
 _MESSAGE = 120  # characters
+_ID = 8  # of them, which commands take for the whole id
 
 StateText = Callable[[RunNode], Text]
 
@@ -23,7 +24,7 @@ def tree(top: RunNode, state: StateText) -> Tree:
         top: The run.
         state: Returns how the state of a run is shown.
     """
-    made = Tree(_line(top, state))
+    made = Tree(_line(top, state, with_id=False))
     branches: list[tuple[Tree, RunBranch | str]] = [(made, branch) for branch in reversed(_below(top))]
     while branches:  # not by recursion: flows may be as deep as they like
         above, branch = branches.pop()
@@ -46,13 +47,16 @@ def _below(branch: RunBranch) -> list[RunBranch | str]:
     ]
 
 
-def _line(run: RunNode, state: StateText) -> Text:
-    line = Text.assemble(state(run), " ", told(run.name or run.run_id), told(f" {span(run.duration)}", "dim"))
+def _line(run: RunNode, state: StateText, *, with_id: bool = True) -> Text:
+    took = span(run.duration)
+    line = Text.assemble(state(run), " ", told(run.name or run.run_id), told(f" {took}" if took else "", "dim"))
     if run.epoch > 1:
         line.append(f" attempt {run.epoch}", style="yellow")
     if run.sources:
         more = f" and {run.more_sources:,} more" if run.more_sources else ""
         line.append_text(told(f" <- {', '.join(run.sources)}{more}", "dim"))
+    if run.name and with_id:  # before the message, which may be long
+        line.append_text(told(f" ({run.run_id[:_ID]})", "dim"))
     if run.message and run.state_type != "COMPLETED":
         line.append_text(told(f": {cut(run.message, _MESSAGE)}", "red"))
     return line

@@ -1,0 +1,91 @@
+"""At a terminal of 80 columns: lists fit, and what they show short is what other commands take."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from entrepot import flow, home, task
+from entrepot.cache_policies import INPUTS
+from entrepot.results.store import ResultStore
+from entrepot.runs import default_recorder
+from entrepot_test_terminals import Terminal
+
+from .conftest import Invoke
+
+
+@task(cache_policy=INPUTS)
+def load_orders_of_a_whole_day_from_the_warehouse(day: str) -> str:
+    return day
+
+
+@task(persist_result=True, result_storage_key="report-{parameters[day]}")
+def report(day: str) -> str:
+    return day
+
+
+@task(cache_key_fn=lambda _, given: f"a-model-with-a-name-that-is-longer-than-its-column-{given['day']}")
+def train(day: str) -> str:
+    return day
+
+
+@flow
+def nightly(day: str) -> None:
+    load_orders_of_a_whole_day_from_the_warehouse(day)
+    report(day)
+    train(day)
+
+
+@pytest.fixture(autouse=True)
+def some(entrepot_home: Path) -> None:
+    nightly("monday")
+    default_recorder().flush()
+
+
+def lines_of(terminal: Callable[..., Terminal], *args: str, columns: int = 80) -> list[str]:
+    screen = terminal(args, COLUMNS=str(columns), NO_COLOR="1")
+    assert screen.end() == 0, screen.seen
+    return screen.seen.replace("\r\n", "\n").splitlines()
+
+
+@pytest.mark.parametrize("topic", ["cache", "result"])
+def test_a_list_fits_and_its_keys_open_what_they_stand_for(
+    topic: str, terminal: Callable[..., Terminal], invoke: Invoke
+) -> None:
+    heading, *lines = lines_of(terminal, topic, "ls")
+    assert heading.split() == ["Key", "Of", "Created", "Size", "State"]
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    keys = [line.split()[0] for line in lines if not line.startswith(" ")]
+    assert len(keys) == 3
+    of = {key: invoke(topic, "show", key, "--json").data["task"]["name"] for key in keys}
+    assert set(of.values()) == {"load_orders_of_a_whole_day_from_the_warehouse", "report", "train"}
+    assert of["report-monday"] == "report"
+    assert invoke("cache", "explain", "report-monday", "--json").data["task"].endswith("report")
+
+
+def test_a_wide_terminal_and_a_pipe_get_whole_keys(terminal: Callable[..., Terminal], invoke: Invoke) -> None:
+    whole = {look.record.key for look in ResultStore(home.results_storage(), ring=home.ring).records() if look.record}
+    for lines in (lines_of(terminal, "cache", "ls", columns=200), invoke("cache", "ls").stdout.splitlines()):
+        assert lines[0].split() == ["Key", "Of", "Created", "Expires", "Size", "Serializer", "State"]
+        assert {line.split()[0] for line in lines[1:]} == whole
+
+
+def test_what_is_damaged_is_listed_by_what_shows_it(
+    terminal: Callable[..., Terminal], invoke: Invoke, entrepot_home: Path
+) -> None:
+    for file in (entrepot_home / "results" / "records").rglob("*.json"):
+        file.chmod(0o600)
+        file.write_bytes(file.read_bytes().replace(b"monday", b"sunday"))
+    lines = [line for line in lines_of(terminal, "cache", "ls") if "damaged" in line]
+    assert len(lines) == 3
+    for line in lines:
+        assert "does not verify" in invoke("cache", "show", line.split()[0], exit_code=1).stderr
+
+
+def test_the_ids_in_the_tree_of_a_run_are_taken_by_other_commands(invoke: Invoke) -> None:
+    tree = invoke("runs", "show", invoke("runs", "--json").data[0]["name"]).stdout.splitlines()
+    for name in ("load_orders_of_a_whole_day_from_the_warehouse-1", "report-1", "train-1"):
+        (line,) = [line for line in tree if f" {name} " in line]
+        short = line.rpartition("(")[2].rstrip(")")
+        assert invoke("runs", "show", short, "--json").data["name"] == name
+        assert invoke("cache", "explain", short, "--json").data["run_id"].startswith(short)
