@@ -209,8 +209,16 @@ class TestExplain:
 
     def test_what_is_no_run_and_no_key_is_refused_with_a_hint(self, invoke: Invoke) -> None:
         add([1])
+        run_of(0)
         assert "no run 'nothing'" in invoke("cache", "explain", "nothing", exit_code=1).stderr
+        assert "did you mean 'add'? (a task)" in invoke("cache", "explain", "ad", exit_code=1).stderr
         assert "no result with the key 'e1-00000'" in invoke("cache", "explain", "e1-00000", exit_code=1).stderr
+
+    def test_of_a_task_the_newest_run_is_explained(self, invoke: Invoke) -> None:
+        add([1])
+        add([2])
+        newest = run_of(0)
+        assert invoke("cache", "explain", "add", "--json").data["run_id"] == newest
 
     def test_a_run_and_those_inside_a_flow_are_named_with_their_task(self, invoke: Invoke) -> None:
         flow(name="nightly")(lambda: add.with_options(task_run_name="of monday")([1]))()

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 _READABLE: Final = 20  # columns, below which nothing is wrapped
-_UNBREAKABLE: Final = re.compile(r"^\S{30}|/\S+/\S{20}")  # what people copy: a path, a digest, a command line with them
+_UNBREAKABLE: Final = re.compile(r"^\S+$|/\S+/\S{20}")  # what people copy: a digest, a path, a command line with one
 _UNLIMITED: Final = 100_000  # columns where nobody looks at the lines: programs want them whole
 _STATES: Final = {
     "COMPLETED": "green",

@@ -44,7 +44,11 @@ _LABEL: Final = 12  # characters
 _LONGEST_LABEL: Final = 30  # of those that others are put under
 
 KeyArgument = Annotated[
-    str, typer.Argument(help="The key, the beginning of one, or the beginning of a record's file name.")
+    str,
+    typer.Argument(
+        help="The key, or what a result_storage_key or cache_key_fn made; the beginning of one, or of a record's file"
+        " name, will do."
+    ),
 ]
 ValueOption = Annotated[
     bool, typer.Option("--value", help="Print the value and nothing else; a pickle is opened for it.")

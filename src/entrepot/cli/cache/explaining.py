@@ -1,5 +1,6 @@
 """`entrepot cache explain` and `entrepot cache why`: what made a run compute, or not."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -12,6 +13,7 @@ from entrepot import settings
 from entrepot.cli.cache.filters import watched
 from entrepot.cli.cache.places import Stores
 from entrepot.cli.cache.topic import app
+from entrepot.cli.known import nearest_names
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import fact, ok, print_json, show, told, when
 from entrepot.cli.records import StorageOption, find
@@ -33,10 +35,15 @@ _STYLES: Final = {"hit": "green", "damaged": "red", "unknown key": "red", "unrea
 _LABEL: Final = 9  # characters
 _INSIDE: Final = 100  # runs inside a flow run that are explained
 _SHOWN: Final = 3  # differences of each
+_NAMES: Final = 1000  # newest runs, by whose tasks a name that is none is corrected
 _RUNS: Final = 100  # newest runs of a task, in which `why` looks for two keys
 
 RunOrKey = Annotated[
-    str, typer.Argument(metavar="RUN_OR_KEY", help="A run, by id or name, or a key; the beginning will do.")
+    str,
+    typer.Argument(
+        metavar="RUN_OR_KEY",
+        help="A run, by id or name, or a key; the beginning will do. Or the name of a task: its newest run, then.",
+    ),
 ]
 Scan = Annotated[
     bool,
@@ -69,7 +76,7 @@ def explain(
 ) -> None:
     """Explain why a run used a result again or computed it, or why what is kept under a key was computed.
 
-    Of a flow run, every run inside it is explained, a line each.
+    Of a flow run, every run inside it is explained, a line each; of a task, its newest run.
 
     For a miss, the nearest record is shown, and every part in which the keys differ: which part of which input, which
     function (as a diff), which global, version or parameter.
@@ -161,10 +168,15 @@ def _subject(wanted: str, stores: Stores) -> _Subject:
     try:
         run = history.find(wanted)
     except RunNotFoundError as error:
-        try:
+        with contextlib.suppress(MissingResultError):
             return _Subject(store, find(store, wanted))
-        except MissingResultError:
-            raise error from None
+        newest = history.list(kind=None, flow=wanted, limit=1)
+        if not newest:
+            near = nearest_names(wanted, {one.definition for one in history.list(kind=None, limit=_NAMES)})
+            if not near:
+                raise
+            raise RunNotFoundError(f"{error}{near} (a task)", run_id=wanted) from None
+        run = newest[0]
     return _of_run(history, run, stores)
 
 

@@ -67,7 +67,7 @@ def verify_(
                 if one.key:
                     fact("  Key", one.key, _LABEL)
                 fact("  Path", one.path, _LABEL)
-                fact("  Detail", one.detail, _LABEL)
+                fact("  Detail", one.detail.removeprefix(f"{store.location.rstrip('/')}/{one.path} "), _LABEL)
         said = ", ".join(f"{count} with {_an(kind)}" for kind, count in sorted(counts.items())) or "all is well"
         ok(f"{checked} results ({size_text(size)}) in {store.location}: {said}")
     if problems:
