@@ -7,6 +7,7 @@ import pytest
 
 from entrepot import flow, home, task
 from entrepot.cache_policies import INPUTS
+from entrepot.cli.listed import Lines, short_key
 from entrepot.results.store import ResultStore
 from entrepot.runs import default_recorder
 from entrepot_test_terminals import Terminal
@@ -70,6 +71,20 @@ def test_a_wide_terminal_and_a_pipe_get_whole_keys(terminal: Callable[..., Termi
         assert {line.split()[0] for line in lines[1:]} == whole
 
 
+def test_a_text_of_a_user_cannot_look_like_lines_of_the_list() -> None:
+    @task(cache_key_fn=lambda *_: "forged\ne1-0123456789ab  payroll", name="forger")
+    def forge() -> int:
+        return 1
+
+    forge()
+    for found in ResultStore(home.results_storage(), ring=home.ring).records():
+        if found.record is not None and found.record.task["name"] == "forger":
+            assert not any(line.startswith("e1-0123456789ab") for line in Lines(80).line(found).plain.splitlines())
+            assert short_key(found) == found.record.key
+            return
+    raise AssertionError("it was not kept")
+
+
 def test_what_is_damaged_is_listed_by_what_shows_it(
     terminal: Callable[..., Terminal], invoke: Invoke, entrepot_home: Path
 ) -> None:
@@ -86,6 +101,6 @@ def test_the_ids_in_the_tree_of_a_run_are_taken_by_other_commands(invoke: Invoke
     tree = invoke("runs", "show", invoke("runs", "--json").data[0]["name"]).stdout.splitlines()
     for name in ("load_orders_of_a_whole_day_from_the_warehouse-1", "report-1", "train-1"):
         (line,) = [line for line in tree if f" {name} " in line]
-        short = line.rpartition("(")[2].rstrip(")")
+        short = line.partition(" (")[2].partition(")")[0]
         assert invoke("runs", "show", short, "--json").data["name"] == name
         assert invoke("cache", "explain", short, "--json").data["run_id"].startswith(short)

@@ -90,7 +90,8 @@ def short_key(found: Lookup) -> str:
     if record is None:
         return found.path.rpartition("/")[2][:_DIGITS]
     own = next((record.parts[part] for part in NAMING if part in record.parts), "")
-    return own if own and not own.startswith("sha256:") else shortened(record.key)
+    is_fit = own.isprintable() and not own.startswith("sha256:")  # else it could look like lines of the list
+    return own if own and is_fit else shortened(record.key)
 
 
 def shortened(key: str) -> str:

@@ -48,15 +48,16 @@ def _below(branch: RunBranch) -> list[RunBranch | str]:
 
 
 def _line(run: RunNode, state: StateText, *, with_id: bool = True) -> Text:
-    took = span(run.duration)
-    line = Text.assemble(state(run), " ", told(run.name or run.run_id), told(f" {took}" if took else "", "dim"))
+    line = Text.assemble(state(run), " ", told(run.name or run.run_id))
+    if run.name and with_id:
+        line.append_text(told(f" ({run.run_id[:_ID]})", "dim"))
+    if run.duration is not None:
+        line.append_text(told(f" {span(run.duration)}", "dim"))
     if run.epoch > 1:
         line.append(f" attempt {run.epoch}", style="yellow")
     if run.sources:
         more = f" and {run.more_sources:,} more" if run.more_sources else ""
         line.append_text(told(f" <- {', '.join(run.sources)}{more}", "dim"))
-    if run.name and with_id:  # before the message, which may be long
-        line.append_text(told(f" ({run.run_id[:_ID]})", "dim"))
     if run.message and run.state_type != "COMPLETED":
         line.append_text(told(f": {cut(run.message, _MESSAGE)}", "red"))
     return line
