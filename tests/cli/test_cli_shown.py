@@ -56,9 +56,10 @@ class TestStreams:
 
         rows()
         found = invoke("cache", "show", key_of(rows))
-        assert found.stdout.endswith("\n\n" + "".join(f"{{'row': {number}}}\n" for number in range(10)))
+        assert found.stdout.endswith("\n\n" + "".join(f'{{"row":{number}}}\n' for number in range(10)))
         assert found.stderr == "... and 20 of 30 items more; --value prints all\n"
-        assert len(invoke("cache", "show", key_of(rows), "--value").stdout.splitlines()) == 30
+        values = invoke("cache", "show", key_of(rows), "--value").stdout.splitlines()
+        assert [json.loads(line) for line in values] == [{"row": number} for number in range(30)]
 
     def test_pickled_items_stay_closed_until_they_are_asked_for(self, invoke: Invoke) -> None:
         @task(cache_policy=INPUTS, result_serializer="pickle")
@@ -190,10 +191,16 @@ def opened_by(invoke: Invoke, key: str = "key") -> str:
     return line.removeprefix("Opened by").strip()
 
 
-def run_in_shell(line: str) -> str:
+def run_in_shell(line: str, folder: Path) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # so that python is this one
     done = subprocess.run(
-        ["sh", "-c", line], capture_output=True, text=True, check=True, timeout=60, env={**os.environ, "PATH": path}
+        ["sh", "-c", line],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        cwd=folder,
+        env={**os.environ, "PATH": path},
     )
     return done.stdout
 
@@ -204,19 +211,19 @@ class TestOpening:
         [(FRAME, "arrow", "[4000 rows x 2 columns]"), (ARRAY, "npy", "3.999e+03]")],
     )
     def test_the_line_that_is_shown_opens_the_payload(
-        self, invoke: Invoke, value: object, serializer: str, expected: str
+        self, invoke: Invoke, value: object, serializer: str, expected: str, tmp_path: Path
     ) -> None:
         keep("key", value, serializer)
-        assert expected in run_in_shell(opened_by(invoke))
+        assert expected in run_in_shell(opened_by(invoke), tmp_path)
 
     @pytest.mark.parametrize(("serializer", "begin"), [("json", "jq . /"), ("compressed/json", "zstd -dc /")])
-    def test_json_goes_through_jq(self, invoke: Invoke, serializer: str, begin: str) -> None:
+    def test_json_goes_through_jq(self, invoke: Invoke, serializer: str, begin: str, tmp_path: Path) -> None:
         value = [os.urandom(50).hex() for _ in range(300)]  # compressed, it is still too large for its record
         keep("key", value, serializer)
         line = opened_by(invoke)
         assert line.startswith(begin)
         if shutil.which("jq") and shutil.which("zstd"):  # else the text has to do
-            assert json.loads(run_in_shell(line)) == value
+            assert json.loads(run_in_shell(line, tmp_path)) == value
 
     def test_duckdb_opens_parquet_by_the_query_that_is_shown(self, invoke: Invoke) -> None:
         duckdb = pytest.importorskip("duckdb")

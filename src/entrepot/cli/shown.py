@@ -147,7 +147,7 @@ def _preview(store: ResultStore, record: Record) -> tuple[str | None, str]:
         kind = "items are" if record.serializer.startswith(STREAM) else "value is"
         return None, f"the {kind} kept as {serializer.name}, which can run code when it is opened; --value opens it"
     if record.serializer.startswith(STREAM):
-        return _first_items(cast("Stream[Any]", store.load_record(record)))
+        return _first_items(store, record, serializer)
     if record.size > _LARGEST:
         return None, f"the value has {size_text(record.size)}, too many to be opened unasked; --value prints it"
     return _value(store, record, serializer), ""
@@ -160,9 +160,18 @@ def _value(store: ResultStore, record: Record, serializer: Serializer) -> str:
     return pprint.pformat(store.load_record(record), width=_WIDTH)
 
 
-def _first_items(stream: "Stream[Any]") -> tuple[str, str]:
-    items = [pprint.pformat(item, width=_WIDTH) for item in islice(stream, _ITEMS)]
-    count = operator.length_hint(stream)
+def _items(store: ResultStore, record: Record, serializer: Serializer) -> tuple[Iterator[str], int]:
+    """Return the items of a stream as texts, which are read as they are asked for, and how many there are."""
+    if serializer.is_text:
+        raw = cast("Stream[bytes]", store.load_record(record, serializer=_Raw(serializer.name)))
+        return (item.decode(errors="backslashreplace") for item in raw), operator.length_hint(raw)
+    stream = cast("Stream[Any]", store.load_record(record))
+    return (pprint.pformat(item, width=_WIDTH) for item in stream), operator.length_hint(stream)
+
+
+def _first_items(store: ResultStore, record: Record, serializer: Serializer) -> tuple[str, str]:
+    texts, count = _items(store, record, serializer)
+    items = list(islice(texts, _ITEMS))
     more = f"... and {count - len(items):,} of {count:,} items more; --value prints all" if count > len(items) else ""
     return "\n".join(items) if items else "(a stream of no items)", more
 
@@ -170,11 +179,8 @@ def _first_items(stream: "Stream[Any]") -> tuple[str, str]:
 def _print_value(store: ResultStore, record: Record) -> None:
     """Print the value, whatever that takes; of a stream, an item after the other."""
     serializer = get_serializer(record.serializer.removeprefix(STREAM))
-    if record.serializer.startswith(STREAM):
-        stream = cast("Stream[Any]", store.load_record(record))
-        texts: Iterator[str] = (pprint.pformat(item, width=_WIDTH) for item in stream)
-    else:
-        texts = iter([_value(store, record, serializer)])
+    is_stream = record.serializer.startswith(STREAM)
+    texts = _items(store, record, serializer)[0] if is_stream else iter([_value(store, record, serializer)])
     for text in texts:
         typer.echo(clean(text) if sys.stdout.isatty() else text)
 

@@ -20,14 +20,16 @@ from entrepot.results.store import ResultStore
 from entrepot.runs import default_path
 from entrepot.runs.keyed import recent_keys
 
-__all__ = ["explain_record", "explain_run", "with_nearest"]
+__all__ = ["BY_NOW", "explain_record", "explain_run", "with_nearest"]
+
+BY_NOW: Final = "; by now it is "
+"""Stands in what `explain_run` says between why the run did what it did, and what has become of the result since."""
 
 _RUNS: Final = 100  # of the task, in the history, whose records are compared
 _SCANNED: Final = 5000  # records of the store that are looked at unasked, where the history leads to none
 
 _FILES: Final = 3  # that are named
 _BECAUSE: Final = "; it was computed because of this: "
-_NOW: Final = "; by now it is "
 
 
 def explain_record(
@@ -98,7 +100,7 @@ def explain_run(
         began: When it came into being; None if that is not known.
         ended: When it ended; None if that is not known.
     """
-    now = "" if known.outcome == "hit" else f"{_NOW}{_said(known.outcome, known.why.partition(_BECAUSE)[0])}"
+    now = "" if known.outcome == "hit" else f"{BY_NOW}{_said(known.outcome, known.why.partition(_BECAUSE)[0])}"
     if record is None:
         outcome = "hit" if cached else "miss"
         what = "the result that it used" if cached else "its result"

@@ -18,7 +18,7 @@ from entrepot.cli.options import AsJson
 from entrepot.cli.output import fact, ok, print_json, show, told, when
 from entrepot.cli.records import StorageOption, find
 from entrepot.engine.accounts import kept_sources
-from entrepot.engine.explaining import explain_record, explain_run
+from entrepot.engine.explaining import BY_NOW, explain_record, explain_run
 from entrepot.errors import MissingResultError, RunNotFoundError
 from entrepot.results.explain import Difference, Explanation, differences, facts_of, run_text, with_sources
 from entrepot.results.lookup import Lookup, Outcome
@@ -254,7 +254,7 @@ def _verdict(known: Explanation, *, briefly: bool = False) -> Text:
     """Return the outcome and why: in brief, of a miss the first parts that differ."""
     why = known.why if known.key or not briefly else known.why.partition(":")[0]
     if briefly:
-        why = _ID.sub(r"\1", why.partition("; by now it is ")[0])
+        why = _ID.sub(r"\1", why.partition(BY_NOW)[0])
     if briefly and known.outcome == "miss" and known.differences:
         more = len(known.differences) - _SHOWN
         why = "; ".join(map(str, known.differences[:_SHOWN])) + (f"; {more} more" if more > 0 else "")
