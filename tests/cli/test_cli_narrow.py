@@ -60,8 +60,25 @@ def test_a_list_fits_and_its_keys_open_what_they_stand_for(
     assert len(keys) == 3
     of = {key: invoke(topic, "show", key, "--json").data["task"]["name"] for key in keys}
     assert set(of.values()) == {"load_orders_of_a_whole_day_from_the_warehouse", "report", "train"}
-    assert of["report-monday"] == "report"
-    assert invoke("cache", "explain", "report-monday", "--json").data["task"].endswith("report")
+    assert of["report/report-monday"] == "report"
+    assert invoke("cache", "explain", "report/report-monday", "--json").data["task"].endswith("report")
+
+
+def test_tasks_that_make_the_same_text_are_told_apart(invoke: Invoke) -> None:
+    @task(cache_key_fn=lambda *_: "2026-01-02")
+    def load() -> int:
+        return 1
+
+    @task(cache_key_fn=lambda *_: "2026-01-02")
+    def clean() -> int:
+        return 2
+
+    load()
+    clean()
+    assert "2 results" in invoke("cache", "show", "2026-01-02", exit_code=1).stderr
+    for found in ResultStore(home.results_storage(), ring=home.ring).records():
+        assert found.record is not None
+        assert invoke("cache", "show", short_key(found), "--json").data["key"] == found.record.key
 
 
 def test_a_wide_terminal_and_a_pipe_get_whole_keys(terminal: Callable[..., Terminal], invoke: Invoke) -> None:

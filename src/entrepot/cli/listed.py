@@ -9,7 +9,7 @@ from typing import Any, Final
 from rich.text import Text
 
 from entrepot.cli.output import clean, cut, told, when
-from entrepot.cli.records import NAMING, size_text
+from entrepot.cli.records import own_names, size_text
 from entrepot.results.lookup import Lookup, Outcome
 
 __all__ = ["Lines", "short_key", "shortened", "state_of"]
@@ -85,13 +85,13 @@ class Lines:
 
 
 def short_key(found: Lookup) -> str:
-    """Return what a result can be asked for by: the text that the user made, or the beginning of its key."""
+    """Return what a result can be asked for by: its task and the user's own text, or the beginning of its key."""
     record = found.record
     if record is None:
         return found.path.rpartition("/")[2][:_DIGITS]
-    own = next((record.parts[part] for part in NAMING if part in record.parts), "")
-    is_fit = own.isprintable() and not own.startswith("sha256:")  # else it could look like lines of the list
-    return own if own and is_fit else shortened(record.key)
+    own = own_names(record)
+    # What is not printable could look like lines of the list.
+    return own[-1] if own and own[-1].isprintable() else shortened(record.key)
 
 
 def shortened(key: str) -> str:

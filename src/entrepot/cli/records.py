@@ -13,17 +13,17 @@ from entrepot.engine.places import result_store
 from entrepot.engine.world import World
 from entrepot.errors import MissingResultError, StorageError
 from entrepot.results.lookup import Lookup, Outcome
+from entrepot.results.record import Record
 from entrepot.results.references import changed_reference
 from entrepot.results.store import ResultStore
 
-__all__ = ["NAMING", "StorageOption", "facts", "find", "open_store", "size_text"]
+__all__ = ["StorageOption", "facts", "find", "open_store", "own_names", "size_text"]
 
 _KIBI: Final = 1024
 _NEAR: Final = 5
 _MOST: Final = 10_000  # names that are remembered for a hint
 
-NAMING: Final = ("result_storage_key", "cache_key_fn", "transaction")
-"""The parts of a key that the user wrote."""
+_NAMING: Final = ("result_storage_key", "cache_key_fn", "transaction")  # parts of a key that the user wrote
 
 StorageOption = Annotated[
     str | None,
@@ -64,14 +64,13 @@ def find(store: ResultStore, wanted: str, *, listed_by: str = "entrepot cache ls
         names = [found.path.rpartition("/")[2]]
         record = found.record
         if record is not None:
-            own_names = [record.parts[part] for part in NAMING if part in record.parts]
-            names += [record.key, *own_names]
+            names += [record.key, *own_names(record)]
             if len(own) < _MOST:
-                own.update(own_names)
+                own.update(own_names(record)[:1])
             of_task += record.task.get("name") == wanted
         if any(name.startswith(wanted) for name in names):
             near.append(found)
-    named = [one for one in near if one.record is not None and wanted in map(one.record.parts.get, NAMING)]
+    named = [one for one in near if one.record is not None and wanted in own_names(one.record)]
     for one in (near, named):
         if len(one) == 1:
             return _now(one[0])
@@ -87,6 +86,18 @@ def find(store: ResultStore, wanted: str, *, listed_by: str = "entrepot cache ls
     shown = ", ".join(sorted(repr(_key(one)) for one in near)[:_NEAR])
     more = ", ..." if len(near) > _NEAR else ""
     raise MissingResultError(f"{len(near)} results in {store.location} begin with {wanted!r}: {shown}{more}; say more")
+
+
+def own_names(record: Record) -> list[str]:
+    """Return what a result can be asked for by that the user wrote: a text, and the same behind the name of the task.
+
+    Several tasks may make the same text, a day, say; so it is the longer one that tells results apart.
+    """
+    text = next((record.parts[part] for part in _NAMING if part in record.parts), "")
+    if not text or text.startswith("sha256:"):
+        return []
+    name = record.task.get("name", "")
+    return [text, f"{name}/{text}"] if name and "transaction" not in record.parts else [text]
 
 
 def _now(found: Lookup) -> Lookup:
