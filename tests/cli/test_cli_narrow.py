@@ -43,22 +43,15 @@ def some(entrepot_home: Path) -> None:
     default_recorder().flush()
 
 
-def lines_of(terminal: Callable[..., Terminal], *args: str, columns: int = 80) -> list[str]:
-    screen = terminal(args, COLUMNS=str(columns), NO_COLOR="1")
+def test_a_list_fits_and_its_keys_open_what_they_stand_for(terminal: Callable[..., Terminal], invoke: Invoke) -> None:
+    screen = terminal(["cache", "ls"], COLUMNS="80", NO_COLOR="1")
     assert screen.end() == 0, screen.seen
-    return screen.seen.replace("\r\n", "\n").splitlines()
-
-
-@pytest.mark.parametrize("topic", ["cache", "result"])
-def test_a_list_fits_and_its_keys_open_what_they_stand_for(
-    topic: str, terminal: Callable[..., Terminal], invoke: Invoke
-) -> None:
-    heading, *lines = lines_of(terminal, topic, "ls")
+    heading, *lines = screen.seen.replace("\r\n", "\n").splitlines()
     assert heading.split() == ["Key", "Of", "Created", "Size", "State"]
     assert max(len(line.rstrip()) for line in lines) <= 80
     keys = [line.split()[0] for line in lines if not line.startswith(" ")]
     assert len(keys) == 3
-    of = {key: invoke(topic, "show", key, "--json").data["task"]["name"] for key in keys}
+    of = {key: invoke("cache", "show", key, "--json").data["task"]["name"] for key in keys}
     assert set(of.values()) == {"load_orders_of_a_whole_day_from_the_warehouse", "report", "train"}
     assert of["report/report-monday"] == "report"
     assert invoke("cache", "explain", "report/report-monday", "--json").data["task"].endswith("report")
@@ -81,11 +74,20 @@ def test_tasks_that_make_the_same_text_are_told_apart(invoke: Invoke) -> None:
         assert invoke("cache", "show", short_key(found), "--json").data["key"] == found.record.key
 
 
-def test_a_wide_terminal_and_a_pipe_get_whole_keys(terminal: Callable[..., Terminal], invoke: Invoke) -> None:
-    whole = {look.record.key for look in ResultStore(home.results_storage(), ring=home.ring).records() if look.record}
-    for lines in (lines_of(terminal, "cache", "ls", columns=200), invoke("cache", "ls").stdout.splitlines()):
+@pytest.mark.parametrize("topic", ["cache", "result"])
+def test_wide_terminals_and_pipes_get_whole_keys(topic: str, invoke: Invoke) -> None:
+    results = list(ResultStore(home.results_storage(), ring=home.ring).records())
+    whole = {found.record.key for found in results if found.record}
+    wide = [Lines(200).heading().plain, *(Lines(200).line(found).plain for found in results)]
+    for lines in (wide, invoke(topic, "ls").stdout.splitlines()):
         assert lines[0].split() == ["Key", "Of", "Created", "Expires", "Size", "Serializer", "State"]
         assert {line.split()[0] for line in lines[1:]} == whole
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120])
+def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
+    for found in ResultStore(home.results_storage(), ring=home.ring).records():
+        assert all(len(line) <= columns for line in Lines(columns).line(found).plain.splitlines())
 
 
 def test_a_text_of_a_user_cannot_look_like_lines_of_the_list() -> None:
@@ -102,15 +104,14 @@ def test_a_text_of_a_user_cannot_look_like_lines_of_the_list() -> None:
     raise AssertionError("it was not kept")
 
 
-def test_what_is_damaged_is_listed_by_what_shows_it(
-    terminal: Callable[..., Terminal], invoke: Invoke, entrepot_home: Path
-) -> None:
+def test_what_is_damaged_is_listed_by_what_shows_it(invoke: Invoke, entrepot_home: Path) -> None:
     for file in (entrepot_home / "results" / "records").rglob("*.json"):
         file.chmod(0o600)
         file.write_bytes(file.read_bytes().replace(b"monday", b"sunday"))
-    lines = [line for line in lines_of(terminal, "cache", "ls") if "damaged" in line]
-    assert len(lines) == 3
-    for line in lines:
+    found = list(ResultStore(home.results_storage(), ring=home.ring).records())
+    assert len(found) == 3
+    for line in [Lines(80).line(one).plain for one in found]:
+        assert line.endswith(" damaged")
         assert "does not verify" in invoke("cache", "show", line.split()[0], exit_code=1).stderr
 
 

@@ -10,7 +10,7 @@ from entrepot.cli.listed import Lines
 from entrepot.cli.options import AsJson, topic
 from entrepot.cli.output import ok, print_json, show
 from entrepot.cli.records import StorageOption, facts, open_store
-from entrepot.cli.shown import KeyArgument, OutputOption, PayloadOption, ValueOption, show_result
+from entrepot.cli.shown import add_show
 from entrepot.results.lookup import Lookup
 
 __all__ = ["app"]
@@ -51,21 +51,7 @@ def ls(
     show(lines.heading(), *map(lines.line, found), unbroken=True)
 
 
-@app.command(name="show")
-def show_(
-    key: KeyArgument,
-    *,
-    storage: StorageOption = None,
-    value: ValueOption = False,
-    payload: PayloadOption = False,
-    output: OutputOption = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show one result: what it is of, how it is kept, and its value where that is text.
-
-    Opening a pickle can run code; it was signed under your keys, but --value is yours to say.
-    """
-    show_result(key, storage=storage, value=value, payload=payload, output=output, as_json=as_json, topic="result")
+add_show(app, "result", "Show one result: what it is of, how it is kept, and its value where that is safe.")
 
 
 def _age(found: Lookup) -> datetime:

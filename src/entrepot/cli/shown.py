@@ -19,9 +19,10 @@ import typer
 
 from entrepot.cli.listed import state_of
 from entrepot.cli.opening import how_to_open
+from entrepot.cli.options import AsJson
 from entrepot.cli.output import clean, cut, fact, ok, pretty, print_json, show, table, told, when
 from entrepot.cli.payload import write_payload_of
-from entrepot.cli.records import facts, find, open_store, size_text
+from entrepot.cli.records import StorageOption, facts, find, open_store, size_text
 from entrepot.errors import DamagedResultError, MissingResultError, OptionError, PluginError
 from entrepot.protocols.storage import Buffer
 from entrepot.results.chunks import STREAM
@@ -32,7 +33,7 @@ from entrepot.results.store import ResultStore
 from entrepot.results.streams import Stream
 from entrepot.serializers import Serializer, get_serializer
 
-__all__ = ["KeyArgument", "OutputOption", "PayloadOption", "ValueOption", "show_result"]
+__all__ = ["add_show"]
 
 _WIDTH: Final = 100
 _SHOWN: Final = 20_000  # characters of a value that are shown unasked
@@ -43,23 +44,47 @@ _DIGITS: Final = 12  # of them, that are shown
 _LABEL: Final = 12  # characters
 _LONGEST_LABEL: Final = 30  # of those that others are put under
 
-KeyArgument = Annotated[
-    str,
-    typer.Argument(
-        help="The key, or what a result_storage_key or cache_key_fn made; the beginning of one, or of a record's file"
-        " name, will do."
-    ),
-]
-ValueOption = Annotated[
-    bool, typer.Option("--value", help="Print the value and nothing else; a pickle is opened for it.")
-]
-PayloadOption = Annotated[
-    bool, typer.Option("--payload", help="Write the value's bytes as they are kept, verified, to stdout or --output.")
-]
-OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Where --payload writes to.")]
+
+def add_show(app: typer.Typer, topic: str, what: str) -> None:
+    """Give a topic the command `show`.
+
+    Args:
+        app: Of the topic.
+        topic: What it is called: "cache" prints what records note besides, too.
+        what: What the command shows, for its help.
+    """
+
+    def show_(
+        key: Annotated[
+            str,
+            typer.Argument(
+                help="The key, or what a result_storage_key or cache_key_fn made; the beginning of one, or of a"
+                " record's file name, will do."
+            ),
+        ],
+        *,
+        storage: StorageOption = None,
+        value: Annotated[
+            bool, typer.Option("--value", help="Print the value and nothing else; a pickle is opened for it.")
+        ] = False,
+        payload: Annotated[
+            bool,
+            typer.Option(
+                "--payload", help="Write the value's bytes as they are kept, verified, to stdout or --output."
+            ),
+        ] = False,
+        output: Annotated[Path | None, typer.Option("--output", "-o", help="Where --payload writes to.")] = None,
+        as_json: AsJson = False,
+    ) -> None:
+        _show_result(key, storage=storage, value=value, payload=payload, output=output, as_json=as_json, topic=topic)
+
+    show_.__doc__ = (
+        f"{what}\n\nOpening a pickle can run code; it was signed under your keys, but --value is yours to say."
+    )
+    app.command(name="show")(show_)
 
 
-def show_result(
+def _show_result(
     key: str,
     *,
     storage: str | None,

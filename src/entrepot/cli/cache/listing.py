@@ -10,13 +10,12 @@ from entrepot.cli.cache.filters import Wanted, filtered, watched
 from entrepot.cli.cache.topic import app
 from entrepot.cli.known import KnownNames
 from entrepot.cli.listed import Lines
-from entrepot.cli.options import AsJson
 from entrepot.cli.output import ok, print_json_line, show
 from entrepot.cli.records import StorageOption, facts, open_store
-from entrepot.cli.shown import KeyArgument, OutputOption, PayloadOption, ValueOption, show_result
+from entrepot.cli.shown import add_show
 from entrepot.results.lookup import Lookup
 
-__all__ = ["ls", "show_"]
+__all__ = ["ls"]
 
 
 @app.command()
@@ -51,21 +50,12 @@ def ls(
         ok(f"no {such}results in {store.location}{wanted.hint(known)}")
 
 
-@app.command(name="show")
-def show_(
-    key: KeyArgument,
-    *,
-    storage: StorageOption = None,
-    value: ValueOption = False,
-    payload: PayloadOption = False,
-    output: OutputOption = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show what a record says: parts of the key, notes, digests of the parts of inputs; and the value if it is text.
-
-    Opening a pickle can run code; it was signed under your keys, but --value is yours to say.
-    """
-    show_result(key, storage=storage, value=value, payload=payload, output=output, as_json=as_json, topic="cache")
+add_show(
+    app,
+    "cache",
+    "Show what a record says: parts of the key, notes, digests of the parts of inputs"
+    ", files; and the value where that is safe.",
+)
 
 
 def _age(found: Lookup) -> float:
