@@ -137,6 +137,7 @@ class Keeper:
         if found is None or found.record is None:
             check_return(run.definition, serializer, store.allow)
             self._spare = None if flight is None else flight.spare
+            self._story.renews(self._spare)
             snapshots.keep_for(run)
             return MISSING
         self._note(found.record)

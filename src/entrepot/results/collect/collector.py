@@ -268,21 +268,14 @@ class Collector:
         now: float,
     ) -> Report:
         database = survey.database
-        counted = [0, 0]
-
-        def count(rows: Iterator[tuple[str, int, float]]) -> Iterator[tuple[str, int, float]]:
-            for row in rows:
-                counted[0] += 1
-                counted[1] += row[1]
-                yield row
-
-        found = shares(database, count(freed), is_done=not is_dry)
-        waiting, waiting_size = 0, 0
-        if not survey.is_blind:
-            before = None if self._grace <= 0 else now - self._grace
-            for _, size, modified in orphans(database, is_done=not is_dry, before=None):
-                if before is not None and (modified is None or modified > before):
-                    waiting, waiting_size = waiting + 1, waiting_size + size
+        went, waits = _Sum(), _Sum()
+        late: Iterator[tuple[str, int, float]] = iter(())
+        if not survey.is_blind and self._grace > 0:
+            young = now - self._grace
+            late = (
+                row for row in orphans(database, is_done=not is_dry, before=None) if row[2] is None or row[2] > young
+            )
+        found = shares(database, went.counted(freed), waits.counted(late), is_done=not is_dry)
         gone = "gone = 1" if not is_dry else "verdict IS NOT NULL"
         (records, kept) = database.execute(
             f"SELECT coalesce(sum({gone}), 0), coalesce(sum(NOT ({gone})), 0) FROM record"  # noqa: S608  a text of ours
@@ -290,16 +283,29 @@ class Collector:
         return Report(
             tuple(found),
             records,
-            counted[0],
+            went.count,
             left_count,
             sum(share.size for share in found) + left_size,
-            waiting,
-            waiting_size,
+            waits.count,
+            waits.size,
             self._changed,
             kept,
             survey.is_blind,
             is_dry,
         )
+
+
+class _Sum:
+    """Counts payloads as they are gone through."""
+
+    def __init__(self) -> None:
+        self.count = self.size = 0
+
+    def counted(self, rows: Iterator[tuple[str, int, float]]) -> Iterator[tuple[str, int, float]]:
+        for row in rows:
+            self.count += 1
+            self.size += row[1]
+            yield row
 
 
 def _nobody(what: str, count: int, total: int | None) -> None:
