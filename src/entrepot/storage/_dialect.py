@@ -103,7 +103,7 @@ class Dialect:
         below = f"{prefix}/" if prefix else ""
         for name, info in self.fs.find(base, detail=True, withdirs=False).items():
             path = name.lstrip("/").removeprefix(inside)
-            if info["type"] == "file" and path.startswith(below) and is_path(path):
+            if info.get("type") == "file" and path.startswith(below) and is_path(path):
                 yield _object_info(path, info)
 
     def stat(self, path: str) -> ObjectInfo:

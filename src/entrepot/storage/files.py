@@ -99,6 +99,8 @@ class FileStorage:
             if protocol in {"s3", "s3a"}:
                 options["config_kwargs"] = {**s3_config(storage_options), **(options.get("config_kwargs") or {})}
             fs, root = _opened(protocol, url, options)
+        except EntrepotError:
+            raise
         except ImportError as error:
             extra = _EXTRAS.get(protocol)
             todo = f"install it: pip install 'entrepot[{extra}]'" if extra else f"it needs {error.name or 'a library'}"
@@ -415,6 +417,10 @@ def _opened(protocol: str, url: str, options: Mapping[str, Any]) -> tuple[Abstra
         # has, and waits a minute for its answer.
         gcs = importlib.import_module("gcsfs.core").GCSFileSystem
         return gcs(skip_instance_cache=True, **options), gcs._strip_protocol(url)  # noqa: SLF001  fsspec's own way
+    if protocol in {"sftp", "ssh"}:
+        sftp = importlib.import_module("entrepot.storage._sftp")  # the one that looks who the server is
+        found: tuple[AbstractFileSystem, str] = sftp.open_sftp(url, options)
+        return found
     opened: tuple[AbstractFileSystem, str] = url_to_fs(url, skip_instance_cache=True, **options)
     return opened
 
