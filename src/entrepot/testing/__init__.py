@@ -14,29 +14,38 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from entrepot.testing.blocks import BlockContract as BlockContract
     from entrepot.testing.fakes import FaultyStorage as FaultyStorage
     from entrepot.testing.fakes import FrozenClock as FrozenClock
+    from entrepot.testing.fakes import memory_documents as memory_documents
+    from entrepot.testing.hashers import HasherContract as HasherContract
     from entrepot.testing.serializers import SerializerContract as SerializerContract
     from entrepot.testing.storage import ReadableStorageContract as ReadableStorageContract
     from entrepot.testing.storage import StorageContract as StorageContract
     from entrepot.testing.task_runners import TaskRunnerContract as TaskRunnerContract
 
 _HOMES = {
+    "BlockContract": "blocks",
     "FaultyStorage": "fakes",
     "FrozenClock": "fakes",
+    "HasherContract": "hashers",
     "ReadableStorageContract": "storage",
     "SerializerContract": "serializers",
     "StorageContract": "storage",
     "TaskRunnerContract": "task_runners",
+    "memory_documents": "fakes",
 }
 
 __all__ = [
+    "BlockContract",
     "FaultyStorage",
     "FrozenClock",
+    "HasherContract",
     "ReadableStorageContract",
     "SerializerContract",
     "StorageContract",
     "TaskRunnerContract",
+    "memory_documents",
 ]
 
 
