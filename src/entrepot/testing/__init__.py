@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from entrepot.testing.blocks import BlockContract as BlockContract
+    from entrepot.testing.checking import check_plugins as check_plugins
     from entrepot.testing.fakes import FaultyStorage as FaultyStorage
     from entrepot.testing.fakes import FrozenClock as FrozenClock
     from entrepot.testing.fakes import memory_documents as memory_documents
     from entrepot.testing.hashers import HasherContract as HasherContract
+    from entrepot.testing.manifests import plugin_manifest as plugin_manifest
     from entrepot.testing.serializers import SerializerContract as SerializerContract
     from entrepot.testing.storage import ReadableStorageContract as ReadableStorageContract
     from entrepot.testing.storage import StorageContract as StorageContract
@@ -33,7 +35,9 @@ _HOMES = {
     "SerializerContract": "serializers",
     "StorageContract": "storage",
     "TaskRunnerContract": "task_runners",
+    "check_plugins": "checking",
     "memory_documents": "fakes",
+    "plugin_manifest": "manifests",
 }
 
 __all__ = [
@@ -45,7 +49,9 @@ __all__ = [
     "SerializerContract",
     "StorageContract",
     "TaskRunnerContract",
+    "check_plugins",
     "memory_documents",
+    "plugin_manifest",
 ]
 
 
