@@ -12,11 +12,13 @@ __all__ = [
     "BUILTINS",
     "HASHER_GROUP",
     "KNOWN_ELSEWHERE",
+    "MANIFEST_GROUP",
     "SERIALIZER_GROUP",
     "TASK_RUNNER_GROUP",
 ]
 
 BLOCK_GROUP: Final = "entrepot.blocks"
+MANIFEST_GROUP: Final = "entrepot.manifest"  # what a distribution says of its plugins; see manifest.py
 HASHER_GROUP: Final = "entrepot.hashers"  # names are those of types, `module.QualName`; none of them is ours
 SERIALIZER_GROUP: Final = "entrepot.serializers"
 TASK_RUNNER_GROUP: Final = "entrepot.task_runners"

@@ -20,12 +20,11 @@ from typing import Any, Final, NoReturn
 
 from entrepot.errors import ConfigurationError
 from entrepot.plugins import discovery
-from entrepot.plugins.builtin import API_VERSIONS
+from entrepot.plugins.builtin import API_VERSIONS, MANIFEST_GROUP
 from entrepot.plugins.discovery import Claim, normalise
 
-__all__ = ["FILE_NAME", "FORMAT", "MANIFEST_GROUP", "Manifest", "ManifestEntry", "manifest_of", "read_manifest"]
+__all__ = ["FILE_NAME", "FORMAT", "Manifest", "ManifestEntry", "manifest_of", "read_manifest"]
 
-MANIFEST_GROUP: Final = "entrepot.manifest"
 FILE_NAME: Final = "entrepot-manifest.json"
 FORMAT: Final = 1
 _MOST_BYTES: Final = 4 * 1024 * 1024

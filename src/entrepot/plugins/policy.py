@@ -27,6 +27,11 @@ class PluginPolicy:
     deny: tuple[str, ...] = ()
     strict: bool = False
 
+    @property
+    def allows_all(self) -> bool:
+        """Whether no distribution is refused, whatever it is called."""
+        return not (self.allow or self.deny or self.strict)
+
     def refusal(self, distribution: str) -> str:
         """Return why a distribution is not allowed, for a message; "" if it is."""
         name = normalise(distribution)

@@ -9,7 +9,7 @@ import importlib
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, cast
 
 from entrepot._sentinels import MISSING, Missing
 from entrepot._version import __version__
@@ -33,10 +33,12 @@ from entrepot.plugins._objects import (
     same_definition,
     target,
 )
-from entrepot.plugins.builtin import BUILTINS, KNOWN_ELSEWHERE
+from entrepot.plugins.builtin import BUILTINS, KNOWN_ELSEWHERE, MANIFEST_GROUP
 from entrepot.plugins.discovery import OWN_DISTRIBUTION, Claim
-from entrepot.plugins.manifest import manifest_of
 from entrepot.plugins.policy import current_policy
+
+if TYPE_CHECKING:
+    from entrepot.plugins.manifest import Manifest
 
 __all__ = ["PluginEntry", "PluginRegistry", "PluginStatus"]
 
@@ -168,7 +170,8 @@ class PluginRegistry(Generic[T]):
         """Return every name that something claims and the settings allow, sorted; imports nothing."""
         registered = [name for name in list(self._registered) if self._registration(name) is not MISSING]
         claims = discovery.entry_points_of(self.group).claims
-        allowed = [name for name, found in claims.items() if _allowed(found)] if claims else ()
+        free = not claims or current_policy().allows_all  # then no distribution has to be asked for its name
+        allowed = claims if free else [name for name, found in claims.items() if _allowed(found)]
         return sorted({*self._builtins, *registered, *allowed})
 
     def report(self, *, load: bool = False) -> list[PluginEntry]:
@@ -227,7 +230,7 @@ class PluginRegistry(Generic[T]):
         if claim.distribution == OWN_DISTRIBUTION:
             return
         try:
-            manifest = manifest_of(claim.distribution)
+            manifest = _manifest_of(claim)
         except ConfigurationError as error:
             self._raise_broken(claim, error)
         why = "" if manifest is None else manifest.needs(self.group)
@@ -379,9 +382,17 @@ def _allowed(claims: Iterable[Claim]) -> tuple[Claim, ...]:
     return tuple(claim for claim in claims if not claim.distribution or not policy.refusal(claim.distribution))
 
 
+def _manifest_of(claim: Claim) -> "Manifest | None":
+    if not discovery.entry_points_of(MANIFEST_GROUP).claims:
+        return None  # nobody has one
+    from entrepot.plugins.manifest import manifest_of  # noqa: PLC0415  a parser, which built-in names do not need
+
+    return manifest_of(claim.distribution)
+
+
 def _other_api(group: str, claim: Claim) -> str:
     try:
-        manifest = manifest_of(claim.distribution)
+        manifest = _manifest_of(claim)
     except ConfigurationError:
         return ""  # broken, and said so where it is loaded
     return "" if manifest is None else manifest.needs(group)
