@@ -144,8 +144,12 @@ def test_a_project_is_not_written_over_another_nor_under_the_name_of_what_is_the
     (tmp_path / "acme-full" / "precious.txt").write_text("precious")
     with pytest.raises(ConfigurationError, match="acme-full is not empty"):
         new("acme-full", folder=None)
-    with pytest.raises(ConfigurationError, match="'json', which is installed already"):
-        new("json", folder=None)
-    with pytest.raises(ConfigurationError, match="'1st', which cannot be imported"):
-        new("1st", folder=None)
+    for name, why in {
+        "json": "'json', which is installed already",
+        "1st": "'1st', which cannot be imported",
+        "import": "'import', which cannot be imported",
+        "local_file-system": "a block type 'local-file-system' is there already",
+    }.items():
+        with pytest.raises(ConfigurationError, match=why):
+            new(name, folder=None)
     assert [path.name for path in tmp_path.iterdir()] == ["acme-full"]

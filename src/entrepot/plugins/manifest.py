@@ -159,8 +159,12 @@ def _refuse(path: Path, why: str) -> NoReturn:
 def _file_of(claim: Claim) -> Path:
     from importlib.util import find_spec  # noqa: PLC0415  only a plugin with a manifest pays for it
 
-    first, *rest = claim.target.partition(":")[0].strip().split(".")
+    first, *rest = parts = claim.target.partition(":")[0].strip().split(".")
     spec = None
+    if not all(part.isidentifier() for part in parts):
+        raise ConfigurationError(
+            f"{claim} says that its manifest is in {claim.target!r}, which is no package", setting=claim.target
+        )
     with contextlib.suppress(ImportError, ValueError):
         spec = find_spec(first)  # of a package at the top, so that no other is imported on the way
     folders = list(spec.submodule_search_locations or ()) if spec is not None else []

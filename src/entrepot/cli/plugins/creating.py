@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import keyword
 import sys
 from collections.abc import Iterator
 from importlib.resources import files
@@ -16,12 +17,14 @@ from entrepot._names import check_name
 from entrepot.cli.output import ok
 from entrepot.cli.plugins.topic import app
 from entrepot.errors import ConfigurationError
+from entrepot.plugins import BLOCKS
 from entrepot.plugins.manifest import FILE_NAME, Manifest, ManifestEntry
 from entrepot.testing.manifests import manifest_for
 
 __all__ = ["new"]
 
 _ENDING: Final = ".in"
+_PACKAGE: Final = "PACKAGE"  # in the paths of the template
 
 
 @app.command()
@@ -35,25 +38,28 @@ def new(
     It is built by hatchling, and any other build tool does as well. What to do next is in its README.
     """
     check_name(name, what="distribution name")
-    package = name.replace("-", "_")
-    if not package.isidentifier() or importlib.util.find_spec(package) is not None:
-        raise ConfigurationError(
-            f"the package of {name} would be {package!r}, which "
-            + ("cannot be imported" if not package.isidentifier() else "is installed already")
-            + "; choose another name",
-            setting="name",
-        )
+    package, slug = name.replace("-", "_"), name.replace("_", "-")
+    if (why := _unusable(package)) or slug in BLOCKS.names():
+        why = why or f"a block type {slug!r} is there already"
+        raise ConfigurationError(f"{name} cannot be the name of a new plugin: {why}; choose another", setting="name")
     target = Path(name) if folder is None else folder
     if target.exists() and any(target.iterdir()):
         raise ConfigurationError(f"{target} is not empty; choose another folder with --folder", setting="folder")
     words = "".join(word.capitalize() for word in package.split("_") if word)
-    values = {"name": name, "package": package, "words": words, "slug": name.replace("_", "-")}
+    values = {"name": name, "package": package, "words": words, "slug": slug}
     for source, place in _sources(files("entrepot.cli.plugins") / "template"):
-        path = target / Template(place).substitute(values)
+        path = target / place.replace(_PACKAGE, package)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(Template(source.read_text()).substitute(values))
     _write_manifest(target / "src", values)
     ok(f"wrote {target}; next: cd {target} && pip install -e '.[test]' && pytest && entrepot plugins check {name}")
+
+
+def _unusable(package: str) -> str:
+    if not package.isidentifier() or keyword.iskeyword(package):
+        return f"its package would be {package!r}, which cannot be imported"
+    found = importlib.util.find_spec(package) is not None
+    return f"its package would be {package!r}, which is installed already" if found else ""
 
 
 def _sources(folder: Traversable, place: str = "") -> Iterator[tuple[Traversable, str]]:
