@@ -27,7 +27,8 @@ class _Fixtures(abstract.AbstractFixtures):
     _numbers: ClassVar = itertools.count()
 
     @pytest.fixture(scope="class")
-    def saved(self, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    @classmethod
+    def saved(cls, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         raise NotImplementedError
 
     @pytest.fixture
@@ -50,7 +51,8 @@ class _Fixtures(abstract.AbstractFixtures):
 
 class _Local(_Fixtures):
     @pytest.fixture(scope="class")
-    def saved(self, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    @classmethod
+    def saved(cls, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         home = tmp_path_factory.mktemp("home")
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("ENTREPOT_HOME", str(home))
@@ -60,7 +62,8 @@ class _Local(_Fixtures):
 
 class _Memory(_Fixtures):
     @pytest.fixture(scope="class")
-    def saved(self, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    @classmethod
+    def saved(cls, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         home = tmp_path_factory.mktemp("home")
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("ENTREPOT_HOME", str(home))
@@ -70,7 +73,8 @@ class _Memory(_Fixtures):
 
 class _S3(_Fixtures):
     @pytest.fixture(scope="class")
-    def saved(self, tmp_path_factory: pytest.TempPathFactory, s3_server: Any) -> tuple[Path, str]:
+    @classmethod
+    def saved(cls, tmp_path_factory: pytest.TempPathFactory, s3_server: Any) -> tuple[Path, str]:
         home = tmp_path_factory.mktemp("home")
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("ENTREPOT_HOME", str(home))

@@ -112,26 +112,21 @@ def test_what_is_broken_stale_or_denied_fails_the_check_and_says_so(environment:
         return environment("-m", "entrepot", "plugins", "check", "acme-vault", code=1, **variables)
 
     assert "is not allowed here: the setting plugins_deny names it" in check(ENTREPOT_PLUGINS_DENY="acme-*")
-    blocks = environment.site / "acme_vault" / "blocks.py"
-    good = blocks.read_text()
+    blocks, serializers = (environment.site / "acme_vault" / name for name in ("blocks.py", "serializers.py"))
+    good = blocks.read_text(), serializers.read_text()
     try:
         blocks.write_text(
-            good.replace('url: str = Field(description="The address', 'url: int = Field(description="The')
+            good[0].replace('url: str = Field(description="The address', 'url: str = Field(description="One')
         )
+        serializers.write_text(good[1].replace('.split("\\n")[:-1]', '.split("\\n")'))
         said = check()
         assert "the schema in the manifest is not that of the class; run: entrepot plugins manifest" in said
-        assert "entrepot.serializers acme-vault-lines" in said
+        assert "entrepot.serializers acme-vault-lines: every value comes back as it was" in said
         blocks.write_text("raise RuntimeError('out of order')")
         assert "cannot be loaded: RuntimeError: out of order" in check()
     finally:
-        blocks.write_text(good)
-    serializers = environment.site / "acme_vault" / "serializers.py"
-    good = serializers.read_text()
-    try:
-        serializers.write_text(good.replace('.split("\\n")[:-1]', '.split("\\n")'))
-        assert "every value comes back as it was" in check()
-    finally:
-        serializers.write_text(good)
+        blocks.write_text(good[0])
+        serializers.write_text(good[1])
 
 
 def test_a_project_is_not_written_over_another_nor_under_the_name_of_what_is_there(

@@ -188,6 +188,7 @@ class TestManifests:
         with pytest.raises(errors.PluginLoadError) as caught:
             names.get("salt")
         assert why in str(caught.value)
+        assert names.report()[0].status == "broken"
         assert "acme_salt" not in sys.modules
 
     def test_strict_mode_takes_only_what_is_allowed_and_declared(

@@ -47,7 +47,11 @@ class BlockFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no ty
     def _initiate_upload(self) -> None:
         self._stage = stage_for(self._storage)
         if self.mode == "ab":
-            _pour(self._storage, self._inside, self._stage, absent_is_empty=True)
+            try:
+                _pour(self._storage, self._inside, self._stage, absent_is_empty=True)
+            except BaseException:
+                self.discard()
+                raise
 
     def _upload_chunk(self, final: bool = False) -> bool:  # noqa: FBT001, FBT002  fsspec's signature
         assert self._stage is not None, "fsspec starts an upload first"  # noqa: S101  of fsspec's own protocol

@@ -25,8 +25,7 @@ def storage_of(slug: str, name: str, *, clock: Clock = SYSTEM_CLOCK) -> Storage:
     """Return the storage of a saved block.
 
     Documents on this machine are asked each time: a block that was saved a moment ago is the one that is used. Where
-    each look is a request to a server, what it gave is used for `KEPT_SECONDS`; after that, nothing here has the
-    credentials of an older version.
+    each look is a request to a server, what it gave is used for `KEPT_SECONDS`, and no longer.
 
     Raises:
         BlockNotFoundError: If there is no such block.

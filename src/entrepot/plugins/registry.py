@@ -9,7 +9,7 @@ import importlib
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, cast
+from typing import Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, cast
 
 from entrepot._sentinels import MISSING, Missing
 from entrepot._version import __version__
@@ -33,12 +33,10 @@ from entrepot.plugins._objects import (
     same_definition,
     target,
 )
-from entrepot.plugins.builtin import BUILTINS, KNOWN_ELSEWHERE, MANIFEST_GROUP
+from entrepot.plugins._standing import allowed, manifest_of_claim, spoken_against, undeclared_in
+from entrepot.plugins.builtin import BUILTINS, KNOWN_ELSEWHERE
 from entrepot.plugins.discovery import OWN_DISTRIBUTION, Claim
 from entrepot.plugins.policy import current_policy
-
-if TYPE_CHECKING:
-    from entrepot.plugins.manifest import Manifest
 
 __all__ = ["PluginEntry", "PluginRegistry", "PluginStatus"]
 
@@ -71,6 +69,11 @@ class PluginEntry:
     version: str
     status: PluginStatus
     detail: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """Whether its name leads to an object, as far as is known."""
+        return self.status in {"built-in", "available", "loaded"}
 
 
 class PluginRegistry(Generic[T]):
@@ -171,8 +174,8 @@ class PluginRegistry(Generic[T]):
         registered = [name for name in list(self._registered) if self._registration(name) is not MISSING]
         claims = discovery.entry_points_of(self.group).claims
         free = not claims or current_policy().allows_all  # then no distribution has to be asked for its name
-        allowed = claims if free else [name for name, found in claims.items() if _allowed(found)]
-        return sorted({*self._builtins, *registered, *allowed})
+        open_ = claims if free else [name for name, found in claims.items() if allowed(found)]
+        return sorted({*self._builtins, *registered, *open_})
 
     def report(self, *, load: bool = False) -> list[PluginEntry]:
         """Return every claim to every name, sorted by name; for `entrepot plugins`.
@@ -199,7 +202,7 @@ class PluginRegistry(Generic[T]):
 
     def _resolve(self, name: str) -> T:
         claimed = discovery.entry_points_of(self.group).claims.get(name, ())
-        claims = _allowed(claimed)  # what is denied has no say, and is in nobody's way
+        claims = allowed(claimed)  # what is denied has no say, and is in nobody's way
         builtin = self._builtins.get(name)
         if builtin is not None:
             claims = (Claim(name, builtin, OWN_DISTRIBUTION, __version__), *claims)
@@ -230,16 +233,14 @@ class PluginRegistry(Generic[T]):
         if claim.distribution == OWN_DISTRIBUTION:
             return
         try:
-            manifest = _manifest_of(claim)
+            manifest = manifest_of_claim(claim)
         except ConfigurationError as error:
             self._raise_broken(claim, error)
         why = "" if manifest is None else manifest.needs(self.group)
         if why:
             self._raise_broken(claim, ConfigurationError(why, setting="api"))
-        if current_policy().strict:
-            entry = None if manifest is None else manifest.entry(self.group, claim.name)
-            if entry is None or entry.target != claim.target:
-                self._raise_denied(claim, "plugins_strict is set, and no manifest of it declares the name")
+        if why := undeclared_in(self.group, claim, manifest):
+            self._raise_denied(claim, why)
 
     def _load(self, claim: Claim) -> T:
         before = dict(self._registered)
@@ -285,7 +286,7 @@ class PluginRegistry(Generic[T]):
             owners.append(Claim(name, target(registered), "", ""))
         failure = self._failures.get(name, "")
         entries = []
-        rivals = [*_allowed(owners)]
+        rivals = [*allowed(owners)]
         for claim in owners:
             status: PluginStatus
             detail = ""
@@ -293,8 +294,8 @@ class PluginRegistry(Generic[T]):
                 status, detail = "denied", current_policy().refusal(claim.distribution)
             elif len(rivals) > 1:
                 status, detail = "conflict", both(owner(other) for other in rivals)
-            elif claim.distribution not in {"", OWN_DISTRIBUTION} and (why := _other_api(self.group, claim)):
-                status, detail = "other API", why
+            elif (found := spoken_against(self.group, claim)) is not None:
+                status, detail = found
             elif failure:
                 status, detail = "broken", failure
             elif claim.distribution == OWN_DISTRIBUTION:
@@ -368,31 +369,3 @@ class PluginRegistry(Generic[T]):
         with self._lock:
             self._failures[claim.name] = message
         raise PluginLoadError(message, group=self.group, name=claim.name, distribution=claim.distribution) from error
-
-
-# --- what is allowed --------------------------------------------------------------------------------------------------
-
-
-def _allowed(claims: Iterable[Claim]) -> tuple[Claim, ...]:
-    """Return those claims whose distributions the settings allow; a class of this program is nobody's."""
-    claims = tuple(claims)
-    if not claims:
-        return ()
-    policy = current_policy()
-    return tuple(claim for claim in claims if not claim.distribution or not policy.refusal(claim.distribution))
-
-
-def _manifest_of(claim: Claim) -> "Manifest | None":
-    if not discovery.entry_points_of(MANIFEST_GROUP).claims:
-        return None  # nobody has one
-    from entrepot.plugins.manifest import manifest_of  # noqa: PLC0415  a parser, which built-in names do not need
-
-    return manifest_of(claim.distribution)
-
-
-def _other_api(group: str, claim: Claim) -> str:
-    try:
-        manifest = _manifest_of(claim)
-    except ConfigurationError:
-        return ""  # broken, and said so where it is loaded
-    return "" if manifest is None else manifest.needs(group)

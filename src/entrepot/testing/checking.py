@@ -129,29 +129,36 @@ def _declared_wrongly(group: str, claim: Claim, entry: ManifestEntry, loaded: An
 def _contract_findings(found: PluginDistribution) -> list[Finding]:
     claims = ordered_claims(found)
     with tempfile.TemporaryDirectory(prefix="entrepot-check-", ignore_cleanup_errors=True) as folder:
-        done, report = _run(Path(folder), found.name)
-        cases = list(ET.fromstring(report).iter("testcase")) if report else []  # noqa: S314  pytest's own words
-        findings = [_finding(case, claims) for case in cases]
-        if not findings and claims:
-            what = done.stdout.strip()[-_LONGEST:] or done.stderr.strip()[-_LONGEST:]
-            findings.append(Finding("", "", "contracts", "skipped" if done.returncode == _NO_TESTS else "failed", what))
+        code, said, cases = _run(Path(folder), found.name)
+    findings = [_finding(case, claims) for case in cases]
+    if not findings and claims:
+        findings.append(Finding("", "", "contracts", "skipped" if code == _NO_TESTS else "failed", said))
     return findings
 
 
 _NO_TESTS: Final = 5  # pytest's exit code
 
 
-def _run(folder: Path, name: str) -> tuple["subprocess.CompletedProcess[str]", str]:
+def _run(folder: Path, name: str) -> tuple[int, str, list["ET.Element"]]:
+    """Run the contracts; return pytest's exit code, the end of what it said, and its cases."""
     (folder / "test_plugin.py").write_text(_MODULE.format(name=name))
     report = folder / "report.xml"
     environment = {key: text for key, text in os.environ.items() if not key.startswith((PREFIX, "PYTEST_"))}
     environment[f"{PREFIX}HOME"] = str(folder / "home")
     command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(folder), "--tb=short",
                "-p", "no:cacheprovider", "--junitxml", str(report), str(folder / "test_plugin.py")]  # fmt: skip
-    done = subprocess.run(  # noqa: S603  ourselves
-        command, capture_output=True, text=True, check=False, timeout=_PATIENCE, env=environment, cwd=folder
-    )
-    return done, report.read_text() if report.is_file() else ""
+    try:
+        done = subprocess.run(  # noqa: S603  ourselves
+            command, capture_output=True, text=True, check=False, timeout=_PATIENCE, env=environment, cwd=folder
+        )
+    except subprocess.TimeoutExpired:
+        return -1, f"they were not done after {_PATIENCE} seconds", []
+    said = done.stdout.strip()[-_LONGEST:] or done.stderr.strip()[-_LONGEST:]
+    try:
+        cases = list(ET.parse(report).iter("testcase"))  # noqa: S314  pytest's own words
+    except (OSError, ET.ParseError):  # it was ended before it could write it
+        cases = []
+    return done.returncode, said, cases
 
 
 def _finding(case: "ET.Element", claims: list[tuple[str, Claim]]) -> Finding:
