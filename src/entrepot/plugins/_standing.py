@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from entrepot.errors import ConfigurationError
 from entrepot.plugins import discovery
-from entrepot.plugins.builtin import MANIFEST_GROUP
+from entrepot.plugins.api import MANIFEST_GROUP
 from entrepot.plugins.discovery import OWN_DISTRIBUTION, Claim
 from entrepot.plugins.policy import current_policy
 

@@ -6,32 +6,12 @@
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = [
-    "API_VERSIONS",
-    "BLOCK_GROUP",
-    "BUILTINS",
-    "HASHER_GROUP",
-    "KNOWN_ELSEWHERE",
-    "MANIFEST_GROUP",
-    "SERIALIZER_GROUP",
-    "TASK_RUNNER_GROUP",
-]
+__all__ = ["BLOCK_GROUP", "BUILTINS", "HASHER_GROUP", "KNOWN_ELSEWHERE", "SERIALIZER_GROUP", "TASK_RUNNER_GROUP"]
 
 BLOCK_GROUP: Final = "entrepot.blocks"
-MANIFEST_GROUP: Final = "entrepot.manifest"  # what a distribution says of its plugins; see manifest.py
 HASHER_GROUP: Final = "entrepot.hashers"  # names are those of types, `module.QualName`; none of them is ours
 SERIALIZER_GROUP: Final = "entrepot.serializers"
 TASK_RUNNER_GROUP: Final = "entrepot.task_runners"
-
-# The versions of the contracts that plugins of each group are written for: a change that breaks one raises its number.
-API_VERSIONS: Final[Mapping[str, int]] = {
-    BLOCK_GROUP: 1,
-    HASHER_GROUP: 1,
-    SERIALIZER_GROUP: 1,
-    TASK_RUNNER_GROUP: 1,
-    "entrepot.key_providers": 1,
-    "entrepot.secret_sources": 1,
-}
 
 BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
     BLOCK_GROUP: {

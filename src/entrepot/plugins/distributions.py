@@ -7,7 +7,7 @@ from typing import Final
 
 from entrepot.errors import ConfigurationError, UnknownNameError
 from entrepot.plugins import discovery
-from entrepot.plugins.builtin import API_VERSIONS, MANIFEST_GROUP
+from entrepot.plugins.api import API_VERSIONS, MANIFEST_GROUP
 from entrepot.plugins.discovery import Claim, normalise
 from entrepot.plugins.manifest import Manifest, manifest_of
 from entrepot.plugins.policy import current_policy

@@ -20,7 +20,7 @@ from typing import Any, Final, NoReturn
 
 from entrepot.errors import ConfigurationError
 from entrepot.plugins import discovery
-from entrepot.plugins.builtin import API_VERSIONS, MANIFEST_GROUP
+from entrepot.plugins.api import API_VERSIONS, MANIFEST_GROUP
 from entrepot.plugins.discovery import Claim, normalise
 
 __all__ = ["FILE_NAME", "FORMAT", "Manifest", "ManifestEntry", "manifest_of", "read_manifest"]

@@ -153,11 +153,11 @@ class Settings:
         results_mapped: Whether large results in folders are mapped into memory rather than read.
         runs_record: Whether the history of runs is kept.
         blocks_storage: Where sealed block documents are kept; None for the folder `blocks` in the home.
+        progress: Whether running flows are shown live: "auto", "on" or "off".
+        check: Whether every cache key is made again in a second process, and results that change in place are found.
         plugins_allow: The only distributions whose plugins may be loaded; empty for all that are not denied.
         plugins_deny: Distributions whose plugins are never loaded.
         plugins_strict: Whether a plugin must be allowed by name, and declared in the manifest of its distribution.
-        progress: Whether running flows are shown live: "auto", "on" or "off".
-        check: Whether every cache key is made again in a second process, and results that change in place are found.
     """
 
     home: Path
@@ -177,11 +177,11 @@ class Settings:
     results_mapped: bool = False
     runs_record: bool = True
     blocks_storage: str | None = None
+    progress: str = "auto"
+    check: bool = False
     plugins_allow: tuple[str, ...] = ()
     plugins_deny: tuple[str, ...] = ()
     plugins_strict: bool = False
-    progress: str = "auto"
-    check: bool = False
 
     def __repr__(self) -> str:
         """Show every setting, places without credentials."""
@@ -325,6 +325,18 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 doc="Where sealed block documents are kept; by default the folder `blocks` in the home.",
             ),
             _setting(
+                "progress",
+                _progress,
+                allowed="auto, on or off",
+                doc="Show running flows live at a terminal; auto does not where the variable CI is set.",
+            ),
+            _setting(
+                "check",
+                _flag,
+                allowed=_TRUE_OR_FALSE,
+                doc="Make every cache key again in a second process, and find results that are changed in place.",
+            ),
+            _setting(
                 "plugins_allow",
                 _distributions,
                 allowed="names of distributions with commas between them, such as acme-entrepot,our-*",
@@ -341,18 +353,6 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 _flag,
                 allowed=_TRUE_OR_FALSE,
                 doc="Load only plugins that plugins_allow names and that a manifest declares.",
-            ),
-            _setting(
-                "progress",
-                _progress,
-                allowed="auto, on or off",
-                doc="Show running flows live at a terminal; auto does not where the variable CI is set.",
-            ),
-            _setting(
-                "check",
-                _flag,
-                allowed=_TRUE_OR_FALSE,
-                doc="Make every cache key again in a second process, and find results that are changed in place.",
             ),
         )
     }

@@ -5,7 +5,8 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from entrepot.plugins.builtin import API_VERSIONS, BLOCK_GROUP
+from entrepot.plugins.api import API_VERSIONS
+from entrepot.plugins.builtin import BLOCK_GROUP
 from entrepot.plugins.distributions import plugin_distribution
 from entrepot.plugins.manifest import FORMAT, Manifest
 
