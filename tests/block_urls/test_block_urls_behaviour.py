@@ -3,6 +3,7 @@
 import gc
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from typing import Any
 
 import fsspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from entrepot import errors
 from entrepot.blocks import BlockDocuments, Secret, StorageDocumentStore, use_documents
@@ -87,6 +90,24 @@ class TestPathsStayInside:
         for path in ("link.txt", "up/secret.txt"):
             with pytest.raises(errors.StorageError, match=r"link|folder"):
                 fs.cat_file(f"{local_block}/{path}")
+
+    @given(
+        parts=st.lists(st.sampled_from(["..", ".", "", "a", "%2e", "%2E%2e", "%252e", "%2f", "\\", "b c", "*", "é"]))
+    )
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    def test_whatever_is_written_is_below_the_folder(
+        self, fs: Any, local_block: str, tmp_path: Path, parts: list[str]
+    ) -> None:
+        outside = set(tmp_path.iterdir())
+        path = "/".join(parts)
+        try:
+            fs.pipe_file(f"{local_block}/{path}", b"x")
+        except errors.StorageError:
+            pass
+        else:
+            assert (tmp_path / "data" / path.strip("/")).read_bytes() == b"x"
+        assert set(tmp_path.iterdir()) - outside <= {tmp_path / "data"}
+        shutil.rmtree(tmp_path / "data", ignore_errors=True)
 
     @pytest.mark.parametrize("url", ["block://S3!/x/y", "block://s3/Prod..x/y", "block://../x/y", "block://s3/../y"])
     def test_types_and_names_are_checked_before_anything_is_asked(self, fs: Any, url: str) -> None:

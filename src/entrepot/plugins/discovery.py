@@ -20,6 +20,9 @@ __all__ = ["OWN_DISTRIBUTION", "Claim", "Scan", "entry_points_of", "normalise", 
 
 OWN_DISTRIBUTION: Final = "entrepot"
 
+# Finders of what is on `sys.path`, and of nothing else; the second is a backport of the first.
+_FIND_FOLDERS: Final = frozenset({"_frozen_importlib_external", "importlib_metadata"})
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -93,7 +96,7 @@ def reset() -> None:
 def _scan_plain(path: tuple[str, ...]) -> PlainScan | None:
     """Return what is in folders, or None where that is not all there may be."""
     if any(
-        hasattr(finder, "find_distributions") and finder.__module__ != "_frozen_importlib_external"
+        hasattr(finder, "find_distributions") and finder.__module__.partition(".")[0] not in _FIND_FOLDERS
         for finder in map(_class_of, sys.meta_path)
     ):
         return None  # distributions that are no folders
