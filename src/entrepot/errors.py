@@ -48,6 +48,7 @@ __all__ = [
     "PauseTimeoutError",
     "PausedRunError",
     "PluginConflictError",
+    "PluginDeniedError",
     "PluginError",
     "PluginLoadError",
     "RefusedSerializerError",
@@ -138,6 +139,12 @@ class PluginConflictError(PluginError, ValueError):
 
 class PluginLoadError(PluginError, ImportError):  # type: ignore[misc]  # ImportError types `name` as optional
     """The distribution that claims this name could not give a usable class for it."""
+
+    distribution: str
+
+
+class PluginDeniedError(PluginError, PermissionError):
+    """The settings do not allow the distribution that claims this name; nothing of it was imported."""
 
     distribution: str
 

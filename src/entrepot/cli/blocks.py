@@ -241,7 +241,7 @@ def _type_facts(entry: PluginEntry) -> dict[str, Any]:
         "status": entry.status,
         "detail": entry.detail,
     }
-    if entry.status in {"broken", "conflict"}:
+    if not entry.usable:
         return facts
     cls: type[Block] = BLOCKS.get(entry.name)
     return facts | {
