@@ -244,6 +244,12 @@ class BlockSchemaError(EntrepotError, ValueError):
     """A stored block does not fit the class that is installed; values are never shown."""
 
     name: str
+    saved_version: int | None = None
+    class_version: int | None = None
+    missing: Sequence[str] = ()
+    unknown: Sequence[str] = ()
+    refused: Sequence[str] = ()
+    stub: str = ""
 
 
 class SecretMaskError(EntrepotError, ValueError):

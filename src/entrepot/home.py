@@ -3,6 +3,7 @@
     keyring.json      the keys, 0600
     config.toml       settings
     blocks/           sealed block documents
+    seen/             the highest version of each block that was seen from here
     results/          the default result store
     sources/          the source of the functions that cache keys cover, for explanations
     snapshots/        what another process needs to resume each flow run, encrypted

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from entrepot.blocks.documents import BlockDocuments as BlockDocuments
     from entrepot.blocks.documents import StorageDocumentStore as StorageDocumentStore
     from entrepot.blocks.documents import use_documents as use_documents
+    from entrepot.blocks.history import BlockVersion as BlockVersion
+    from entrepot.blocks.migrations import migrates as migrates
     from entrepot.blocks.system import JSON as JSON
     from entrepot.blocks.system import Secret as Secret
     from entrepot.blocks.system import String as String
@@ -22,11 +24,13 @@ _HOMES = {
     "JSON": "system",
     "Block": "core",
     "BlockDocuments": "documents",
+    "BlockVersion": "history",
     "Secret": "system",
     "SlackWebhook": "webhook",
     "StorageDocumentStore": "documents",
     "String": "system",
     "Webhook": "webhook",
+    "migrates": "migrations",
     "use_documents": "documents",
 }
 
@@ -34,11 +38,13 @@ __all__ = [
     "JSON",
     "Block",
     "BlockDocuments",
+    "BlockVersion",
     "Secret",
     "SlackWebhook",
     "StorageDocumentStore",
     "String",
     "Webhook",
+    "migrates",
     "use_documents",
 ]
 
