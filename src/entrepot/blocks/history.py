@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from entrepot.blocks._about import UNKNOWN, Action, about_now, read_about
-from entrepot.blocks._finding import find
+from entrepot.blocks._finding import find, is_open
 from entrepot.blocks._plain import Change, compare, fields_of, masked
 from entrepot.blocks._saving import body_bytes, bytes_of, quietly
 from entrepot.blocks.core import Block
@@ -70,8 +70,15 @@ class StoredBlock:
 def history(cls: type[Block], name: str) -> list[BlockVersion]:
     """List versions; see `Block.history`."""
     documents = current_documents()
-    ref = find(cls, name, documents)
-    return [_version(each, documents) for each in documents.history(ref.slug, ref.name)]
+    try:
+        ref = find(cls, name, documents)
+        slug, name = ref.slug, ref.name
+    except BlockNotFoundError:
+        slug, _, name = name.rpartition("/")  # both are checked names by now
+        slug = slug or ("" if is_open(cls) else cls.get_block_type_slug())
+        if not slug or not documents.history(slug, name):
+            raise  # else it is deleted: that is what its history says
+    return [_version(each, documents) for each in documents.history(slug, name)]
 
 
 def stored(name: str, version: int | None = None) -> StoredBlock:
