@@ -11,6 +11,7 @@ __all__ = [
     "AmbiguousBlockNameError",
     "ArtifactNotFoundError",
     "BlockExistsError",
+    "BlockFileError",
     "BlockNotFoundError",
     "BlockSchemaError",
     "BlockedAddressError",
@@ -250,6 +251,12 @@ class BlockSchemaError(EntrepotError, ValueError):
     unknown: Sequence[str] = ()
     refused: Sequence[str] = ()
     stub: str = ""
+
+
+class BlockFileError(EntrepotError, ValueError):
+    """Blocks that people wrote down, in a file or a variable, cannot be made; values are never shown."""
+
+    path: str
 
 
 class SecretMaskError(EntrepotError, ValueError):

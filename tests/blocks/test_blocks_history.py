@@ -29,15 +29,15 @@ HUNTER = "hunter2-correct-horse"
 GOLDEN = Path(__file__).parent.parent / "golden"
 
 
-class Inner(Block):
+class Entry(Block):
     note: str = ""
     token: SecretStr = SecretStr("")
 
 
-class Outer(Block):
+class Ledger(Block):
     headers: dict[str, SecretStr]
     places: dict[Any, Any] = Field(default_factory=dict)
-    inner: Inner | None = None
+    inner: Entry | None = None
     tags: list[Any] = Field(default_factory=list)
 
 
@@ -74,8 +74,8 @@ class TestHistory:
         assert documents.header(documents.latest("secret", "x")).keys() == {"schema", "schema_version"}
 
     def test_a_class_of_the_program_has_no_distribution(self) -> None:
-        Inner().save("x")
-        assert Inner.history("x")[0].distribution == ""
+        Entry().save("x")
+        assert Entry.history("x")[0].distribution == ""
 
     def test_what_an_earlier_version_saved_has_an_unknown_history(self) -> None:
         ring = Keyring.from_document((GOLDEN / "crypto" / "keyring.json").read_bytes(), location="golden")
@@ -209,9 +209,9 @@ class TestDiff:
         return {each.path: (each.kind, each.before, each.after) for each in diff(name, *versions)[2]}
 
     def test_fields_are_compared_and_secrets_are_not_shown(self) -> None:
-        Outer(headers={"A": HUNTER, "B": HUNTER, "C": HUNTER}, places={1: "x"}, inner=Inner(note="n")).save("o")
-        Outer(
-            headers={"A": HUNTER, "B": HUNTER + "!", "D": HUNTER}, places={1: "y"}, inner=Inner(note="m"), tags=[1]
+        Ledger(headers={"A": HUNTER, "B": HUNTER, "C": HUNTER}, places={1: "x"}, inner=Entry(note="n")).save("o")
+        Ledger(
+            headers={"A": HUNTER, "B": HUNTER + "!", "D": HUNTER}, places={1: "y"}, inner=Entry(note="m"), tags=[1]
         ).save("o", overwrite=True)
         mask = "**********"
         assert self.kinds("o") == {
@@ -245,11 +245,11 @@ class TestDiff:
             diff("alone")
 
     def test_values_of_all_kinds_are_shown_as_people_write_them(self) -> None:
-        Inner(note="x").save("i")
-        value = {"t": (1, {2}), "when": datetime(2026, 1, 2, tzinfo=UTC), (1, 2): SecretStr("x"), "b": Inner.load("i")}
+        Entry(note="x").save("i")
+        value = {"t": (1, {2}), "when": datetime(2026, 1, 2, tzinfo=UTC), (1, 2): SecretStr("x"), "b": Entry.load("i")}
         JSON(value=value).save("j")
         assert stored("j").fields == {
-            "value": {"t": [1, [2]], "when": "2026-01-02T00:00:00+00:00", "[1, 2]": "**********", "b": "inner/i"}
+            "value": {"t": [1, [2]], "when": "2026-01-02T00:00:00+00:00", "[1, 2]": "**********", "b": "entry/i"}
         }
 
 

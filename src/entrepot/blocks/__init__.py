@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from entrepot.blocks.documents import use_documents as use_documents
     from entrepot.blocks.history import BlockVersion as BlockVersion
     from entrepot.blocks.migrations import migrates as migrates
+    from entrepot.blocks.sources import BlockSource as BlockSource
+    from entrepot.blocks.sources import use_sources as use_sources
     from entrepot.blocks.system import JSON as JSON
     from entrepot.blocks.system import Secret as Secret
     from entrepot.blocks.system import String as String
+    from entrepot.blocks.teams import StoredBlocks as StoredBlocks
     from entrepot.blocks.webhook import SlackWebhook as SlackWebhook
     from entrepot.blocks.webhook import Webhook as Webhook
 
@@ -24,28 +27,34 @@ _HOMES = {
     "JSON": "system",
     "Block": "core",
     "BlockDocuments": "documents",
+    "BlockSource": "sources",
     "BlockVersion": "history",
     "Secret": "system",
     "SlackWebhook": "webhook",
     "StorageDocumentStore": "documents",
+    "StoredBlocks": "teams",
     "String": "system",
     "Webhook": "webhook",
     "migrates": "migrations",
     "use_documents": "documents",
+    "use_sources": "sources",
 }
 
 __all__ = [
     "JSON",
     "Block",
     "BlockDocuments",
+    "BlockSource",
     "BlockVersion",
     "Secret",
     "SlackWebhook",
     "StorageDocumentStore",
+    "StoredBlocks",
     "String",
     "Webhook",
     "migrates",
     "use_documents",
+    "use_sources",
 ]
 
 

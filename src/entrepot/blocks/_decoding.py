@@ -9,20 +9,34 @@ import enum
 import ipaddress
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr, ValidationError
 
 from entrepot.blocks._annotations import ClassFacts, facts_of
 from entrepot.blocks.migrations import migrations_of
-from entrepot.errors import EntrepotError
+from entrepot.errors import EntrepotError, SerializationError
 from entrepot.plugins import BLOCKS
 from entrepot.serializers.tagged import TAG, decode_tag
 
 if TYPE_CHECKING:
     from entrepot.blocks.core import Block
 
-__all__ = ["ADDRESSES", "LISTS", "SCALARS", "Misfit", "Resolve", "decode_fields", "kind_of", "members", "newer"]
+__all__ = [
+    "ADDRESSES",
+    "LISTS",
+    "SCALARS",
+    "Misfit",
+    "Resolve",
+    "decode_fields",
+    "decode_value",
+    "kind_of",
+    "members",
+    "newer",
+    "quietly",
+]
+
+T = TypeVar("T")
 
 Resolve = Callable[[str, str], "Block"]
 """Gives the block that a reference names."""
@@ -103,6 +117,11 @@ def decode_fields(
         except Exception as error:  # noqa: BLE001  as in `_values`
             problems.append(f"a validator of the class raised {kind_of(error)}")
     raise Misfit("; ".join(problems), missing=missing, unknown=unknown, refused=refused)
+
+
+def decode_value(cls: "type[Block]", plain: object, resolve: Resolve) -> object:
+    """Return one value of a block of a class from its plain form; raises as `decode_fields`, and what classes raise."""
+    return _decode(plain, facts_of(cls), resolve)
 
 
 def members(body: Mapping[str, object]) -> dict[str, object]:
@@ -274,3 +293,17 @@ _DECODERS: Final[Mapping[object, Callable[[dict[str, object], ClassFacts], objec
     "secret": _decode_secret,
     "typed": _decode_typed,
 }
+
+
+def quietly(call: Callable[[], T]) -> "T | EntrepotError | Misfit":
+    """Return what a call returns, or the error that it raises, without its frames: those have secrets in them."""
+    try:
+        return call()
+    except (EntrepotError, Misfit) as error:
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(None)
+    except Exception as error:  # noqa: BLE001  of users: a property, a validator; its frames and words show values
+        where = kind_of(error)
+    return SerializationError(
+        f"a block could not be read or written: its class raised {where}", serializer="block", path="value"
+    )

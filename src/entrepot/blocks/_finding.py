@@ -1,20 +1,26 @@
-"""Which saved block a class and a name mean."""
+"""Which block a class and a name mean: one of the sources that are asked first, or one that is saved."""
 
 import inspect
+from typing import TypeVar
 
 from entrepot._names import check_name
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
+from entrepot.blocks.sources import sources
 from entrepot.errors import AmbiguousBlockNameError, BlockNotFoundError, PluginError
 from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
 
-__all__ = ["exists", "find", "is_open", "refs", "wrong_type"]
+__all__ = ["exists", "find", "from_sources", "given", "is_open", "refs", "wrong_type"]
+
+B = TypeVar("B", bound=Block)
 
 
 def exists(cls: type[Block], name: str) -> bool:
     """Say whether a block is saved; see `Block.exists`."""
     try:
+        if _given_slugs(cls, name)[0]:
+            return True
         find(cls, name, current_documents())
     except BlockNotFoundError:
         return False
@@ -59,12 +65,53 @@ def find(cls: type[Block], name: str, documents: BlockDocuments) -> DocumentRef:
             " types",
             name=name,
         )
-    raise AmbiguousBlockNameError(
+    raise _ambiguous(name, candidates)
+
+
+def _ambiguous(name: str, candidates: list[str]) -> AmbiguousBlockNameError:
+    return AmbiguousBlockNameError(
         f"blocks of {len(candidates)} types are named {name!r}: {', '.join(candidates)}; say which, as in"
         f" Block.load({candidates[0]!r})",
         name=name,
         candidates=candidates,
     )
+
+
+def given(cls: type[B], name: str) -> B | None:
+    """Return the block that a class and a name mean, if a source has it that is asked before the documents.
+
+    Raises:
+        AmbiguousBlockNameError: If sources have blocks of several types under that name.
+        InvalidNameError: If it can be no name.
+        EntrepotError: If a source has it, and cannot give it.
+    """
+    slugs, rest = _given_slugs(cls, name)
+    if len(slugs) > 1:
+        raise _ambiguous(rest, [f"{slug}/{rest}" for slug in slugs])
+    block = from_sources(slugs[0], rest) if slugs else None
+    if block is None or isinstance(block, cls):
+        return block
+    raise wrong_type(cls, DocumentRef(slugs[0], rest, 1))
+
+
+def from_sources(slug: str, name: str) -> Block | None:
+    """Return a block of the first source that has it, or None."""
+    found = (source.get(slug, name) for source in sources() if source.has(slug, name))
+    return next((block for block in found if block is not None), None)
+
+
+def _given_slugs(cls: type[Block], name: str) -> tuple[list[str], str]:
+    """Return the types that sources have of what a class and a name mean, sorted, and the name alone."""
+    if isinstance(name, str) and "/" in name:
+        slug, _, name = name.partition("/")
+        check_name(slug, what="block type")
+    else:
+        slug = "" if is_open(cls) else cls.get_block_type_slug()
+    check_name(name)
+    if slug:
+        return [slug] if any(source.has(slug, name) for source in sources()) else [], name
+    found = {each for source in sources() for each in source.slugs(name)}
+    return sorted(each for each in found if _may_be(cls, each)), name
 
 
 def is_open(cls: type[Block]) -> bool:

@@ -6,14 +6,13 @@ No function here raises while it holds a secret in clear: tracebacks can be logg
 import hmac
 import json
 import pickle
-from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar, cast
 
 from entrepot._names import check_name
 from entrepot.blocks import _encoding
 from entrepot.blocks._about import About, Action, about_now
-from entrepot.blocks._decoding import Misfit, decode_fields, kind_of, newer
-from entrepot.blocks._finding import exists, find, is_open, refs, wrong_type
+from entrepot.blocks._decoding import Misfit, decode_fields, newer, quietly
+from entrepot.blocks._finding import exists, find, from_sources, given, is_open, refs, wrong_type
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents, current_ring
 from entrepot.blocks.fields import remember_secrets
@@ -38,15 +37,15 @@ __all__ = [
     "load",
     "load_newest",
     "open_pickle",
-    "quietly",
+    "reference_in",
     "refs",
     "save",
     "save_again",
+    "save_over",
     "seal_pickle",
 ]
 
 B = TypeVar("B", bound=Block)
-T = TypeVar("T")
 
 _UNCHANGED: Final = "entrepot/block/unchanged/1"
 _IDENTITY: Final = "entrepot/block/identity/1"
@@ -67,7 +66,7 @@ class Origin(NamedTuple):
 def save(block: Block, name: str, *, overwrite: bool) -> DocumentRef:
     """Save a block; see `Block.save`."""
     check_name(name)
-    return _save(block, name, current_documents(), overwrite=overwrite, expected=None)
+    return _save(block, name, current_documents(), overwrite=overwrite)
 
 
 def save_again(block: Block, expected: DocumentRef, documents: BlockDocuments) -> DocumentRef:
@@ -76,11 +75,27 @@ def save_again(block: Block, expected: DocumentRef, documents: BlockDocuments) -
     Raises:
         BlockExistsError: If it is not.
     """
-    return _save(block, expected.name, documents, overwrite=True, expected=expected)
+    return _save(block, expected.name, documents, expected=expected, action="migrate", source=expected.version)
+
+
+def save_over(block: Block, expected: DocumentRef, documents: BlockDocuments) -> DocumentRef:
+    """Save a block as the version after another, if that still is the newest.
+
+    Raises:
+        BlockExistsError: If it is not.
+    """
+    return _save(block, expected.name, documents, expected=expected)
 
 
 def _save(
-    block: Block, name: str, documents: BlockDocuments, *, overwrite: bool, expected: DocumentRef | None
+    block: Block,
+    name: str,
+    documents: BlockDocuments,
+    *,
+    overwrite: bool = True,
+    expected: DocumentRef | None = None,
+    action: Action = "save",
+    source: int | None = None,
 ) -> DocumentRef:
     cls = type(block)
     slug = cls.get_block_type_slug()
@@ -94,9 +109,7 @@ def _save(
         "schema": cls.get_block_schema_fingerprint(),
         "schema_version": cls._schema_version,
     }
-    action: Action = "save" if expected is None else "migrate"
-    about = about_now(slug, action, source=None if expected is None else expected.version)
-    whole = body_bytes(encoded, about)
+    whole = body_bytes(encoded, about_now(slug, action, source=source))
     ref = documents.save(slug, name, whole, header=header, overwrite=overwrite, expected=expected)
     _set_origin(block, Origin(slug, name, documents.store.location, _digest(ring, encoded)))
     return ref
@@ -112,6 +125,11 @@ def body_bytes(fields: memoryview, about: About) -> memoryview:
     """Return a body of fields, as bytes, with what it says of its making."""
     said = json.dumps({"about": about.to_plain()}, separators=(",", ":"))
     return memoryview(b"".join([said[:-1].encode(), b",", fields[1:]]))
+
+
+def reference_in(documents: BlockDocuments) -> _encoding.Reference:
+    """Return what gives slug and name of blocks that were saved in these documents and are unchanged."""
+    return _reference_in(documents, documents.ring(), ())
 
 
 def _reference_in(documents: BlockDocuments, ring: Keyring, within: tuple[Block, ...]) -> _encoding.Reference:
@@ -150,6 +168,10 @@ def _set_origin(block: Block, origin: Origin) -> None:
 
 def load(cls: type[B], name: str, version: int | None = None) -> B:
     """Load a block; see `Block.load`."""
+    if version is None:
+        found = given(cls, name)
+        if found is not None:
+            return found
     documents = current_documents()
     ref = find(cls, name, documents)
     ref = documents.believe(ref) if version is None else documents.at(ref.slug, ref.name, version)
@@ -186,13 +208,16 @@ def _load(
     found: type[Block] = BLOCKS.get(ref.slug) if cls is None else cls
 
     def resolve(slug: str, name: str) -> Block:
+        inner = DocumentRef(slug, name, 1)
         try:
-            inner = documents.believe(documents.latest(slug, name))
-            block = _load(inner, documents, (address, *within))
+            block = from_sources(slug, name)
+            if block is None:
+                inner = documents.believe(documents.latest(slug, name))
+                block = _load(inner, documents, (address, *within))
         except EntrepotError as error:
             error.add_note(f"The block {address} refers to the block {slug}/{name}.")
             raise
-        _set_origin(block, _origin_in(block, inner, documents))
+        _set_origin(block, _origin_in(block, inner, documents))  # saved again, it stays a reference
         return block
 
     opened, header = documents.open_whole(ref)
@@ -302,20 +327,3 @@ def identity(block: Block) -> tuple[str, object]:
     if not isinstance(encoded, dict):
         raise encoded
     return slug, encoded
-
-
-# --- keeping quiet --------------------------------------------------------------------------------------------------
-
-
-def quietly(call: Callable[[], T]) -> T | EntrepotError | Misfit:
-    """Return what a call returns, or the error that it raises, without its frames: those have secrets in them."""
-    try:
-        return call()
-    except (EntrepotError, Misfit) as error:
-        error.__cause__ = error.__context__ = None
-        return error.with_traceback(None)
-    except Exception as error:  # noqa: BLE001  of users: a property, a validator; its frames and words show values
-        where = kind_of(error)
-    return SerializationError(
-        f"a block could not be read or written: its class raised {where}", serializer="block", path="value"
-    )

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from entrepot.blocks._about import UNKNOWN, Action, about_now, read_about
+from entrepot.blocks._decoding import quietly
 from entrepot.blocks._finding import find, is_open
 from entrepot.blocks._plain import Change, compare, fields_of, masked
-from entrepot.blocks._saving import body_bytes, bytes_of, quietly
+from entrepot.blocks._saving import body_bytes, bytes_of
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.crypto.seal import Header

@@ -12,7 +12,7 @@ from entrepot.blocks.history import BlockVersion, StoredBlock, diff
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import ok, print_json, show, table, told, warn, when
 
-__all__ = ["Name", "diff_", "history_", "rollback_", "show_changes", "show_stored"]
+__all__ = ["Name", "diff_versions", "history_", "rollback_", "show_changes", "show_stored"]
 
 Name = Annotated[str, typer.Argument(help="type/name; or the name alone, if only one block has it.")]
 
@@ -44,21 +44,8 @@ def history_(name: Name, *, as_json: AsJson = False) -> None:
             warn(each.problem)
 
 
-def diff_(
-    name: Name,
-    old: Annotated[int | None, typer.Argument(metavar="A", help="A version; by default the one before B.")] = None,
-    new: Annotated[int | None, typer.Argument(metavar="B", help="A version; by default the newest.")] = None,
-    *,
-    as_json: AsJson = False,
-) -> None:
-    """Compare two versions of a saved block. Secrets are only said to be changed or not.
-
-    \b
-    Examples:
-      entrepot block diff s3/prod              the newest version, with the one before
-      entrepot block diff s3/prod 3            the newest version, with version 3
-      entrepot block diff s3/prod 3 5
-    """  # noqa: D301  as above
+def diff_versions(name: str, old: int | None, new: int | None, *, as_json: bool) -> None:
+    """Print what is not the same in two versions of a saved block."""
     before, after, changes = diff(name, old, new)
     if as_json:
         print_json({"old": before.version, "new": after.version, "changes": [asdict(each) for each in changes]})

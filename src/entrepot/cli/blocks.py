@@ -13,7 +13,8 @@ from entrepot._names import check_name
 from entrepot.blocks import Block
 from entrepot.blocks.history import stored
 from entrepot.cli.block_fields import FieldInfo, ask_for_block, build_block, describe_fields, interactive, read_options
-from entrepot.cli.block_history import Name, diff_, history_, rollback_, show_stored
+from entrepot.cli.block_files import apply, diff_, export, where_
+from entrepot.cli.block_history import Name, history_, rollback_, show_stored
 from entrepot.cli.block_schema import doctor, migrate_
 from entrepot.cli.importing import import_code
 from entrepot.cli.options import AsJson, Yes, topic
@@ -46,6 +47,8 @@ app = topic(
         "  entrepot block rollback s3/prod 3                     version 3 again, as a new version\n"
         "  entrepot block doctor                                 does everything load with what is installed?\n"
         "  entrepot block migrate --all                          save anew what is of an older schema version\n"
+        "  entrepot block export blocks.toml                     a file to review; secrets become references\n"
+        "  entrepot block apply blocks.toml                      save what is new or changed in it\n"
         "  entrepot block register -m my_package.blocks\n"
     ),
 )
@@ -55,6 +58,9 @@ app.command(name="diff")(diff_)
 app.command(name="rollback")(rollback_)
 app.command()(doctor)
 app.command(name="migrate")(migrate_)
+app.command()(apply)
+app.command()(export)
+app.command(name="where")(where_)
 
 
 @app.command()
