@@ -67,8 +67,7 @@ def write_blocks(blocks: FileBlocks, path: Path) -> str:
     for (slug, name), fields in blocks.items():
         data.setdefault(slug, {})[name] = fields
     if _is_yaml(path):
-        text: str = _yaml().safe_dump({"blocks": data}, sort_keys=False, allow_unicode=True, default_flow_style=False)
-        return "".join(f"# {line}\n" for line in _NOTE.splitlines()) + text
+        return "".join(f"# {line}\n" for line in _NOTE.splitlines()) + _yaml_text({"blocks": data})
     return _toml_text(data, path)
 
 
@@ -178,6 +177,21 @@ def _parse_yaml(text: str, path: Path) -> Any:
         where = "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
         problem = f"{getattr(error, 'problem', None) or 'it cannot be parsed'}{where}"
     raise BlockFileError(f"{path} is no YAML: {problem}", path=str(path))
+
+
+def _yaml_text(data: object) -> str:
+    yaml = _yaml()
+
+    class Dumper(yaml.SafeDumper):  # type: ignore[misc, name-defined]
+        """Quotes what a reader would not give back as it is: PyYAML writes the line ends of Unicode as they are."""
+
+    def represent(dumper: Any, value: str) -> Any:
+        style = None if value.isprintable() else '"'
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Dumper.add_representer(str, represent)
+    text: str = yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False)
+    return text
 
 
 def _yaml() -> Any:
