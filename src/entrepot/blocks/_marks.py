@@ -31,6 +31,7 @@ class Marks:
     def __init__(self, folder: Path, location: str, *, fixed: bool = False) -> None:
         self._given = folder, location
         self._fixed = fixed
+        self._known: dict[tuple[str, str], int] = {}  # marks that were read here: they only rise
         self._folder = os.path.join(folder, hashlib.sha256(location.encode()).hexdigest()[:16])  # noqa: PTH118  text: it is read on every load
 
     def as_they_are(self) -> Self:
@@ -39,12 +40,15 @@ class Marks:
 
     def highest(self, slug: str, name: str) -> int:
         """Return the highest version that was seen, or 0."""
-        return max(map(int, self._found(slug, name)), default=0)
+        highest = self._known[slug, name] = max(map(int, self._found(slug, name)), default=0)
+        return highest
 
     def raise_to(self, ref: DocumentRef) -> None:
         """Remember that this version was seen; a lower one than before changes nothing."""
+        if self._fixed or self._known.get((ref.slug, ref.name), 0) >= ref.version:
+            return
         found = self._found(ref.slug, ref.name)
-        if self._fixed or max(map(int, found), default=0) >= ref.version:
+        if max(map(int, found), default=0) >= ref.version:
             return
         place = Path(self._folder, ref.slug, ref.name)
         with suppress(OSError):
@@ -57,6 +61,7 @@ class Marks:
 
     def forget(self, slug: str, name: str) -> None:
         """Forget a block, whose numbers will start again."""
+        self._known.pop((slug, name), None)
         for each in self._found(slug, name):
             with suppress(OSError):
                 Path(self._folder, slug, name, each).unlink(missing_ok=True)

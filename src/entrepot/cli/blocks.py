@@ -12,6 +12,7 @@ from rich.text import Text
 from entrepot._names import check_name
 from entrepot.blocks import Block
 from entrepot.blocks.history import stored
+from entrepot.blocks.sources import EnvironmentBlocks, variable_of
 from entrepot.cli.block_fields import FieldInfo, ask_for_block, build_block, describe_fields, interactive, read_options
 from entrepot.cli.block_files import apply, diff_, export, where_
 from entrepot.cli.block_history import Name, history_, rollback_, show_stored
@@ -164,6 +165,8 @@ def create(
         _check_complete(fields, given, type_)
         block = build_block(cls, given)
     ref = block.save(name, overwrite=overwrite)
+    if EnvironmentBlocks().has(ref.slug, ref.name):
+        warn(f"the variable {variable_of(ref.slug, ref.name)} is set here and comes first: what was saved is hidden")
     ok(f"saved {ref.slug}/{ref.name}, version {ref.version}; {cls.__name__}.load({ref.name!r}) gives it back")
 
 
