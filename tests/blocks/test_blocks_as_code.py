@@ -61,6 +61,8 @@ class Everything(Block):
     point: Point | None = None
     headers: dict[str, SecretStr] = Field(default_factory=dict)
     either: str | SecretStr = "plain"
+    moment: str | datetime = "2026-01-02"
+    several: list[int] | tuple[int, ...] = ()
     anything: Any = None
     inner: Secret | None = None
     inners: list[Secret] = Field(default_factory=list)
@@ -72,6 +74,8 @@ def full() -> Everything:
         secret=HUNTER,
         raw=b"raw secret",
         labels={"x"},
+        moment=datetime(2026, 1, 2, tzinfo=UTC),
+        several=(1, 2),
         login=Login(user="u", token=SecretStr(HUNTER)),
         logins=[Login(user="v", token=SecretStr("another"))],
         point=Point(1, Decimal("2.5")),

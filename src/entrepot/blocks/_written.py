@@ -4,10 +4,11 @@ A secret field takes a reference (`env://NAME`), a field for blocks takes `block
 (`$type`) is read as in the sealed body.
 """
 
+import base64
 import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from pydantic import SecretBytes, SecretStr, ValidationError
 
@@ -19,6 +20,15 @@ from entrepot.errors import BlockFileError, EntrepotError, SerializationError
 from entrepot.serializers.tagged import TAG
 
 __all__ = ["ANYTHING", "Writer", "make_block"]
+
+
+class Lookup(Protocol):
+    """Gives the secret of a reference."""
+
+    def __call__(self, reference: str, *, where: str) -> str:
+        """Return the secret; `where` is whose it is, for messages."""
+        ...
+
 
 ANYTHING: Final = FieldFacts(secret=False, open=True, bare=None, keys=frozenset(), block=False)
 """Of a field that nothing is known of."""
@@ -34,7 +44,13 @@ _NO_LETTERS: Final = re.compile(r"[^A-Z0-9]+")
 
 
 def make_block(
-    cls: type[Block], fields: Mapping[str, object], *, where: str, inner: Callable[[str], Block], clear: bool = False
+    cls: type[Block],
+    fields: Mapping[str, object],
+    *,
+    where: str,
+    inner: Callable[[str], Block],
+    clear: bool = False,
+    lookup: Lookup = resolve,
 ) -> Block:
     """Return a block of fields that people wrote down.
 
@@ -44,11 +60,12 @@ def make_block(
         where: What the block is called in messages.
         inner: Gives the block that `block://type/name` names.
         clear: Whether secrets may be there in clear.
+        lookup: Gives the secret of a reference.
 
     Raises:
         BlockFileError: If they do not make one; the message names fields and reasons, never values.
     """
-    made = quietly(functools.partial(_make, cls, fields, where, inner, clear=clear))
+    made = quietly(functools.partial(_make, cls, fields, where, inner, clear=clear, lookup=lookup))
     del fields
     if isinstance(made, Block):
         return made
@@ -58,14 +75,20 @@ def make_block(
 
 
 def _make(
-    cls: type[Block], fields: Mapping[str, object], where: str, inner: Callable[[str], Block], *, clear: bool
+    cls: type[Block],
+    fields: Mapping[str, object],
+    where: str,
+    inner: Callable[[str], Block],
+    *,
+    clear: bool,
+    lookup: Lookup,
 ) -> Block:
     facts = facts_of(cls).fields
     by_key = {key: one for one in facts.values() for key in one.keys}
     unknown = [name for name in fields if name not in by_key]
     if unknown and cls.model_config.get("extra") != "allow":
         raise BlockFileError(f"{where}: no field named {unknown[0]!a}; known: {', '.join(facts)}", path="")
-    reader = _Reader(cls, inner, where)
+    reader = _Reader(cls, inner, where, lookup)
     values = {name: reader.value(value, by_key.get(name, ANYTHING), name) for name, value in fields.items()}
     try:
         made = cls.model_validate(values, by_alias=True, by_name=True)
@@ -89,7 +112,8 @@ def _make(
 class _Reader:
     """Makes values of what stands in a file, and remembers which texts were there in clear."""
 
-    def __init__(self, cls: type[Block], inner: Callable[[str], Block], where: str) -> None:
+    def __init__(self, cls: type[Block], inner: Callable[[str], Block], where: str, lookup: Lookup) -> None:
+        self._lookup = lookup
         self._cls = cls
         self._inner = inner
         self._where = where
@@ -125,7 +149,7 @@ class _Reader:
         if facts.block and text.startswith(_BLOCK):
             return self._block(text.removeprefix(_BLOCK))
         if facts.secret and is_reference(text):
-            found = resolve(text, where=f"{self._where}: {path}")
+            found = self._lookup(text, where=f"{self._where}: {path}")
             return SecretBytes(found.encode()) if facts.bare is SecretBytes else SecretStr(found)
         if text:
             self._clear |= {text, text.encode("utf-8", "surrogatepass")}
@@ -146,7 +170,7 @@ class _Reader:
             return value
         inner = value.get("value")
         if str(value.get(TAG)).startswith("secret") and isinstance(inner, str) and is_reference(inner):
-            return {**value, "value": resolve(inner, where=f"{self._where}: {path}")}
+            return {**value, "value": self._lookup(inner, where=f"{self._where}: {path}")}
         return {key: self._plain(each, path) for key, each in value.items()}
 
     def _secrets(self, value: object) -> Iterator[object]:
@@ -180,27 +204,37 @@ class Writer:
     def __init__(self, address: str, variables: dict[str, str]) -> None:
         self._address = address
         self._variables = variables
+        self._names: dict[tuple[str, ...], str] = {}
+        self._secrets: dict[str, str] = {}
 
-    def value(self, plain: object, facts: FieldFacts, path: str) -> object:
+    def value(self, plain: object, facts: FieldFacts, path: tuple[str, ...]) -> object:
         """Return what stands in a file for a plain value.
 
         Args:
             plain: From a body, its secrets in clear.
-            facts: What its field can hold.
+            facts: What its field can hold; where that is anything, every tag stays.
             path: Where it is, for the name of a variable.
         """
         if isinstance(plain, list):
-            return [self.value(each, facts, f"{path}_{index}") for index, each in enumerate(plain)]
+            return [self.value(each, facts, (*path, str(index))) for index, each in enumerate(plain)]
         if not isinstance(plain, dict):
             return plain
         if TAG not in plain:
-            return {key: self.value(each, facts, f"{path}_{key}") for key, each in plain.items()}
+            return {key: self.value(each, facts, (*path, key)) for key, each in plain.items()}
         return self._tagged(plain, facts, path)
 
-    def _tagged(self, plain: dict[str, object], facts: FieldFacts, path: str) -> object:
+    def lookup(self, reference: str, *, where: str) -> str:
+        """Return the secret behind a reference that this writer made; without a variable being set."""
+        return self._secrets[reference] if reference in self._secrets else resolve(reference, where=where)
+
+    def _tagged(self, plain: dict[str, object], facts: FieldFacts, path: tuple[str, ...]) -> object:
         kind = plain[TAG]
         if str(kind).startswith("secret"):
             reference = f"env://{self._variable(path)}"
+            inner = plain.get("value")
+            if isinstance(inner, dict) and inner.get(TAG) == "bytes":
+                inner = base64.b64decode(str(inner.get("value"))).decode("utf-8", "replace")
+            self._secrets[reference] = str(inner)
             return reference if facts.secret and kind in _PLAIN_SECRETS else {**plain, "value": reference}
         if kind == "block-ref" and facts.block:
             return f"{_BLOCK}{plain['slug']}/{plain['name']}"
@@ -208,18 +242,22 @@ class Writer:
         simple = kind in _SIMPLE and (kind == "typed" or len(plain) == len((TAG, "value")))  # else: a zone by name, say
         if facts.open or not simple:
             return {
-                name: inner if name == "value" else self.value(each, ANYTHING, path) for name, each in plain.items()
+                name: inner if name == "value" else self.value(each, ANYTHING, (*path, name))
+                for name, each in plain.items()
             }
         extra = plain.get("extra")
         if isinstance(inner, dict) and isinstance(extra, dict):
-            inner |= {name: self.value(each, facts, f"{path}_{name}") for name, each in extra.items()}
+            inner |= {name: self.value(each, facts, (*path, name)) for name, each in extra.items()}
         return inner
 
-    def _variable(self, path: str) -> str:
-        wanted = name = _NO_LETTERS.sub("_", f"{self._address}_{path}".upper()).strip("_")
+    def _variable(self, path: tuple[str, ...]) -> str:
+        if path in self._names:
+            return self._names[path]
+        wanted = name = _NO_LETTERS.sub("_", "_".join((self._address, *path)).upper()).strip("_")
         number = 1
         while name in self._variables:
             number += 1
             name = f"{wanted}_{number}"
-        self._variables[name] = f"{self._address}: {path}"
+        self._names[path] = name
+        self._variables[name] = f"{self._address}: {'.'.join(path)}"
         return name

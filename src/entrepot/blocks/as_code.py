@@ -5,20 +5,27 @@ resolved when the file is applied. In the place of a nested block stands `block:
 has a word for, in a field that takes anything, stands as in the sealed body: `{"$type" = "tuple", "value" = [...]}`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from entrepot.blocks import _saving
-from entrepot.blocks._annotations import FieldFacts, facts_of
-from entrepot.blocks._encoding import encode_fields
-from entrepot.blocks._files import FileBlocks
+from entrepot.blocks._annotations import facts_of
+from entrepot.blocks._encoding import Reference, encode_fields
+from entrepot.blocks._files import Fields, FileBlocks
 from entrepot.blocks._plain import Change, compare, fields_of
 from entrepot.blocks._written import ANYTHING, Writer, make_block
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.history import read_body
-from entrepot.errors import BlockFileError, BlockNotFoundError, EntrepotError, PluginError
+from entrepot.errors import (
+    BlockFileError,
+    BlockNotFoundError,
+    BlockSchemaError,
+    EntrepotError,
+    PluginError,
+    SerializationError,
+)
 from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
 
@@ -163,25 +170,38 @@ def export(refs: Iterable[DocumentRef]) -> Exported:
     blocks: FileBlocks = {}
     variables: dict[str, str] = {}
     as_stored: list[str] = []
-    for ref in refs:
+    for listed in refs:
+        ref = documents.believe(listed)
         address = f"{ref.slug}/{ref.name}"
-        try:
-            block = _saving.load_newest(documents.believe(ref), documents)
-        except (PluginError, ValueError) as error:
-            if not isinstance(error, EntrepotError):
-                raise
-            facts: Mapping[str, FieldFacts] = {}
-            optional: set[str] = set()
-            body, _ = read_body(ref, documents)
-            as_stored.append(address)
-        else:
-            facts = facts_of(type(block)).fields
-            optional = {name for name, info in type(block).model_fields.items() if info.default is None}
-            body = encode_fields(block, _saving.reference_in(documents))
         writer = Writer(address, variables)
-        blocks[ref.slug, ref.name] = {
-            name: writer.value(value, facts.get(name, ANYTHING), name)
-            for name, value in fields_of(body).items()
-            if value is not None or name not in optional
-        }
+        try:
+            block = _saving.load_newest(ref, documents)
+        except (PluginError, BlockSchemaError, SerializationError):
+            as_stored.append(address)
+            fields = fields_of(read_body(ref, documents)[0])
+            blocks[ref.slug, ref.name] = {name: writer.value(each, ANYTHING, (name,)) for name, each in fields.items()}
+        else:
+            blocks[ref.slug, ref.name] = _written(block, address, writer, _saving.reference_in(documents))
     return Exported(blocks, variables, tuple(as_stored))
+
+
+def _written(block: Block, address: str, writer: Writer, reference: Reference) -> Fields:
+    """Return the fields of a block as people write them; those that would not come back so, with their tags."""
+    cls = type(block)
+    facts = facts_of(cls).fields
+    optional = {name for name, info in cls.model_fields.items() if info.default is None}
+    fields = {
+        name: value
+        for name, value in fields_of(encode_fields(block, reference)).items()
+        if value is not None or name not in optional
+    }
+    written = {name: writer.value(value, facts.get(name, ANYTHING), (name,)) for name, value in fields.items()}
+    try:
+        made = make_block(cls, written, where=address, inner=Block.load, clear=True, lookup=writer.lookup)
+        again = fields_of(encode_fields(made, reference))
+    except EntrepotError:
+        again = {}
+    return {
+        name: written[name] if again.get(name) == value else writer.value(value, ANYTHING, (name,))
+        for name, value in fields.items()
+    }
