@@ -235,6 +235,22 @@ class TestApply:
         assert loaded.inner is not None
         assert loaded.inner.get() == "rotated"
 
+    def test_a_block_of_the_environment_is_referred_to_and_not_sealed_into_another(
+        self, file: Path, documents: BlockDocuments, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ENTREPOT_BLOCK__SECRET__INSIDE", f'{{"value": "{HUNTER}"}}')
+        file.write_text('[blocks.everything.outer]\ninner = "block://secret/inside"\n')
+        assert applied(file) == ["create"]
+        assert HUNTER.encode() not in documents.open(documents.latest("everything", "outer"))
+        loaded = Everything.load("outer")
+        assert loaded.inner is not None
+        assert loaded.inner.get() == HUNTER
+        assert applied(file) == ["same"]
+        for wrong in ("inside", "secret/", "../x", "secret/a/b"):
+            file.write_text(f'[blocks.everything.outer]\ninner = "block://{wrong}"\n')
+            with pytest.raises(InvalidNameError):
+                applied(file)
+
     def test_a_file_that_is_read_by_its_owner_can_hold_the_secret(self, file: Path, tmp_path: Path) -> None:
         (tmp_path / "my key").write_text(HUNTER + "\n")
         file.write_text(f'[blocks.secret.a]\nvalue = "file://{str(tmp_path / "my key").replace(" ", "%20")}"\n')

@@ -67,10 +67,14 @@ class TestHistory:
             assert each.distribution == f"entrepot {__version__}"
             assert (each.action, each.source, each.schema_version, each.problem) == ("save", None, 1, "")
 
-    def test_it_is_sealed_and_not_in_clear(self, documents: BlockDocuments, storage: MemoryStorage) -> None:
+    def test_it_is_sealed_and_not_in_clear(
+        self, documents: BlockDocuments, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("getpass.getuser", lambda: "augusta-ada-king-of-lovelace")
         Secret(value="1").save("x")
         (sealed,) = [bytes(storage.get(info.path)) for info in storage.list()]
-        assert os.uname().nodename.encode() not in sealed.replace(b"nonce", b"")
+        assert b"lovelace" not in sealed
+        assert Secret.history("x")[0].by == "augusta-ada-king-of-lovelace"
         assert documents.header(documents.latest("secret", "x")).keys() == {"schema", "schema_version"}
 
     def test_a_class_of_the_program_has_no_distribution(self) -> None:

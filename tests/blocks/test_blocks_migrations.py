@@ -379,6 +379,21 @@ class TestDeclaring:
                 @staticmethod
                 def _two(fields: dict[str, Any]) -> None: ...
 
+    def test_a_version_may_be_annotated(self) -> None:
+        class Database(Block):
+            _schema_version: int = 2
+
+            @migrates(from_version=1)
+            @staticmethod
+            def _step(fields: dict[str, Any]) -> None: ...
+
+        assert Database._schema_version == Database()._schema_version == 2
+
+    @pytest.mark.parametrize("version", [0, -1, True, "2", 1.0])
+    def test_a_schema_version_that_is_none_is_refused(self, version: Any) -> None:
+        with pytest.raises(OptionError, match="_schema_version is a whole number from 1"):
+            type("Database", (Block,), {"__module__": __name__, "_schema_version": version})
+
     def test_a_step_can_be_called_by_its_tests(self) -> None:
         assert two()._split({"address": "h:1"}) == {"host": "h", "port": 1}  # type: ignore[attr-defined]
 

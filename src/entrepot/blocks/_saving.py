@@ -35,6 +35,7 @@ __all__ = [
     "exists",
     "identity",
     "load",
+    "load_inner",
     "load_newest",
     "open_pickle",
     "reference_in",
@@ -195,6 +196,29 @@ def load_newest(ref: DocumentRef, documents: BlockDocuments) -> Block:
     return block
 
 
+def load_inner(slug: str, name: str, documents: BlockDocuments, within: tuple[str, ...] = ()) -> Block:
+    """Load a block that is meant by name inside another one: saved with that, it stays a reference.
+
+    That holds of what a source gives, too: the secret of a variable is not sealed into a document unasked.
+
+    Args:
+        slug: Its type.
+        name: Its name.
+        documents: Where the other one is.
+        within: The blocks that it is in, the innermost first.
+
+    Raises:
+        EntrepotError: As `Block.load`.
+    """
+    ref = DocumentRef(slug, name, 1)
+    block = from_sources(slug, name)
+    if block is None:
+        ref = documents.believe(documents.latest(slug, name))
+        block = _load(ref, documents, within)
+    _set_origin(block, _origin_in(block, ref, documents))
+    return block
+
+
 def _load(
     ref: DocumentRef, documents: BlockDocuments, within: tuple[str, ...], *, cls: type[Block] | None = None
 ) -> Block:
@@ -208,17 +232,11 @@ def _load(
     found: type[Block] = BLOCKS.get(ref.slug) if cls is None else cls
 
     def resolve(slug: str, name: str) -> Block:
-        inner = DocumentRef(slug, name, 1)
         try:
-            block = from_sources(slug, name)
-            if block is None:
-                inner = documents.believe(documents.latest(slug, name))
-                block = _load(inner, documents, (address, *within))
+            return load_inner(slug, name, documents, (address, *within))
         except EntrepotError as error:
             error.add_note(f"The block {address} refers to the block {slug}/{name}.")
             raise
-        _set_origin(block, _origin_in(block, inner, documents))  # saved again, it stays a reference
-        return block
 
     opened, header = documents.open_whole(ref)
     body = memoryview(opened)  # prints as an address, where the bytes would print themselves

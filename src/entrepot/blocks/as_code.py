@@ -7,11 +7,12 @@ has a word for, in a field that takes anything, stands as in the sealed body: `{
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
+from entrepot._names import check_name
 from entrepot.blocks import _saving
 from entrepot.blocks._annotations import facts_of
-from entrepot.blocks._encoding import Reference, encode_fields
+from entrepot.blocks._encoding import encode_fields
 from entrepot.blocks._files import Fields, FileBlocks
 from entrepot.blocks._plain import Change, compare, fields_of
 from entrepot.blocks._written import ANYTHING, Writer, make_block
@@ -30,6 +31,8 @@ from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
 
 __all__ = ["Exported", "Planned", "apply", "export", "plan"]
+
+_BLOCK: Final = "block://"
 
 Step: TypeAlias = Literal["create", "change", "same"]
 
@@ -121,7 +124,9 @@ class _Planner:
         if known is not None:
             return known.block
         if (slug, name) not in self._blocks:
-            return Block.load(address)
+            check_name(slug, what=f"block type (in {_BLOCK}{address})")
+            check_name(name, what=f"block name (in {_BLOCK}{address})")
+            return _saving.load_inner(slug, name, self._documents)
         cls: type[Block] = BLOCKS.get(slug)
 
         def inner(other: str) -> Block:
@@ -181,12 +186,18 @@ def export(refs: Iterable[DocumentRef]) -> Exported:
             fields = fields_of(read_body(ref, documents)[0])
             blocks[ref.slug, ref.name] = {name: writer.value(each, ANYTHING, (name,)) for name, each in fields.items()}
         else:
-            blocks[ref.slug, ref.name] = _written(block, address, writer, _saving.reference_in(documents))
+            blocks[ref.slug, ref.name] = _written(block, address, writer, documents)
     return Exported(blocks, variables, tuple(as_stored))
 
 
-def _written(block: Block, address: str, writer: Writer, reference: Reference) -> Fields:
+def _written(block: Block, address: str, writer: Writer, documents: BlockDocuments) -> Fields:
     """Return the fields of a block as people write them; those that would not come back so, with their tags."""
+
+    def inner(other: str) -> Block:
+        slug, _, name = other.partition("/")
+        return _saving.load_inner(slug, name, documents)
+
+    reference = _saving.reference_in(documents)
     cls = type(block)
     facts = facts_of(cls).fields
     optional = {name for name, info in cls.model_fields.items() if info.default is None}
@@ -197,7 +208,7 @@ def _written(block: Block, address: str, writer: Writer, reference: Reference) -
     }
     written = {name: writer.value(value, facts.get(name, ANYTHING), (name,)) for name, value in fields.items()}
     try:
-        made = make_block(cls, written, where=address, inner=Block.load, clear=True, lookup=writer.lookup)
+        made = make_block(cls, written, where=address, inner=inner, clear=True, lookup=writer.lookup)
         again = fields_of(encode_fields(made, reference))
     except EntrepotError:
         again = {}

@@ -98,6 +98,9 @@ class Block(DiscreetModel):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         """Register the class under its slug, unless it is abstract or a generic one with its types filled in."""
         super().__pydantic_init_subclass__(**kwargs)
+        version = _fact(cls, "_schema_version")
+        if version is not None and "_schema_version" not in cls.__dict__:
+            type.__setattr__(cls, "_schema_version", version)  # it was annotated without ClassVar: see `_fact`
         check_migrations(cls)
         slug = cls.get_block_type_slug()
         if not inspect.isabstract(cls) and not cls.__pydantic_generic_metadata__["origin"]:

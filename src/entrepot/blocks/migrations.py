@@ -78,16 +78,20 @@ def migrations_of(cls: type) -> Mapping[int, Migration]:
 
 
 def check_migrations(cls: "type[Block]") -> None:
-    """Refuse a class whose own steps cannot be: two from one version, or one that leads beyond the class.
+    """Refuse a class whose version is none, or whose own steps cannot be: two from one, or one beyond the class.
 
     Raises:
         OptionError: With what to write instead.
     """
+    version = cls._schema_version
+    if type(version) is not int or version < 1:
+        raise OptionError(
+            f"{cls.__qualname__}._schema_version is a whole number from 1, not {version!a}", option="_schema_version"
+        )
     marked = [getattr(value, "__func__", None) for value in vars(cls).values()]
     starts = [getattr(function, _MARK) for function in marked if hasattr(function, _MARK)]
     if not starts:
         return
-    version = cls._schema_version
     if max(starts) >= version:
         raise OptionError(
             f"{cls.__qualname__} has @migrates(from_version={max(starts)}), which leads to version {max(starts) + 1},"
