@@ -183,11 +183,15 @@ def export(refs: Iterable[DocumentRef]) -> Exported:
             block = _saving.load_newest(ref, documents)
         except (PluginError, BlockSchemaError, SerializationError):
             as_stored.append(address)
-            fields = fields_of(read_body(ref, documents)[0])
-            blocks[ref.slug, ref.name] = {name: writer.value(each, ANYTHING, (name,)) for name, each in fields.items()}
+            blocks[ref.slug, ref.name] = _as_stored(ref, writer, documents)
         else:
             blocks[ref.slug, ref.name] = _written(block, address, writer, documents)
     return Exported(blocks, variables, tuple(as_stored))
+
+
+def _as_stored(ref: DocumentRef, writer: Writer, documents: BlockDocuments) -> Fields:
+    fields = fields_of(read_body(ref, documents)[0])
+    return {name: writer.value(each, ANYTHING, (name,)) for name, each in fields.items()}
 
 
 def _written(block: Block, address: str, writer: Writer, documents: BlockDocuments) -> Fields:

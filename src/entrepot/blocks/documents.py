@@ -266,6 +266,7 @@ class BlockDocuments:
             ref: What the store gave as the newest a moment ago.
 
         Raises:
+            BlockNotFoundError: If it was deleted a moment ago.
             IntegrityError: If newer versions were taken away.
         """
         seen = 0 if self.marks is None else self.marks.highest(ref.slug, ref.name)
@@ -273,7 +274,7 @@ class BlockDocuments:
             return ref
         now = self.store.latest(ref.slug, ref.name)  # a newer one may have come between that look and the mark
         if now is not None and now.version >= seen:
-            return now
+            return self.latest(ref.slug, ref.name)  # which says so if it was deleted
         raise IntegrityError(
             f"version {seen} of the block {ref.slug}/{ref.name} was seen from here, and now the newest in"
             f" {self.store.location} is version {ref.version}: newer versions were taken away, or the store was set"

@@ -154,16 +154,17 @@ def read_body(ref: DocumentRef, documents: BlockDocuments) -> tuple[dict[str, ob
     body = memoryview(opened)  # prints as an address
     del opened
     found = quietly(lambda: json.loads(bytes(body) or b"{}"))  # a tombstone of an earlier Entrepot is empty
-    if not isinstance(found, dict):
-        raise (
-            found
-            if isinstance(found, EntrepotError)
-            else IntegrityError(
-                f"version {ref.version} of the block {ref.slug}/{ref.name} has no fields",
-                location=documents.store.location,
-            )
+    if isinstance(found, dict):
+        return found, header
+    wrong = (
+        found
+        if isinstance(found, EntrepotError)
+        else IntegrityError(
+            f"version {ref.version} of the block {ref.slug}/{ref.name} has no fields", location=documents.store.location
         )
-    return found, header
+    )
+    del found  # it may be plain text
+    raise wrong
 
 
 def _version(ref: DocumentRef, documents: BlockDocuments) -> BlockVersion:

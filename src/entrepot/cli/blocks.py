@@ -11,6 +11,7 @@ from rich.text import Text
 
 from entrepot._names import check_name
 from entrepot.blocks import Block
+from entrepot.blocks.documents import current_documents
 from entrepot.blocks.history import stored
 from entrepot.blocks.sources import EnvironmentBlocks, variable_of
 from entrepot.cli.block_fields import FieldInfo, ask_for_block, build_block, describe_fields, interactive, read_options
@@ -151,7 +152,8 @@ def create(
             raise OptionError(f"give a name: entrepot block create {type_} NAME", option="name")
         name = _prompt("name: ")
     check_name(name)
-    if not overwrite and cls.exists(name):
+    saved = current_documents().store.latest(type_, name)  # not `exists`: a variable may give it, and be outlived
+    if not overwrite and saved is not None and not saved.deleted:
         raise BlockExistsError(
             f"there is a block {type_}/{name} already; --overwrite saves a new version of it", name=f"{type_}/{name}"
         )
