@@ -240,3 +240,18 @@ def test_killed_half_way_and_called_again_it_goes_on(tmp_path: Path, entrepot_ho
         sorted(path.name for path in entrepot_home.glob("blocks/pet/*/*"))
         == ["00000001.json"] * 6 + ["00000002.json"] * 6
     )
+
+
+def test_programs_that_migrate_at_the_same_time_make_one_version_of_each(tmp_path: Path, entrepot_home: Path) -> None:
+    script = tmp_path / "pets.py"
+    script.write_text(MODULE)
+    subprocess.run([sys.executable, script, "old"], timeout=60, check=True)
+    running = [
+        subprocess.Popen([sys.executable, script, "all"], stdout=subprocess.PIPE, text=True, env=os.environ)
+        for _ in range(3)
+    ]
+    said = [process.communicate(timeout=60)[0].split() for process in running]
+    assert {process.returncode for process in running} == {0}
+    assert sum(each.count("migrated") for each in said) == 6
+    assert {word for each in said for word in each} <= {"migrated", "ok"}
+    assert len(list(entrepot_home.glob("blocks/pet/*/*"))) == 12

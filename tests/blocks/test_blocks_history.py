@@ -24,6 +24,7 @@ from entrepot.errors import BlockExistsError, BlockNotFoundError, IntegrityError
 from entrepot.plugins import BLOCKS
 from entrepot.storage import LocalStorage, MemoryStorage
 from entrepot.testing import FrozenClock
+from entrepot_test_sites import FakeSite
 
 HUNTER = "hunter2-correct-horse"
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -81,6 +82,19 @@ class TestHistory:
         Entry().save("x")
         assert Entry.history("x")[0].distribution == ""
 
+    def test_a_class_of_a_plugin_says_which_distribution_it_is_of(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        site = FakeSite(tmp_path)
+        site.module(
+            "acme_history", "from entrepot.blocks import Block\nclass AcmeHistory(Block):\n    host: str = 'h'\n"
+        )
+        site.distribution("acme-history", "2.5", blocks="acme-history = acme_history:AcmeHistory")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        BLOCKS.get("acme-history")().save("x")
+        assert Block.history("acme-history/x")[0].distribution == "acme-history 2.5"
+        BLOCKS.forget("acme-history")
+
     def test_what_an_earlier_version_saved_has_an_unknown_history(self) -> None:
         ring = Keyring.from_document((GOLDEN / "crypto" / "keyring.json").read_bytes(), location="golden")
         with use_documents(BlockDocuments(StorageDocumentStore(LocalStorage(GOLDEN / "blocks")), lambda: ring)):
@@ -94,9 +108,21 @@ class TestHistory:
     def test_what_this_version_saves_is_read_by_the_next(self) -> None:
         ring = Keyring.from_document((GOLDEN / "crypto" / "keyring.json").read_bytes(), location="golden")
         told = StorageDocumentStore(LocalStorage(GOLDEN / "blocks-history"))
-        with use_documents(BlockDocuments(told, lambda: ring)):
+        with use_documents(BlockDocuments(told, lambda: ring)) as documents:
             assert String.load("told").value == "one"
             first, second, third = String.history("told")
+            assert json.loads(documents.open(documents.at("string", "told", 3))) == {
+                "about": {
+                    "at": "2026-11-26T10:00:00+00:00",
+                    "by": "ada",
+                    "host": "engine",
+                    "entrepot": "0.1.0",
+                    "distribution": "entrepot 0.1.0",
+                    "action": "rollback",
+                    "source": 1,
+                },
+                "fields": {"value": "one"},
+            }
             (gone,) = String.history("gone")
             assert Block.history("string/gone") == [gone]
             for name in ("gone", "string/never"):

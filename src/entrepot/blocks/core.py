@@ -180,7 +180,7 @@ class Block(DiscreetModel):
 
     @classmethod
     def load(cls, name: str, *, version: int | None = None) -> Self:
-        """Return a saved block.
+        """Return a block: of the environment (`ENTREPOT_BLOCK__TYPE__NAME`) if that gives one, else a saved one.
 
         What was saved under an older schema version goes through the migrations of the class; nothing stored changes.
 
@@ -236,7 +236,7 @@ class Block(DiscreetModel):
 
     @classmethod
     def exists(cls, name: str) -> bool:
-        """Say whether a block of this name is saved (of any type, on `Block` itself)."""
+        """Say whether a block of this name is saved or given (of any type, on `Block` itself): whether `load` has one."""
         return _saving().exists(cls, name)  # type: ignore[no-any-return]
 
     @classmethod

@@ -55,15 +55,6 @@ app = topic(
     ),
 )
 
-app.command(name="history")(history_)
-app.command(name="diff")(diff_)
-app.command(name="rollback")(rollback_)
-app.command()(doctor)
-app.command(name="migrate")(migrate_)
-app.command()(apply)
-app.command()(export)
-app.command(name="where")(where_)
-
 
 @app.command()
 def types(*, as_json: AsJson = False) -> None:
@@ -233,6 +224,17 @@ def register(
             " your\npackage is installed, this command included, add them to its pyproject.toml:\n\n"
             f'  [project.entry-points."{BLOCKS.group}"]\n{lines}'
         )
+
+
+# Here, so that the help lists them after those above.
+app.command(name="history")(history_)
+app.command(name="diff")(diff_)
+app.command(name="rollback")(rollback_)
+app.command()(doctor)
+app.command(name="migrate")(migrate_)
+app.command()(apply)
+app.command()(export)
+app.command(name="where")(where_)
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
