@@ -43,7 +43,7 @@ class Point:
     y: Decimal
 
 
-class Everything(Block):
+class Manifold(Block):
     text: str = "t"
     secret: SecretStr = SecretStr("")
     raw: SecretBytes | None = None
@@ -69,8 +69,8 @@ class Everything(Block):
     aliased: int = Field(default=1, alias="AliasedField")
 
 
-def full() -> Everything:
-    return Everything(
+def full() -> Manifold:
+    return Manifold(
         secret=HUNTER,
         raw=b"raw secret",
         labels={"x"},
@@ -118,24 +118,24 @@ class TestRoundTrip:
         assert "block://secret/saved" in text
         assert set(found.variables) == {
             "SECRET_SAVED_VALUE",
-            "EVERYTHING_E_SECRET",
-            "EVERYTHING_E_RAW",
-            "EVERYTHING_E_LOGIN_TOKEN",
-            "EVERYTHING_E_LOGINS_0_TOKEN",
-            "EVERYTHING_E_HEADERS_AUTHORIZATION",
-            "EVERYTHING_E_HEADERS_X",
-            "EVERYTHING_E_EITHER",
-            *(each for each in found.variables if each.startswith(("EVERYTHING_E_ANYTHING", "EVERYTHING_E_INNERS"))),
+            "MANIFOLD_E_SECRET",
+            "MANIFOLD_E_RAW",
+            "MANIFOLD_E_LOGIN_TOKEN",
+            "MANIFOLD_E_LOGINS_0_TOKEN",
+            "MANIFOLD_E_HEADERS_AUTHORIZATION",
+            "MANIFOLD_E_HEADERS_X",
+            "MANIFOLD_E_EITHER",
+            *(each for each in found.variables if each.startswith(("MANIFOLD_E_ANYTHING", "MANIFOLD_E_INNERS"))),
         }
         values = {
             "SECRET_SAVED_VALUE": HUNTER,
-            "EVERYTHING_E_SECRET": HUNTER,
-            "EVERYTHING_E_RAW": "raw secret",
-            "EVERYTHING_E_LOGIN_TOKEN": HUNTER,
-            "EVERYTHING_E_LOGINS_0_TOKEN": "another",
-            "EVERYTHING_E_HEADERS_AUTHORIZATION": HUNTER,
-            "EVERYTHING_E_HEADERS_X": "third",
-            "EVERYTHING_E_EITHER": "either secret",
+            "MANIFOLD_E_SECRET": HUNTER,
+            "MANIFOLD_E_RAW": "raw secret",
+            "MANIFOLD_E_LOGIN_TOKEN": HUNTER,
+            "MANIFOLD_E_LOGINS_0_TOKEN": "another",
+            "MANIFOLD_E_HEADERS_AUTHORIZATION": HUNTER,
+            "MANIFOLD_E_HEADERS_X": "third",
+            "MANIFOLD_E_EITHER": "either secret",
         }
         for variable in found.variables:
             value = values.get(variable, "in any" if "ANYTHING" in variable else "inline secret")
@@ -143,10 +143,10 @@ class TestRoundTrip:
         assert applied(file) == ["same", "same", "same"]
         with use_documents(BlockDocuments(StorageDocumentStore(MemoryStorage()), lambda: ring)):
             assert applied(file) == ["create", "create", "create"]
-            assert Everything.load("e") == block
+            assert Manifold.load("e") == block
             assert JSON.load("j").value == {"blk": Secret(value=HUNTER), "text": "block://no/reference"}
             Secret(value="new").save("saved", overwrite=True)
-            assert Everything.load("e").inner == Secret(value="new"), "it is a reference"
+            assert Manifold.load("e").inner == Secret(value="new"), "it is a reference"
             assert applied(file) == ["change", "same", "same"]
 
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -225,13 +225,13 @@ class TestApply:
     ) -> None:
         monkeypatch.setenv("TOKEN", HUNTER)
         file.write_text(
-            '[blocks.everything.outer]\ninner = "block://secret/inside"\n[blocks.secret.inside]\nvalue = "env://TOKEN"\n'
+            '[blocks.manifold.outer]\ninner = "block://secret/inside"\n[blocks.secret.inside]\nvalue = "env://TOKEN"\n'
         )
         steps = as_code.plan(read_blocks(file))
-        assert [each.slug for each in steps] == ["secret", "everything"]
+        assert [each.slug for each in steps] == ["secret", "manifold"]
         list(as_code.apply(steps))
         Secret(value="rotated").save("inside", overwrite=True)
-        loaded = Everything.load("outer")
+        loaded = Manifold.load("outer")
         assert loaded.inner is not None
         assert loaded.inner.get() == "rotated"
 
@@ -239,15 +239,15 @@ class TestApply:
         self, file: Path, documents: BlockDocuments, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("ENTREPOT_BLOCK__SECRET__INSIDE", f'{{"value": "{HUNTER}"}}')
-        file.write_text('[blocks.everything.outer]\ninner = "block://secret/inside"\n')
+        file.write_text('[blocks.manifold.outer]\ninner = "block://secret/inside"\n')
         assert applied(file) == ["create"]
-        assert HUNTER.encode() not in documents.open(documents.latest("everything", "outer"))
-        loaded = Everything.load("outer")
+        assert HUNTER.encode() not in documents.open(documents.latest("manifold", "outer"))
+        loaded = Manifold.load("outer")
         assert loaded.inner is not None
         assert loaded.inner.get() == HUNTER
         assert applied(file) == ["same"]
         for wrong in ("inside", "secret/", "../x", "secret/a/b"):
-            file.write_text(f'[blocks.everything.outer]\ninner = "block://{wrong}"\n')
+            file.write_text(f'[blocks.manifold.outer]\ninner = "block://{wrong}"\n')
             with pytest.raises(InvalidNameError):
                 applied(file)
 
@@ -297,7 +297,7 @@ class TestApply:
         [
             f'[blocks.webhook.a]\nurl = "env://URL"\nheaders = {{A = "{HUNTER}"}}',
             f'[blocks.json.a]\nvalue = [{{"$type" = "secret-str", value = "{HUNTER}"}}]',
-            f'[blocks.everything.a]\nlogin = {{user = "u", token = "{HUNTER}"}}',
+            f'[blocks.manifold.a]\nlogin = {{user = "u", token = "{HUNTER}"}}',
         ],
     )
     def test_a_secret_in_clear_is_found_at_any_depth(

@@ -236,7 +236,7 @@ class Block(DiscreetModel):
 
     @classmethod
     def exists(cls, name: str) -> bool:
-        """Say whether a block of this name is saved or given (of any type, on `Block` itself): whether `load` has one."""
+        """Say whether `load` has a block of this name: saved, or given (of any type, on `Block` itself)."""
         return _saving().exists(cls, name)  # type: ignore[no-any-return]
 
     @classmethod
