@@ -195,4 +195,3 @@ class TestDoctorAndMigrate:
         subprocess.run([sys.executable, "cli_servers.py"], check=True, timeout=60)
         assert "1 not installed" in program("block", "doctor").stderr
         assert "1 ok" in program("block", "doctor", "-m", "cli_servers").stderr
-        assert program("block", "doctor", "-m", "no_such").exit_code == 1
