@@ -22,6 +22,7 @@ __all__ = [
     "ConfigurationError",
     "CrashedRunError",
     "DamagedResultError",
+    "DatabaseError",
     "EntrepotError",
     "FailedRunError",
     "InputError",
@@ -39,6 +40,7 @@ __all__ = [
     "MissingResultError",
     "NotReadyError",
     "NotResumableError",
+    "NotificationError",
     "ObjectChangedError",
     "ObjectExistsError",
     "ObjectNotFoundError",
@@ -275,6 +277,16 @@ class WebhookError(EntrepotError, ConnectionError):
     """A webhook was not delivered; `status` is the HTTP status, or None where there was no answer."""
 
     status: int | None
+
+
+class DatabaseError(EntrepotError, ConnectionError):
+    """A database was not reached, or refused a statement; `retryable` says whether the same may work later."""
+
+    retryable: bool
+
+
+class NotificationError(EntrepotError, ConnectionError):
+    """A message was not taken by a mail server or a notification service."""
 
 
 # --- hashing, serializers, results --------------------------------------------------------------------------------

@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from entrepot.blocks.core import Block as Block
+    from entrepot.blocks.credentials import DockerRegistryCredentials as DockerRegistryCredentials
+    from entrepot.blocks.credentials import KubernetesClusterConfig as KubernetesClusterConfig
+    from entrepot.blocks.databases import SqlAlchemyConnector as SqlAlchemyConnector
     from entrepot.blocks.documents import BlockDocuments as BlockDocuments
     from entrepot.blocks.documents import StorageDocumentStore as StorageDocumentStore
     from entrepot.blocks.documents import use_documents as use_documents
     from entrepot.blocks.history import BlockVersion as BlockVersion
+    from entrepot.blocks.mail import EmailServer as EmailServer
     from entrepot.blocks.migrations import migrates as migrates
+    from entrepot.blocks.notifications import DiscordWebhook as DiscordWebhook
+    from entrepot.blocks.notifications import MicrosoftTeamsWebhook as MicrosoftTeamsWebhook
+    from entrepot.blocks.notifications import Notification as Notification
+    from entrepot.blocks.notifications import PagerDuty as PagerDuty
     from entrepot.blocks.sources import BlockSource as BlockSource
     from entrepot.blocks.sources import use_sources as use_sources
     from entrepot.blocks.system import JSON as JSON
@@ -24,13 +32,21 @@ if TYPE_CHECKING:
     from entrepot.blocks.webhook import Webhook as Webhook
 
 _HOMES = {
-    "JSON": "system",
     "Block": "core",
     "BlockDocuments": "documents",
     "BlockSource": "sources",
     "BlockVersion": "history",
+    "DiscordWebhook": "notifications",
+    "DockerRegistryCredentials": "credentials",
+    "EmailServer": "mail",
+    "JSON": "system",
+    "KubernetesClusterConfig": "credentials",
+    "MicrosoftTeamsWebhook": "notifications",
+    "Notification": "notifications",
+    "PagerDuty": "notifications",
     "Secret": "system",
     "SlackWebhook": "webhook",
+    "SqlAlchemyConnector": "databases",
     "StorageDocumentStore": "documents",
     "StoredBlocks": "teams",
     "String": "system",
@@ -46,8 +62,16 @@ __all__ = [
     "BlockDocuments",
     "BlockSource",
     "BlockVersion",
+    "DiscordWebhook",
+    "DockerRegistryCredentials",
+    "EmailServer",
+    "KubernetesClusterConfig",
+    "MicrosoftTeamsWebhook",
+    "Notification",
+    "PagerDuty",
     "Secret",
     "SlackWebhook",
+    "SqlAlchemyConnector",
     "StorageDocumentStore",
     "StoredBlocks",
     "String",
