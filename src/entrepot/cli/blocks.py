@@ -27,6 +27,7 @@ from entrepot.errors import (
     EntrepotError,
     OptionError,
     PluginError,
+    UnknownBlockTypeError,
 )
 from entrepot.plugins import BLOCKS, PluginEntry
 
@@ -281,7 +282,10 @@ def _type_facts(entry: PluginEntry) -> dict[str, Any]:
     }
     if entry.status in {"broken", "conflict"}:
         return facts
-    cls: type[Block] = BLOCKS.get(entry.name)
+    try:
+        cls: type[Block] = BLOCKS.get(entry.name)
+    except UnknownBlockTypeError:  # a class of this program that ended a moment ago
+        return facts
     return facts | {
         "name": cls.get_block_type_name(),
         "description": cls.get_description() or "",

@@ -161,6 +161,8 @@ class PluginRegistry(Generic[T]):
             for name in names:
                 try:
                     self.get(name)
+                except UnknownNameError:
+                    continue  # a class of this program that nothing refers to any more: it ended a moment ago
                 except (PluginConflictError, PluginLoadError) as error:
                     with self._lock:
                         self._failures[name] = str(error)
