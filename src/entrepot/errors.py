@@ -11,6 +11,7 @@ __all__ = [
     "AmbiguousBlockNameError",
     "ArtifactNotFoundError",
     "BlockExistsError",
+    "BlockFileError",
     "BlockNotFoundError",
     "BlockSchemaError",
     "BlockedAddressError",
@@ -253,6 +254,18 @@ class BlockSchemaError(EntrepotError, ValueError):
     """A stored block does not fit the class that is installed; values are never shown."""
 
     name: str
+    saved_version: int | None = None
+    class_version: int | None = None
+    missing: Sequence[str] = ()
+    unknown: Sequence[str] = ()
+    refused: Sequence[str] = ()
+    stub: str = ""
+
+
+class BlockFileError(EntrepotError, ValueError):
+    """Blocks that people wrote down, in a file or a variable, cannot be made; values are never shown."""
+
+    path: str
 
 
 class SecretMaskError(EntrepotError, ValueError):

@@ -191,6 +191,8 @@ class PluginRegistry(Generic[T]):
                     self.get(name)
                 except PluginDeniedError:
                     continue  # as the entry itself says
+                except UnknownNameError:
+                    continue  # a class of this program that nothing refers to any more: it ended a moment ago
                 except (PluginConflictError, PluginLoadError) as error:
                     with self._lock:
                         self._failures[name] = str(error)

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from math import isfinite
@@ -94,9 +94,14 @@ def _iso(name: str, when: datetime | time) -> object:
     if type(zone) is ZoneInfo and zone.key is not None:
         # The text is then the time on the wall: the offset follows from the zone, and `fold` settles what is left.
         return tag(name, when.replace(tzinfo=None).isoformat(), **extra, zone=zone.key)
-    if zone is not None and type(zone) is not timezone:
+    if zone is not None and type(zone) is not timezone and not _is_offset(zone):
         raise Refusal(when, f"its tzinfo is a {type_name(type(zone))}; use zoneinfo.ZoneInfo or datetime.timezone")
     return tag(name, when.isoformat(), **extra)
+
+
+def _is_offset(zone: tzinfo) -> bool:
+    """Return whether a zone is pydantic's own kind of fixed offset: what it makes of a time in JSON or a file."""
+    return (type(zone).__module__, type(zone).__name__) == ("pydantic_core._pydantic_core", "TzInfo")
 
 
 def _timedelta(value: object) -> object:
