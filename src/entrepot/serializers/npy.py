@@ -17,6 +17,7 @@ from numpy.lib import format as npy_format
 from entrepot.errors import SerializationError
 from entrepot.protocols.storage import Buffer
 from entrepot.serializers._describe import type_name
+from entrepot.serializers.advice import OR_ANOTHER
 
 __all__ = ["NpySerializer"]
 
@@ -88,7 +89,7 @@ class NpySerializer:
 
     def _refusal(self, why: str) -> SerializationError:
         return SerializationError(
-            f"the npy serializer {why}; use result_serializer='auto', or 'pickle'", serializer=self.name, path="value"
+            f"the npy serializer {why}; return another{OR_ANOTHER}", serializer=self.name, path="value"
         )
 
 
