@@ -98,7 +98,7 @@ PICKED = {
     "table": (frames.tables()["table"], "parquet"),
     "frame of objects": (pd.DataFrame({"a": [object]}), "pickle"),
     "array of objects": (np.array([None]), "pickle"),
-    "numpy scalar": (np.float64(1.5), "pickle"),
+    "numpy scalar": (np.float64(1.5), "json"),
     "int of an enum": (Level.LOW, "pickle"),
     "enum": (Color.RED, "pickle"),
     "text of a subclass": ([Text("x")], "pickle"),

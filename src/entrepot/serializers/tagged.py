@@ -23,6 +23,7 @@ from entrepot.serializers._tags import (
     Decoder,
     Refusal,
     is_utf8,
+    library_scalar,
     plain_float,
     plain_int,
     plain_str,
@@ -158,6 +159,8 @@ class _Walker:
             return container(self, value)
         if self._encoder is not None and (encoded := self._encoder(value, self.step)) is not MISSING:
             return encoded
+        if (scalar := library_scalar(value)) is not MISSING:
+            return scalar
         return _refuse(value)
 
     def step(self, value: object, step: str) -> object:
