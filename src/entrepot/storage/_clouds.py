@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from entrepot.errors import InvalidPathError
 from entrepot.protocols.storage import Buffer, ObjectInfo
 from entrepot.storage._buffers import Rope, joined
-from entrepot.storage._dialect import Dialect, is_absence
+from entrepot.storage._dialect import SwappingDialect, is_absence
 from entrepot.storage.outage import Trouble, diagnose
 
 __all__ = ["S3", "S3_RETRIES", "GoogleStorage", "s3_config"]
@@ -22,7 +22,7 @@ _CONFLICT_TRIES = 5
 _MIB = 1024 * 1024
 
 
-class S3(Dialect):
+class S3(SwappingDialect):
     """S3 and its many lookalikes, by s3fs."""
 
     _PART = 8 * _MIB
@@ -133,7 +133,7 @@ class S3(Dialect):
         return {"Bucket": self.bucket, "Key": self._key(path).removeprefix(f"{self.bucket}/")}
 
 
-class GoogleStorage(Dialect):
+class GoogleStorage(SwappingDialect):
     """Google Cloud Storage, by gcsfs."""
 
     _WHOLE = 64 * _MIB
