@@ -240,7 +240,7 @@ mappings.values(
         ("{1, 'a', None, (1, 2)}", "{(1, 2), None, 'a', 1}"),
         ("{frozenset('ab'), frozenset('cd')}", "{frozenset('dc'), frozenset('ba')}"),
         ("{('a', 1), ('b', 2)}", "{('b', 2), ('a', 1)}"),
-        ("[set('xyz')] * 2", "[set('zyx'), set('yxz')]"),
+        ("[set('xyz'), set('xyz')]", "[set('zyx'), set('yxz')]"),
         ("Counter('aab')", "Counter('baa')"),
         ("defaultdict(int, a=1, b=2)", "defaultdict(int, b=2, a=1)"),
         ("{n: str(n) for n in range(6_000)}", "{n: str(n) for n in reversed(range(6_000))}"),
