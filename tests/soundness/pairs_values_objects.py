@@ -280,7 +280,7 @@ arrays.values(
         ("filled(np.empty(5), 1.5)", "np.full(5, 1.5)"),
         ("np.array([{'a': 1, 'b': 2}], object)", "np.array([{'b': 2, 'a': 1}], object)"),
         ("np.ones((3, 1))", "np.ones((1, 3)).T"),
-        ("[grid, grid]", "[grid, grid.copy()]"),
+        ("[grid, grid.copy()]", "[grid.copy(), grid.copy()]"),
         ("np.dtype('f8')", "np.dtype(float)"),
         ("np.add", "np.core.add if not hasattr(np, 'add') else getattr(np, 'add')"),
     ],

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -12,6 +13,7 @@ from entrepot.cli.options import AsJson
 from entrepot.cli.output import ok, print_json, show, table, warn
 from entrepot.cli.records import StorageOption, open_store
 from entrepot.cli.store.topic import amount, app, progress_bar
+from entrepot.engine.tidying import Tidied, tidy
 from entrepot.errors import OptionError
 from entrepot.results.collect import GRACE, Collector, Report, Rules
 
@@ -58,6 +60,8 @@ def gc(
 ) -> None:
     """Remove results that have expired or are past their policy, payloads that no result needs, and leftovers.
 
+    Without --storage and a selection, also what runs that are over have left in the home folder.
+
     Flows may go on meanwhile: nothing that they need is removed. It can be stopped at any moment, and run again.
     """
     current = settings.current()
@@ -77,10 +81,14 @@ def gc(
     with progress_bar() as told:
         collector = Collector(store, rules, grace=GRACE if seconds is None else seconds, progress=told)
         report = collector.preview() if dry_run else collector.run()
+    # What runs leave in the home is no store's: it goes with the default one, and with no selection of results.
+    tidied = tidy(current.home, is_dry=dry_run) if storage is None and not filtered else None
     if as_json:
-        print_json(_facts(report, store.location))
+        print_json(_facts(report, store.location) | {"home": None if tidied is None else dataclasses.asdict(tidied)})
         return
     _show(report, store.location)
+    if tidied is not None:
+        _show_tidied(tidied, current.home, "would free" if dry_run else "freed")
 
 
 def _read(parse: Callable[[str], _T], text: str | None, option: str) -> _T | None:
@@ -105,6 +113,8 @@ def _show(report: Report, location: str) -> None:
         f"{done} {amount(report.size)} in {location}: {report.records} results, {report.payloads} payloads,"
         f" {report.leftovers} leftovers; {report.kept} results stay"
     )
+    for left in report.left:
+        ok(f"  {left.count} {left.kind} ({amount(left.size)})")
     if report.waiting:
         ok(
             f"{report.waiting} payloads ({amount(report.waiting_size)}) that no result needs are younger than the"
@@ -117,3 +127,16 @@ def _show(report: Report, location: str) -> None:
             "there are results that cannot be read under the keys of this ring, so no payload was removed; collect with"
             " a ring that has all keys"
         )
+
+
+def _show_tidied(tidied: Tidied, home: Path, done: str) -> None:
+    kinds = {
+        "snapshots of runs that are over": tidied.snapshots,
+        "answers to questions of such runs": tidied.answers,
+        "unfinished writes": tidied.unfinished,
+    }
+    if any(kinds.values()):
+        ok(f"{done} {amount(tidied.size)} in {home}:")
+    for kind, count in kinds.items():
+        if count:
+            ok(f"  {count} {kind}")

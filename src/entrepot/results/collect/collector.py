@@ -14,14 +14,14 @@ from entrepot.errors import ObjectNotFoundError
 from entrepot.protocols.storage import DeletesIf
 from entrepot.results.claims import is_claim
 from entrepot.results.collect.lease import Lease
-from entrepot.results.collect.leftovers import Leftovers
+from entrepot.results.collect.leftovers import CLAIMED, Leftovers
 from entrepot.results.collect.policy import Rules, Share, judge, orphans, shares
 from entrepot.results.collect.survey import Survey
 from entrepot.results.condemned import PATIENCE, notice_folder
 from entrepot.results.seen import read_record
 from entrepot.results.store import ResultStore
 
-__all__ = ["GRACE", "Collector", "Progress", "Report"]
+__all__ = ["GRACE", "Collector", "Left", "Progress", "Report"]
 
 GRACE: Final = 86_400.0
 """Seconds that a payload without a record is left: longer than any transaction between its work and its commit."""
@@ -38,6 +38,21 @@ CREATE TABLE candidate (
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """Leftovers of one kind.
+
+    Attributes:
+        kind: What they are, for people: "unfinished writes".
+        count: How many.
+        size: Their bytes.
+    """
+
+    kind: str
+    count: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What a collection has removed, or would.
 
@@ -45,7 +60,8 @@ class Report:
         shares: By task and reason, the largest first.
         records: How many records.
         payloads: How many payloads.
-        leftovers: How many other objects: notices, markers, evidence, unfinished writes.
+        leftovers: How many other objects: notices, markers, evidence, unfinished writes, claims of dead runs.
+        left: The same by kind.
         size: Bytes, of all of it.
         waiting: Payloads that no record needs, but are too young to be removed.
         waiting_size: Their bytes.
@@ -59,6 +75,7 @@ class Report:
     records: int
     payloads: int
     leftovers: int
+    left: tuple[Left, ...]
     size: int
     waiting: int
     waiting_size: int
@@ -106,10 +123,10 @@ class Collector:
             survey.read()
             judge(survey.database, self._rules, now=now, grace=self._grace)
             leftovers = Leftovers(self._store, survey, now)
-            left = list(leftovers.found())
+            left = _by_kind(leftovers.found())
             before = None if self._grace <= 0 else now - self._grace
             freed = iter(()) if survey.is_blind else orphans(survey.database, is_done=False, before=before)
-            return self._report(survey, freed, left_count=len(left), left_size=sum(left), is_dry=True, now=now)
+            return self._report(survey, freed, left=left, is_dry=True, now=now)
         finally:
             survey.close()
 
@@ -131,35 +148,37 @@ class Collector:
             try:
                 survey.read()
                 judge(survey.database, self._rules, now=self._store.clock.now().timestamp(), grace=self._grace)
-                self._delete_records(survey, lease)
+                self._delete_records(survey, lease, now)
                 self._delete_payloads(survey, lease, None if self._grace <= 0 else now - self._grace)
                 leftovers = Leftovers(self._store, survey, now, lease)
-                left = list(leftovers.remove())
+                left = _by_kind(leftovers.remove())
                 freed = survey.database.execute("SELECT path, size, modified FROM candidate WHERE gone = 1")
-                return self._report(survey, freed, left_count=len(left), left_size=sum(left), is_dry=False, now=now)
+                return self._report(survey, freed, left=left, is_dry=False, now=now)
             finally:
                 survey.close()
 
     # --- records ------------------------------------------------------------------------------------------------------
 
-    def _delete_records(self, survey: Survey, lease: Lease) -> None:
+    def _delete_records(self, survey: Survey, lease: Lease, now: float) -> None:
         """Delete the condemned records; each only if it is still the one that was judged."""
         database = survey.database
         (total,) = database.execute("SELECT count(*) FROM record WHERE verdict IS NOT NULL").fetchone()
         done, after = 0, ""
         while True:
             rows = database.execute(
-                "SELECT path, sha, state FROM record WHERE verdict IS NOT NULL AND path > ? ORDER BY path LIMIT ?",
+                "SELECT path, sha, state, modified FROM record WHERE verdict IS NOT NULL AND path > ? ORDER BY path"
+                " LIMIT ?",
                 (after, _BATCH),
             ).fetchall()
             rows = [row for row in rows if notice_folder(row[0]) == notice_folder(rows[0][0])]
             if not rows:
                 return
             lease.renew()
-            notice = self._give_notice(lease, [path for path, _, _ in rows])
-            for path, sha, state in rows:
+            notice = self._give_notice(lease, [path for path, *_ in rows])
+            for path, sha, state, modified in rows:
                 lease.renew()
-                if self._delete_record(path, sha, state):
+                is_left = modified is not None and modified <= now - CLAIMED
+                if self._delete_record(path, sha, state, is_left=is_left):
                     database.execute("UPDATE record SET gone = 1 WHERE path = ?", (path,))
                 else:
                     self._changed += 1
@@ -168,8 +187,8 @@ class Collector:
             self._store.storage.delete(notice)
             after = rows[-1][0]
 
-    def _delete_record(self, path: str, sha: bytes, state: str) -> bool:
-        """Delete a record if it is the one that was judged.
+    def _delete_record(self, path: str, sha: bytes, state: str, *, is_left: bool) -> bool:
+        """Delete a record if it is the one that was judged; if `is_left`, a claim to it was left behind, if it has one.
 
         Object stores cannot do that in one step. There, who replaces a record sees our notice, and waits a while until
         we are done; so we do not delete what we looked at longer ago than that.
@@ -180,7 +199,8 @@ class Collector:
             seen = read_record(self._store, path)
             if seen is None:
                 return True
-            if (seen.sha, seen.state) != (sha, state) or is_claim(seen.data):
+            is_swift = isinstance(storage, DeletesIf)
+            if (seen.sha, seen.state) != (sha, state) or (is_claim(seen.data) and not (is_left and is_swift)):
                 return False  # it is another one, or a run is about to replace it
             if isinstance(storage, DeletesIf):
                 return storage.delete_if(path, seen.data)
@@ -260,8 +280,7 @@ class Collector:
         survey: Survey,
         freed: Iterator[tuple[str, int, float]],
         *,
-        left_count: int,
-        left_size: int,
+        left: tuple[Left, ...],
         is_dry: bool,
         now: float,
     ) -> Report:
@@ -289,8 +308,9 @@ class Collector:
             tuple(found),
             records,
             counted[0],
-            left_count,
-            sum(share.size for share in found) + left_size,
+            sum(one.count for one in left),
+            left,
+            sum(share.size for share in found) + sum(one.size for one in left),
             waiting,
             waiting_size,
             self._changed,
@@ -298,6 +318,14 @@ class Collector:
             survey.is_blind,
             is_dry,
         )
+
+
+def _by_kind(found: Iterator[tuple[str, int]]) -> tuple[Left, ...]:
+    counts: dict[str, tuple[int, int]] = {}
+    for kind, size in found:
+        count, total = counts.get(kind, (0, 0))
+        counts[kind] = count + 1, total + size
+    return tuple(Left(kind, *counted) for kind, counted in counts.items())
 
 
 def _nobody(what: str, count: int, total: int | None) -> None:

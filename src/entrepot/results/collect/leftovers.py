@@ -1,4 +1,4 @@
-"""What else a result store accumulates: marks of transactions that are over, evidence, notes of use, unfinished writes.
+"""What else a result store accumulates: marks of transactions, evidence, notes of use, unfinished writes, dead claims.
 
 Each kind is removed only where nothing can need it any more, and after an age besides.
 """
@@ -6,10 +6,12 @@ Each kind is removed only where nothing can need it any more, and after an age b
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from entrepot.errors import EntrepotError, ObjectNotFoundError
-from entrepot.protocols.storage import ObjectInfo, Sweeps
+from entrepot.protocols.storage import DeletesIf, ObjectInfo, Sweeps
+from entrepot.results.claims import is_claim, standing_in
 from entrepot.results.collect.lease import Lease
 from entrepot.results.collect.survey import Survey
 from entrepot.results.condemned import COLLECTED
@@ -19,9 +21,12 @@ from entrepot.results.store import ResultStore
 from entrepot.results.used import USED
 from entrepot.results.versions import VERSIONS, chain_of
 
-__all__ = ["Leftovers"]
+__all__ = ["CLAIMED", "Leftovers"]
 
 _DAY: Final = 86_400.0
+CLAIMED: Final = _DAY
+"""Seconds without a sign of life after which a claim counts as left behind: each is renewed three times in an hour."""
+
 _UNFINISHED: Final = _DAY  # longer than a write takes
 _UNDECIDED: Final = 7 * _DAY  # a transaction that is not over by then is aborted, as others with its keys would do
 _CHAINS: Final = 7 * _DAY
@@ -46,42 +51,64 @@ class Leftovers:
         self._now = now
         self._lease = lease
 
-    def found(self) -> Iterator[int]:
-        """Yield the size of each.
+    def found(self) -> Iterator[tuple[str, int]]:
+        """Yield what kind of thing each is, and its size.
 
         Raises:
             StorageError: If the store cannot be read.
         """
-        for info, _ in self._all():
-            yield info.size
+        for kind, info, _ in self._all():
+            yield kind, info.size
 
-    def remove(self) -> Iterator[int]:
-        """Remove them, and yield the size of each; abort transactions that were never decided.
+    def remove(self) -> Iterator[tuple[str, int]]:
+        """Remove them, and yield kind and size of each; abort transactions that were never decided.
 
         Raises:
             StorageError: If the store cannot be read or written.
         """
-        for info, delete in self._all():
+        for kind, info, delete in self._all():
             if self._lease is not None:
                 self._lease.renew()
-            delete(info.path)
-            yield info.size
+            if delete(info.path) is not False:
+                yield kind, info.size
         undecided = self._database.execute(
             "SELECT path FROM record WHERE state = 'pending' AND gone = 0 AND modified <= ?", (self._now - _UNDECIDED,)
         )
         for (path,) in undecided.fetchall():
             self._abort(path)
 
-    def _all(self) -> Iterator[tuple[ObjectInfo, Callable[[str], object]]]:
+    def _all(self) -> Iterator[tuple[str, ObjectInfo, Callable[[str], object]]]:
         storage = self._store.storage
-        for find in (self._notices, self._markers, self._chains, self._notes_of_use):
+        kinds: dict[str, Callable[[], Iterator[ObjectInfo]]] = {
+            "notices of collections": self._notices,
+            "marks of transactions": self._markers,
+            "outgrown versions": self._chains,
+            "notes of use": self._notes_of_use,
+            "evidence of damage": lambda: self._older("damaged", _EVIDENCE),
+        }
+        for kind, find in kinds.items():
             for info in find():
-                yield info, storage.delete
-        for info in self._older("damaged", _EVIDENCE):
-            yield info, storage.delete
+                yield kind, info, storage.delete
+        if isinstance(storage, DeletesIf):
+            for info, data in self._claims():
+                yield "claims of dead runs", info, partial(storage.delete_if, data=data)
         if isinstance(storage, Sweeps):
             for info in storage.unfinished(datetime.fromtimestamp(self._now - _UNFINISHED, UTC)):
-                yield info, storage.sweep
+                yield "unfinished writes", info, storage.sweep
+
+    def _claims(self) -> Iterator[tuple[ObjectInfo, bytes]]:
+        """Yield claims without a record whose holders have shown no sign of life for a day, and what is in them now.
+
+        They go only if they are still the same then: a holder that wakes, and one that takes the claim over, change it.
+        """
+        query = "SELECT path, modified FROM claim WHERE modified <= ? ORDER BY path"
+        for path, modified in self._database.execute(query, (self._now - CLAIMED,)).fetchall():
+            try:
+                data = bytes(self._store.storage.get(path, length=MAX_RECORD_SIZE + 1))
+            except ObjectNotFoundError:
+                continue
+            if is_claim(data) and not standing_in(data):
+                yield ObjectInfo(path, len(data), datetime.fromtimestamp(modified, UTC)), data
 
     def _notices(self) -> Iterator[ObjectInfo]:
         """Yield notices of collections that are over."""
