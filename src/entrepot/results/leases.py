@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import Final
 
 from entrepot.crypto.keyring import Keyring
-from entrepot.errors import ObjectChangedError, ObjectNotFoundError
-from entrepot.protocols.storage import SwapsConditionally
+from entrepot.errors import ObjectChangedError, ObjectNotFoundError, StorageFullError
+from entrepot.protocols.storage import DeletesIf, SwapsConditionally
 from entrepot.results.claims import Claim, is_claim, open_claim, seal_claim
 
 __all__ = ["Lease", "give_back", "renew_from_now_on"]
@@ -103,7 +103,16 @@ class Lease:
             if self.done or self.lost:
                 return
             freed = Claim("", self._claim.fence, 0, self._claim.seconds, "", self._claim.run)
-            self._swap(self.standing or seal_claim(freed, self._keys(), path=self._path))
+            try:
+                self._swap(self.standing or seal_claim(freed, self._keys(), path=self._path))
+            except StorageFullError:
+                if self.standing or not isinstance(self._storage, DeletesIf):
+                    raise
+                # To take it away needs no room, and nobody waits then for somebody who gave up.
+                with contextlib.suppress(ObjectNotFoundError):
+                    found = bytes(self._storage.get_tagged(self._path)[0])
+                    if self._is_ours(found):
+                        self._storage.delete_if(self._path, found)
             self.lost = True  # nothing of this holder's comes after it
 
     def _swap(self, data: bytes) -> bool:

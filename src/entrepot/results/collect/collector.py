@@ -16,7 +16,7 @@ from entrepot.results.claims import is_claim
 from entrepot.results.collect.lease import Lease
 from entrepot.results.collect.leftovers import CLAIMED, Leftovers
 from entrepot.results.collect.policy import Rules, Share, judge, orphans, shares
-from entrepot.results.collect.survey import Survey
+from entrepot.results.collect.survey import Survey, surveying
 from entrepot.results.condemned import PATIENCE, notice_folder
 from entrepot.results.seen import read_record
 from entrepot.results.store import ResultStore
@@ -118,8 +118,7 @@ class Collector:
             StorageError: If the store cannot be read.
         """
         now = self._store.clock.now().timestamp()
-        survey = Survey(self._store, None, lambda what, count: self._progress(what, count, None))
-        try:
+        with surveying(self._store, None, lambda what, count: self._progress(what, count, None)) as survey:
             survey.read()
             judge(survey.database, self._rules, now=now, grace=self._grace)
             leftovers = Leftovers(self._store, survey, now)
@@ -127,8 +126,6 @@ class Collector:
             before = None if self._grace <= 0 else now - self._grace
             freed = iter(()) if survey.is_blind else orphans(survey.database, is_done=False, before=before)
             return self._report(survey, freed, left=left, is_dry=True, now=now)
-        finally:
-            survey.close()
 
     def run(self) -> Report:
         """Collect.
@@ -144,8 +141,7 @@ class Collector:
                 self._progress(what, count, None)
 
             now = lease.began if lease.began is not None else self._store.clock.now().timestamp()
-            survey = Survey(self._store, lease.began, tick)
-            try:
+            with surveying(self._store, lease.began, tick) as survey:
                 survey.read()
                 judge(survey.database, self._rules, now=self._store.clock.now().timestamp(), grace=self._grace)
                 self._delete_records(survey, lease, now)
@@ -154,8 +150,6 @@ class Collector:
                 left = _by_kind(leftovers.remove())
                 freed = survey.database.execute("SELECT path, size, modified FROM candidate WHERE gone = 1")
                 return self._report(survey, freed, left=left, is_dry=False, now=now)
-            finally:
-                survey.close()
 
     # --- records ------------------------------------------------------------------------------------------------------
 
