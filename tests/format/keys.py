@@ -69,8 +69,43 @@ def form(value: object) -> bytes:
     return simple[kind](value)
 
 
+def shared(value: object) -> str:
+    met, around, found, count = {}, set(), [], 0
+
+    def visit(item: object) -> bool:
+        nonlocal count
+        kind = type(item)
+        if kind not in {list, tuple, dict, set} or id(item) in around:
+            return id(item) in around
+        count += 1
+        if id(item) in met:
+            found.extend([f"{count}={met[id(item)]}"] if met[id(item)] else [])
+            count -= not met[id(item)]
+            return bool(met[id(item)])
+        mine, changes = count, kind is not tuple
+        around.add(id(item))
+        for inner in in_order(item) if kind is dict else [] if kind is set else item:
+            changes = visit(inner) or changes
+        around.discard(id(item))
+        count = count if changes else mine - 1
+        met[id(item)] = mine if changes else 0
+        return changes
+
+    visit(value)
+    return ",".join(found)
+
+
+def in_order(value: dict[object, object]) -> list[object]:
+    is_text = {*map(type, value)} <= {str}
+    order = (lambda key: key.encode("utf-8", "surrogatepass")) if is_text else form
+    return [value[key] for key in sorted(value, key=order)]
+
+
 def part(value: object) -> str:
-    return hashlib.blake2b(form(value), digest_size=32, person=b"entrepot-value-1").hexdigest()
+    written, marks = form(value), shared(value)
+    if marks:
+        written = closed(b"o" + text("shared") + b"(2:" + written + text(marks))
+    return hashlib.blake2b(written, digest_size=32, person=b"entrepot-value-1").hexdigest()
 
 
 def key(parts: dict[str, str]) -> str:

@@ -70,7 +70,7 @@ def test_a_collection_that_finds_no_room_for_its_own_table_says_so(
     disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = Kept(LocalStorage(tmp_path / "store"))
-    for number in range(300):
+    for number in range(120):
         kept.write(f"key {number}", number)
     monkeypatch.setattr(tempfile, "tempdir", str(disk.path))
     disk.fill(pages_left=4)
@@ -78,7 +78,7 @@ def test_a_collection_that_finds_no_room_for_its_own_table_says_so(
         Collector(kept.store).run()
     assert kept.paths("collected/runs") == []  # its lease is given back
     disk.free()
-    assert Collector(kept.store).run().kept == 300
+    assert Collector(kept.store).run().kept == 120
 
 
 # --- claims and results -----------------------------------------------------------------------------------------------

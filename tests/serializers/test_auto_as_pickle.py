@@ -87,7 +87,7 @@ STEPS = {
 }
 
 
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=120)
 @given(st.data())
 def test_of_an_array_nothing_is_lost_that_pickle_keeps(data: st.DataObject) -> None:
     dtype = data.draw(TYPES)
@@ -224,7 +224,7 @@ ALLOWED = [None, frozenset({"json", "arrow", "pickle"})]  # as it is for small f
 NAMES: list[Any] = [None, "n", 3, ("a", 1), np.int64(3), pd.Timestamp("2024"), pd.NaT, 1.5, b"x"]
 
 
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=120)
 @given(st.data())
 def test_of_a_frame_nothing_is_lost_that_pickle_keeps(data: st.DataObject) -> None:
     columns = data.draw(st.lists(st.sampled_from(range(len(COLUMNS))), max_size=3))

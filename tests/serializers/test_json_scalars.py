@@ -70,7 +70,7 @@ SPANS = st.builds(lambda count, unit: pd.Timedelta(np.timedelta64(count // 10**9
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(SCALARS | MOMENTS | SPANS | st.sampled_from([pd.NaT, pd.NA]))
 def test_what_auto_writes_as_json_comes_back_in_type_unit_zone_and_bits(value: object) -> None:
     if AUTO.choose(value).name == "json":

@@ -75,7 +75,7 @@ class _Walk:
         if _NEVER.issuperset(map(type, value.values())):
             return []
         followed = [(key, item) for key, item in value.items() if _is_followed(item)]
-        if all(type(key) is str for key, _ in followed):
+        if all(type(key) is str for key in value):  # as `Encoder.mapping` has it
             return [item for _, item in sorted(followed, key=lambda pair: pair[0])]
         try:
             return [item for _, item in sorted(followed, key=lambda pair: Encoder().encode(pair[0]))]
