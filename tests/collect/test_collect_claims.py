@@ -73,14 +73,6 @@ def test_a_holder_that_wakes_meanwhile_keeps_its_claim() -> None:
     assert kept.bytes_at(PATH) == seal_claim(replace(CLAIM, beat=7), RING, path=PATH)
 
 
-def test_in_a_store_that_cannot_delete_on_a_condition_claims_stay() -> None:
-    kept = shop()
-    kept.storage.put(PATH, seal_claim(CLAIM, RING, path=PATH))
-    kept.clock.time += timedelta(days=2)
-    kept.store = ResultStore(Wrapped(kept.storage), ring=RING, clock=kept.clock)
-    assert claims(kept) == ()
-
-
 def test_the_result_under_a_dead_claim_counts_and_goes_when_its_time_comes() -> None:
     kept = shop()
     kept.write("a", 1)

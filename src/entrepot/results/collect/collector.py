@@ -14,7 +14,7 @@ from entrepot.errors import ObjectNotFoundError
 from entrepot.protocols.storage import DeletesIf
 from entrepot.results.claims import is_claim
 from entrepot.results.collect.lease import Lease
-from entrepot.results.collect.leftovers import CLAIMED, Leftovers
+from entrepot.results.collect.leftovers import Leftovers, is_left_behind
 from entrepot.results.collect.policy import Rules, Share, judge, orphans, shares
 from entrepot.results.collect.survey import Survey, surveying
 from entrepot.results.condemned import PATIENCE, notice_folder
@@ -60,7 +60,7 @@ class Report:
         shares: By task and reason, the largest first.
         records: How many records.
         payloads: How many payloads.
-        leftovers: How many other objects: notices, markers, evidence, unfinished writes, claims of dead runs.
+        leftovers: How many other objects: notices, markers, evidence, unfinished writes, claims that nobody holds.
         left: The same by kind.
         size: Bytes, of all of it.
         waiting: Payloads that no record needs, but are too young to be removed.
@@ -144,7 +144,7 @@ class Collector:
             with surveying(self._store, lease.began, tick) as survey:
                 survey.read()
                 judge(survey.database, self._rules, now=self._store.clock.now().timestamp(), grace=self._grace)
-                self._delete_records(survey, lease, now)
+                self._delete_records(survey, lease)
                 self._delete_payloads(survey, lease, None if self._grace <= 0 else now - self._grace)
                 leftovers = Leftovers(self._store, survey, now, lease)
                 left = _by_kind(leftovers.remove())
@@ -153,15 +153,14 @@ class Collector:
 
     # --- records ------------------------------------------------------------------------------------------------------
 
-    def _delete_records(self, survey: Survey, lease: Lease, now: float) -> None:
+    def _delete_records(self, survey: Survey, lease: Lease) -> None:
         """Delete the condemned records; each only if it is still the one that was judged."""
         database = survey.database
         (total,) = database.execute("SELECT count(*) FROM record WHERE verdict IS NOT NULL").fetchone()
         done, after = 0, ""
         while True:
             rows = database.execute(
-                "SELECT path, sha, state, modified FROM record WHERE verdict IS NOT NULL AND path > ? ORDER BY path"
-                " LIMIT ?",
+                "SELECT path, sha, state FROM record WHERE verdict IS NOT NULL AND path > ? ORDER BY path LIMIT ?",
                 (after, _BATCH),
             ).fetchall()
             rows = [row for row in rows if notice_folder(row[0]) == notice_folder(rows[0][0])]
@@ -169,10 +168,9 @@ class Collector:
                 return
             lease.renew()
             notice = self._give_notice(lease, [path for path, *_ in rows])
-            for path, sha, state, modified in rows:
+            for path, sha, state in rows:
                 lease.renew()
-                is_left = modified is not None and modified <= now - CLAIMED
-                if self._delete_record(path, sha, state, is_left=is_left):
+                if self._delete_record(path, sha, state, lease.began):
                     database.execute("UPDATE record SET gone = 1 WHERE path = ?", (path,))
                 else:
                     self._changed += 1
@@ -181,8 +179,8 @@ class Collector:
             self._store.storage.delete(notice)
             after = rows[-1][0]
 
-    def _delete_record(self, path: str, sha: bytes, state: str, *, is_left: bool) -> bool:
-        """Delete a record if it is the one that was judged; if `is_left`, a claim to it was left behind, if it has one.
+    def _delete_record(self, path: str, sha: bytes, state: str, now: float | None) -> bool:
+        """Delete a record if it is the one that was judged.
 
         Object stores cannot do that in one step. There, who replaces a record sees our notice, and waits a while until
         we are done; so we do not delete what we looked at longer ago than that.
@@ -193,9 +191,10 @@ class Collector:
             seen = read_record(self._store, path)
             if seen is None:
                 return True
-            is_swift = isinstance(storage, DeletesIf)
-            if (seen.sha, seen.state) != (sha, state) or (is_claim(seen.data) and not (is_left and is_swift)):
-                return False  # it is another one, or a run is about to replace it
+            if (seen.sha, seen.state) != (sha, state):
+                return False  # it is another one
+            if is_claim(seen.data) and not is_left_behind(self._store, path, seen.data, now):
+                return False  # a run is about to replace it
             if isinstance(storage, DeletesIf):
                 return storage.delete_if(path, seen.data)
             if clock.monotonic() - looked < PATIENCE / 2:
@@ -279,21 +278,14 @@ class Collector:
         now: float,
     ) -> Report:
         database = survey.database
-        counted = [0, 0]
-
-        def count(rows: Iterator[tuple[str, int, float]]) -> Iterator[tuple[str, int, float]]:
-            for row in rows:
-                counted[0] += 1
-                counted[1] += row[1]
-                yield row
-
-        found = shares(database, count(freed), is_done=not is_dry)
-        waiting, waiting_size = 0, 0
-        if not survey.is_blind:
-            before = None if self._grace <= 0 else now - self._grace
-            for _, size, modified in orphans(database, is_done=not is_dry, before=None):
-                if before is not None and (modified is None or modified > before):
-                    waiting, waiting_size = waiting + 1, waiting_size + size
+        went, waits = _Sum(), _Sum()
+        late: Iterator[tuple[str, int, float]] = iter(())
+        if not survey.is_blind and self._grace > 0:
+            young = now - self._grace
+            late = (
+                row for row in orphans(database, is_done=not is_dry, before=None) if row[2] is None or row[2] > young
+            )
+        found = shares(database, went.counted(freed), waits.counted(late), is_done=not is_dry)
         gone = "gone = 1" if not is_dry else "verdict IS NOT NULL"
         (records, kept) = database.execute(
             f"SELECT coalesce(sum({gone}), 0), coalesce(sum(NOT ({gone})), 0) FROM record"  # noqa: S608  a text of ours
@@ -301,12 +293,12 @@ class Collector:
         return Report(
             tuple(found),
             records,
-            counted[0],
+            went.count,
             sum(one.count for one in left),
             left,
             sum(share.size for share in found) + sum(one.size for one in left),
-            waiting,
-            waiting_size,
+            waits.count,
+            waits.size,
             self._changed,
             kept,
             survey.is_blind,
@@ -320,6 +312,19 @@ def _by_kind(found: Iterator[tuple[str, int]]) -> tuple[Left, ...]:
         count, total = counts.get(kind, (0, 0))
         counts[kind] = count + 1, total + size
     return tuple(Left(kind, *counted) for kind, counted in counts.items())
+
+
+class _Sum:
+    """Counts payloads as they are gone through."""
+
+    def __init__(self) -> None:
+        self.count = self.size = 0
+
+    def counted(self, rows: Iterator[tuple[str, int, float]]) -> Iterator[tuple[str, int, float]]:
+        for row in rows:
+            self.count += 1
+            self.size += row[1]
+            yield row
 
 
 def _nobody(what: str, count: int, total: int | None) -> None:

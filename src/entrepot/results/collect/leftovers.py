@@ -1,4 +1,4 @@
-"""What else a result store accumulates: marks of transactions, evidence, notes of use, unfinished writes, dead claims.
+"""What else a result store accumulates: marks of transactions, evidence, notes of use, claims, unfinished writes.
 
 Each kind is removed only where nothing can need it any more, and after an age besides.
 """
@@ -6,12 +6,11 @@ Each kind is removed only where nothing can need it any more, and after an age b
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Final
 
-from entrepot.errors import EntrepotError, ObjectNotFoundError
+from entrepot.errors import EntrepotError, IntegrityError, ObjectNotFoundError, UnknownKeyError
 from entrepot.protocols.storage import DeletesIf, ObjectInfo, Sweeps
-from entrepot.results.claims import is_claim, standing_in
+from entrepot.results.claims import is_claim, open_claim, standing_in
 from entrepot.results.collect.lease import Lease
 from entrepot.results.collect.survey import Survey
 from entrepot.results.condemned import COLLECTED
@@ -21,17 +20,15 @@ from entrepot.results.store import ResultStore
 from entrepot.results.used import USED
 from entrepot.results.versions import VERSIONS, chain_of
 
-__all__ = ["CLAIMED", "Leftovers"]
+__all__ = ["Leftovers", "is_left_behind"]
 
 _DAY: Final = 86_400.0
-CLAIMED: Final = _DAY
-"""Seconds without a sign of life after which a claim counts as left behind: each is renewed three times in an hour."""
-
 _UNFINISHED: Final = _DAY  # longer than a write takes
 _UNDECIDED: Final = 7 * _DAY  # a transaction that is not over by then is aborted, as others with its keys would do
 _CHAINS: Final = 7 * _DAY
 _MARKERS: Final = 30 * _DAY  # longer than a process that was stopped in a transaction is let sleep
 _EVIDENCE: Final = 30 * _DAY
+_CLAIMS: Final = _DAY  # those of who computes are renewed every few seconds, and each twenty minutes at least
 
 
 class Leftovers:
@@ -89,26 +86,11 @@ class Leftovers:
         for kind, find in kinds.items():
             for info in find():
                 yield kind, info, storage.delete
-        if isinstance(storage, DeletesIf):
-            for info, data in self._claims():
-                yield "claims of dead runs", info, partial(storage.delete_if, data=data)
+        for info in self._claims():
+            yield "claims of dead runs", info, self._delete_claim
         if isinstance(storage, Sweeps):
             for info in storage.unfinished(datetime.fromtimestamp(self._now - _UNFINISHED, UTC)):
                 yield "unfinished writes", info, storage.sweep
-
-    def _claims(self) -> Iterator[tuple[ObjectInfo, bytes]]:
-        """Yield claims without a record whose holders have shown no sign of life for a day, and what is in them now.
-
-        They go only if they are still the same then: a holder that wakes, and one that takes the claim over, change it.
-        """
-        query = "SELECT path, modified FROM claim WHERE modified <= ? ORDER BY path"
-        for path, modified in self._database.execute(query, (self._now - CLAIMED,)).fetchall():
-            try:
-                data = bytes(self._store.storage.get(path, length=MAX_RECORD_SIZE + 1))
-            except ObjectNotFoundError:
-                continue
-            if is_claim(data) and not standing_in(data):
-                yield ObjectInfo(path, len(data), datetime.fromtimestamp(modified, UTC)), data
 
     def _notices(self) -> Iterator[ObjectInfo]:
         """Yield notices of collections that are over."""
@@ -154,6 +136,28 @@ class Leftovers:
         except ObjectNotFoundError:
             return True
 
+    def _claims(self) -> Iterator[ObjectInfo]:
+        """Yield claims without a record that nobody holds any more."""
+        found = self._database.execute(
+            "SELECT path, size, modified FROM claim WHERE modified <= ?", (self._now - _CLAIMS,)
+        )
+        for path, size, modified in found.fetchall():
+            yield ObjectInfo(path, size, datetime.fromtimestamp(modified, UTC))
+
+    def _delete_claim(self, path: str) -> bool:
+        """Delete a claim if it is still one that nobody holds; return whether it is gone."""
+        storage = self._store.storage
+        try:
+            data = bytes(storage.get(path, length=MAX_RECORD_SIZE + 1))
+            if not is_claim(data) or standing_in(data) or not is_left_behind(self._store, path, data, self._now):
+                return False  # it has been taken up since
+        except (ObjectNotFoundError, IntegrityError, UnknownKeyError):
+            return False
+        if isinstance(storage, DeletesIf):
+            return storage.delete_if(path, data)
+        storage.delete(path)
+        return True
+
     def _notes_of_use(self) -> Iterator[ObjectInfo]:
         for info in self._store.storage.list(USED):
             path = f"{RECORDS}/{info.path.removeprefix(f'{USED}/')}.json"
@@ -178,3 +182,25 @@ class Leftovers:
     def _has(self, table: str, column: str, value: str, rest: str = "") -> bool:
         found = self._database.execute(f"SELECT 1 FROM {table} WHERE {column} = ? {rest}", (value,))  # noqa: S608  names of ours
         return found.fetchone() is not None
+
+
+def is_left_behind(store: ResultStore, path: str, data: bytes, now: float | None) -> bool:
+    """Return whether nobody computes any more what a claim says that somebody does.
+
+    Args:
+        store: Where it is.
+        path: Of the record.
+        data: What is there.
+        now: The store's own time, as a timestamp; None if it tells none.
+
+    Raises:
+        StorageError: If the store cannot be read.
+    """
+    try:
+        claim = open_claim(data, store.keys(), path=path, location=f"{store.location.rstrip('/')}/{path}")
+    except (IntegrityError, UnknownKeyError):
+        claim = None
+    if claim is not None and not claim.holder:
+        return True
+    modified = store.storage.stat(path).modified
+    return now is not None and modified is not None and modified.timestamp() <= now - _CLAIMS
