@@ -169,6 +169,15 @@ class PluginRegistry(Generic[T]):
             self._resolved.pop(name, None)
             self._failures.pop(name, None)
 
+    def check(self, name: str) -> None:
+        """See that something claims a name; imports nothing.
+
+        Raises:
+            UnknownNameError: If nothing does; the message has the nearest name, and what is known.
+        """
+        if name not in self._resolved and name not in self.names():
+            self._raise_unknown(name)
+
     def names(self) -> list[str]:
         """Return every name that something claims and the settings allow, sorted; imports nothing."""
         registered = [name for name in list(self._registered) if self._registration(name) is not MISSING]

@@ -1,4 +1,7 @@
-"""The tags that every reader knows: types of the standard library that hold no other values, and `File` and `Dir`."""
+"""The tags that every reader knows: types that hold no other values, of the standard library, and `File` and `Dir`.
+
+Scalars of NumPy and pandas have tags, too: see `_scalars`, which is loaded where there are such.
+"""
 
 import base64
 from collections.abc import Callable, Mapping
@@ -11,6 +14,7 @@ from typing import Final, TypeAlias, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from entrepot._sentinels import MISSING, Missing
 from entrepot.hashing.files import Dir, File, note_reference
 from entrepot.serializers._describe import type_name
 
@@ -20,7 +24,9 @@ __all__ = [
     "TAG",
     "Decoder",
     "Refusal",
+    "is_of_library",
     "is_utf8",
+    "library_scalar",
     "plain_float",
     "plain_int",
     "plain_str",
@@ -33,6 +39,7 @@ TAG: Final = "$type"
 Decoder: TypeAlias = Callable[[dict[str, object]], object]
 """Gives the value of one tag; what is inside the tag has been decoded before."""
 
+_LIBRARIES: Final = frozenset({"numpy", "pandas"})
 _MAX_PLAIN_BITS: Final = 2048  # longer integers are tagged, in hex: Python limits how many decimal digits it reads
 
 
@@ -157,6 +164,20 @@ LEAF_ENCODERS: Final[Mapping[type, Callable[[object], object]]] = {
 """By exact type: a subclass would come back as its base."""
 
 
+def is_of_library(kind: type) -> bool:
+    """Return whether a class is one of NumPy's or pandas', whose scalars may be written."""
+    return kind.__module__.partition(".")[0] in _LIBRARIES
+
+
+def library_scalar(value: object) -> dict[str, object] | Missing:
+    """Return a scalar of NumPy or pandas as a tag; MISSING for anything else."""
+    if not is_of_library(type(value)):
+        return MISSING
+    from entrepot.serializers._scalars import plain_scalar  # noqa: PLC0415  it loads NumPy, for what is NumPy's only
+
+    return plain_scalar(value)
+
+
 # --- reading ------------------------------------------------------------------------------------------------------
 
 
@@ -193,6 +214,12 @@ def _zoned(tagged: dict[str, object], when: datetime | time) -> datetime | time:
     return when.replace(fold=1) if tagged.get("fold") else when
 
 
+def _scalar(tagged: dict[str, object]) -> object:
+    from entrepot.serializers._scalars import scalar_of  # noqa: PLC0415  it loads NumPy, for what is NumPy's only
+
+    return scalar_of(tagged)
+
+
 DECODERS: Final[Mapping[str, Decoder]] = {
     "str": lambda tagged: _bytes_of(tagged).decode("utf-8", "surrogatepass"),
     "int": lambda tagged: int(_str_of(tagged), 16),
@@ -217,4 +244,8 @@ DECODERS: Final[Mapping[str, Decoder]] = {
     "pure-windows-path": lambda tagged: PureWindowsPath(_str_of(tagged)),
     "file": lambda tagged: File(Path(_str_of(tagged))),
     "dir": lambda tagged: Dir(Path(_str_of(tagged))),
+    "numpy-scalar": _scalar,
+    "pandas-timestamp": _scalar,
+    "pandas-timedelta": _scalar,
+    "pandas-missing": _scalar,
 }
