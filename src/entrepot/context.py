@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from entrepot._inherited import InheritedVar, carrying
+from entrepot._scope import find_scope_with
 from entrepot.errors import MissingContextError, OptionError
 
 __all__ = [
@@ -141,6 +142,8 @@ RunContext: TypeAlias = FlowRunContext | TaskRunContext
 
 CURRENT: InheritedVar[RunContext | None] = InheritedVar("entrepot_run", default=None, weak=True)
 """The innermost run's context; the engine's drivers set it around user code."""
+
+find_scope_with(FlowRunContext.get)
 
 
 def get_run_context() -> RunContext:

@@ -275,7 +275,7 @@ class TestApply:
             ('value = "file://relative"', "file:// takes an absolute path"),
             ('value = "file:///no/such/file"', "/no/such/file cannot be read: No such file"),
             ('value = "file:///dev/zero"', "is longer than 1048576 bytes"),
-            ('value = "vault://kv/x"', "is in clear"),
+            ('value = "volt://kv/x"', "is in clear"),
             (f'value = ["{HUNTER}"]', "value: Input should be a valid string"),
             (f'valu = "{HUNTER}"', "no field named 'valu'; known: value"),
             ("", "value: Field required"),

@@ -7,9 +7,16 @@ from pathlib import Path
 import pytest
 
 from entrepot.plugins import BLOCKS, SERIALIZERS, TASK_RUNNERS
-from entrepot.plugins.builtin import BLOCK_GROUP, BUILTINS, KNOWN_ELSEWHERE, SERIALIZER_GROUP, TASK_RUNNER_GROUP
+from entrepot.plugins.builtin import (
+    BLOCK_GROUP,
+    BUILTINS,
+    KNOWN_ELSEWHERE,
+    SECRET_SOURCE_GROUP,
+    SERIALIZER_GROUP,
+    TASK_RUNNER_GROUP,
+)
 
-GROUPS = [BLOCK_GROUP, SERIALIZER_GROUP, TASK_RUNNER_GROUP]
+GROUPS = [BLOCK_GROUP, SECRET_SOURCE_GROUP, SERIALIZER_GROUP, TASK_RUNNER_GROUP]
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from entrepot.blocks._quiet import Failed, attempt
+from entrepot.blocks._references import SecretReference, is_reference
 from entrepot.blocks.core import Block
 from entrepot.errors import ConfigurationError, DatabaseError, EntrepotError
 
@@ -72,6 +73,8 @@ class SqlAlchemyConnector(Block):
             return data
         given = {name: value for name, value in data.items() if name != "url"}
         url = data["url"]
+        if isinstance(url, SecretReference) or (isinstance(url, str) and is_reference(url)):
+            raise ValueError("a URL is taken apart when the block is made: give its parts, and a reference as password")
         return {**_parts_of(url.get_secret_value() if isinstance(url, SecretStr) else str(url)), **given}
 
     @field_validator("driver")

@@ -68,6 +68,8 @@ def _remember(value: Any, depth: int) -> None:
     if kind is str or kind is bytes or isinstance(value, _PLAIN):
         return
     if hasattr(kind, "get_secret_value"):
+        if hasattr(kind, "reference"):
+            return  # it is looked up when it is used, and masked from then on
         with suppress(Exception):  # of a class of the user's: whoever reads it next hears of it
             remember_secret(value.get_secret_value())
         return

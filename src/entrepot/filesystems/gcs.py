@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from entrepot.blocks._references import SecretReference
 from entrepot.filesystems._locations import check_endpoint, split_bucket_path
 from entrepot.filesystems.base import StorageBlock, import_adapter, shared
 from entrepot.protocols.storage import Storage
@@ -52,8 +53,8 @@ class GCS(StorageBlock):
     @field_validator("service_account_info")
     @classmethod
     def _check_account(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None:
-            return None
+        if value is None or isinstance(value, SecretReference):  # such is looked at when it is used
+            return value
         account = _parsed(value.get_secret_value())
         missing = sorted(_ACCOUNT_FIELDS - account.keys())
         if missing and account.get("type", "service_account") == "service_account":

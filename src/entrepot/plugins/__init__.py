@@ -7,16 +7,25 @@ from collections.abc import Callable
 from typing import Any
 
 from entrepot.errors import UnknownBlockTypeError
-from entrepot.plugins.builtin import BLOCK_GROUP, HASHER_GROUP, SERIALIZER_GROUP, TASK_RUNNER_GROUP
+from entrepot.plugins.builtin import (
+    BLOCK_GROUP,
+    HASHER_GROUP,
+    SECRET_SOURCE_GROUP,
+    SERIALIZER_GROUP,
+    TASK_RUNNER_GROUP,
+)
 from entrepot.plugins.registry import PluginEntry, PluginRegistry
 
-__all__ = ["BLOCKS", "HASHERS", "SERIALIZERS", "TASK_RUNNERS", "PluginEntry", "PluginRegistry"]
+__all__ = ["BLOCKS", "HASHERS", "SECRET_SOURCES", "SERIALIZERS", "TASK_RUNNERS", "PluginEntry", "PluginRegistry"]
 
 BLOCKS: PluginRegistry[type] = PluginRegistry(BLOCK_GROUP, kind="block type", unknown=UnknownBlockTypeError)
 """Block classes by slug."""
 
 HASHERS: PluginRegistry[Callable[[Any], object]] = PluginRegistry(HASHER_GROUP, kind="hasher")
 """Functions that say what values stand for in cache keys, by the full name of the type: `module.QualName`."""
+
+SECRET_SOURCES: PluginRegistry[type] = PluginRegistry(SECRET_SOURCE_GROUP, kind="source of secrets")
+"""Classes that give the secrets behind references, by the scheme of those."""
 
 SERIALIZERS: PluginRegistry[type] = PluginRegistry(SERIALIZER_GROUP, kind="serializer")
 """Serializer classes by name."""

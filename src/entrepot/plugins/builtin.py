@@ -6,10 +6,19 @@
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["BLOCK_GROUP", "BUILTINS", "HASHER_GROUP", "KNOWN_ELSEWHERE", "SERIALIZER_GROUP", "TASK_RUNNER_GROUP"]
+__all__ = [
+    "BLOCK_GROUP",
+    "BUILTINS",
+    "HASHER_GROUP",
+    "KNOWN_ELSEWHERE",
+    "SECRET_SOURCE_GROUP",
+    "SERIALIZER_GROUP",
+    "TASK_RUNNER_GROUP",
+]
 
 BLOCK_GROUP: Final = "entrepot.blocks"
 HASHER_GROUP: Final = "entrepot.hashers"  # names are those of types, `module.QualName`; none of them is ours
+SECRET_SOURCE_GROUP: Final = "entrepot.secret_sources"  # noqa: S105  a group; names are schemes of references
 SERIALIZER_GROUP: Final = "entrepot.serializers"
 TASK_RUNNER_GROUP: Final = "entrepot.task_runners"
 
@@ -35,6 +44,14 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
         "string": "entrepot.blocks.system:String",
         "webhook": "entrepot.blocks.webhook:Webhook",
     },
+    SECRET_SOURCE_GROUP: {
+        "aws-sm": "entrepot.blocks.secret_sources.aws:SecretsManager",
+        "block": "entrepot.blocks.secret_sources.local:SavedBlocks",
+        "env": "entrepot.blocks.secret_sources.local:Environment",
+        "file": "entrepot.blocks.secret_sources.local:Files",
+        "keyring": "entrepot.blocks.secret_sources.local:OperatingSystem",
+        "vault": "entrepot.blocks.secret_sources.vault:Vault",
+    },
     SERIALIZER_GROUP: {
         "arrow": "entrepot.serializers.arrow:ArrowSerializer",
         "auto": "entrepot.serializers.auto:AutoSerializer",
@@ -57,6 +74,11 @@ KNOWN_ELSEWHERE: Final[Mapping[str, Mapping[str, str]]] = {
         "azure-blob-storage-container": "Azure is the built-in block 'azure': pip install \"entrepot[azure]\"",
         "gcs-bucket": "Google Cloud Storage is the built-in block 'gcs': pip install \"entrepot[gcp]\"",
         "s3-bucket": "S3 is the built-in block 's3': pip install \"entrepot[aws]\"",
+    },
+    SECRET_SOURCE_GROUP: {
+        "bao": "OpenBao is asked by the built-in source 'vault', as in vault://mount/path#key",
+        "keychain": "the keyring of the operating system is the built-in source 'keyring', as in keyring://service/user",
+        "secretsmanager": "AWS Secrets Manager is the built-in source 'aws-sm', as in aws-sm://name#key",
     },
     SERIALIZER_GROUP: {
         "compressed": "name what is compressed: 'compressed/json' or 'compressed/pickle'",
