@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from entrepot.testing.fakes import memory_documents as memory_documents
     from entrepot.testing.hashers import HasherContract as HasherContract
     from entrepot.testing.manifests import plugin_manifest as plugin_manifest
+    from entrepot.testing.secret_sources import SecretSourceContract as SecretSourceContract
     from entrepot.testing.serializers import SerializerContract as SerializerContract
     from entrepot.testing.storage import ReadableStorageContract as ReadableStorageContract
     from entrepot.testing.storage import StorageContract as StorageContract
@@ -32,6 +33,7 @@ _HOMES = {
     "FrozenClock": "fakes",
     "HasherContract": "hashers",
     "ReadableStorageContract": "storage",
+    "SecretSourceContract": "secret_sources",
     "SerializerContract": "serializers",
     "StorageContract": "storage",
     "TaskRunnerContract": "task_runners",
@@ -46,6 +48,7 @@ __all__ = [
     "FrozenClock",
     "HasherContract",
     "ReadableStorageContract",
+    "SecretSourceContract",
     "SerializerContract",
     "StorageContract",
     "TaskRunnerContract",
