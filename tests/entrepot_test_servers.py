@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from servers import GCSServer, S3Server, ServerProcess, free_ports, start_gcs, start_moto, start_rclone, start_seaweedfs
+from servers import (
+    GCSServer,
+    S3Server,
+    ServerProcess,
+    VaultServer,
+    free_ports,
+    start_gcs,
+    start_moto,
+    start_rclone,
+    start_seaweedfs,
+    start_vault,
+)
 
 # The account that Azure's emulator documents for everyone to use.
 EMULATOR_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -45,6 +56,12 @@ def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """`rclone serve s3`: a server that takes conditional writes and ignores the condition."""
     yield from _run(start_rclone, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def vault_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultServer]:
+    """OpenBao: secrets of key-value engines, tokens and policies."""
+    yield from _run(start_vault, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Real servers for the tests and the demo, on loopback and free ports: S3 (three of them) and Google Cloud Storage.
+"""Real servers for tests and demo, on loopback and free ports: S3 (three of them), Google Cloud Storage, OpenBao.
 
 Each ends with the process that started it, however that ends: a small guardian between the two kills the server when
 the pipe from the process closes.
@@ -25,11 +25,13 @@ __all__ = [
     "GCSServer",
     "S3Server",
     "ServerProcess",
+    "VaultServer",
     "free_ports",
     "start_gcs",
     "start_moto",
     "start_rclone",
     "start_seaweedfs",
+    "start_vault",
 ]
 
 READY_WITHIN = 45.0
@@ -283,6 +285,39 @@ def start_moto(folder: Path) -> S3Server:
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
         process = ServerProcess("moto", command, log=folder / "server.log")
         return S3Server(f"http://127.0.0.1:{port}", KEY, SECRET, process)
+
+    return _started(start)
+
+
+@dataclass
+class VaultServer:
+    """An OpenBao server that runs, unsealed, with a key-value engine of the second version at `secret`."""
+
+    address: str
+    token: str
+    process: ServerProcess = field(repr=False)
+
+    def client(self) -> Any:
+        """Return a client of hvac, as root."""
+        import hvac
+
+        return hvac.Client(url=self.address, token=self.token, timeout=15)
+
+    def ready(self) -> None:
+        """Raise unless it answers, with its engine mounted."""
+        if "secret/" not in self.client().sys.list_mounted_secrets_engines()["data"]:
+            raise RuntimeError("the key-value engine is not there yet")
+
+
+def start_vault(folder: Path) -> VaultServer:
+    """Start OpenBao, in memory and unsealed."""
+
+    def start() -> VaultServer:
+        (port,) = free_ports(1)
+        listen = f"-dev-listen-address=127.0.0.1:{port}"
+        command = [_program("bao"), "server", "-dev", "-dev-root-token-id=root", "-dev-no-store-token", listen]
+        process = ServerProcess("bao", command, log=folder / "server.log", env={"HOME": str(folder)})
+        return VaultServer(f"http://127.0.0.1:{port}", "root", process)
 
     return _started(start)
 
