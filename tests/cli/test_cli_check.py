@@ -127,3 +127,16 @@ def test_what_only_looks_like_a_block_is_none() -> None:
         "import json\nclass X:\n    load = print\njson.load('a/b')\nX.load('x')\nf()('y')\n'block://x'\n'block:///a'\n"
     )
     assert list(named_in(source, "x.py", {"json": __import__("json")})) == []
+
+
+def test_a_block_is_created_with_a_reference_and_shown_with_it(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOKS_LIKE_ONE", "env://CHECKED_KEY")
+    monkeypatch.setenv("CHECKED_KEY", HUNTER)
+    invoke("block", "create", "secret", "by-reference", "--field", "value=env://CHECKED_KEY")
+    invoke("block", "create", "secret", "literal", "--secret-env", "value=LOOKS_LIKE_ONE")
+    assert (Secret.load("by-reference").get(), Secret.load("literal").get()) == (HUNTER, "env://CHECKED_KEY")
+    shown = invoke("block", "show", "by-reference").stdout
+    assert "env://CHECKED_KEY" in shown
+    assert HUNTER not in shown
+    assert "env://" not in invoke("block", "show", "literal").stdout
+    assert "is a secret" in invoke("block", "create", "secret", "x", "--field", "value=plain", exit_code=1).stderr

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaH
 from pydantic.json_schema import JsonSchemaValue, PydanticJsonSchemaWarning
 from pydantic_core import CoreSchema, core_schema
 
-from entrepot._secrets import MASK
+from entrepot._secrets import MASK, mask
 from entrepot.blocks._annotations import facts_of
 from entrepot.blocks._inputs import place_references, read_defaults, read_field, read_fields
 from entrepot.blocks.fields import drop_secret_defaults, remember_secrets, scrub, secret_texts
@@ -165,7 +165,7 @@ class DiscreetModel(BaseModel):
         # A computed field (a connection string, say) may have a secret in it.
         secrets = [text for text in secret_texts(type(self), self) if len(text) >= _MIN_MASKED]
         for name, value in super().__repr_args__():
-            hidden = isinstance(value, str) and any(secret in value for secret in secrets)
+            hidden = isinstance(value, str) and (any(secret in value for secret in secrets) or mask(value) != value)
             yield name, MASK if hidden else value
 
 

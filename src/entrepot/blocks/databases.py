@@ -6,16 +6,17 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from entrepot._secrets import mask
 from entrepot.blocks._quiet import Failed, attempt
 from entrepot.blocks._references import SecretReference, is_reference
 from entrepot.blocks.core import Block
-from entrepot.errors import ConfigurationError, DatabaseError, EntrepotError
+from entrepot.errors import ConfigurationError, DatabaseError, EntrepotError, SecretReferenceError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, CursorResult, Engine, Row
@@ -211,7 +212,7 @@ class SqlAlchemyConnector(Block):
     def _failed(self, error: Exception) -> EntrepotError:
         import sqlalchemy.exc  # noqa: PLC0415  who gets here has loaded it
 
-        said = _said(error, [secret.get_secret_value() for secret in self._secrets()])
+        said = mask(_said(error, self._texts()))
         if isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError) or (
             isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated
         ):
@@ -227,6 +228,14 @@ class SqlAlchemyConnector(Block):
     def _secrets(self) -> list[SecretStr]:
         texts = [value for value in self.connect_args.values() if isinstance(value, SecretStr)]
         return texts if self.password is None else [self.password, *texts]
+
+    def _texts(self) -> list[str]:
+        """Return the secrets in clear, for taking them out of what a driver says."""
+        texts = []
+        for secret in self._secrets():
+            with suppress(SecretReferenceError):  # what cannot be had now was masked when it was
+                texts.append(secret.get_secret_value())
+        return texts
 
     def _place(self) -> str:
         """Return where the database is, for people."""

@@ -92,7 +92,10 @@ class MicrosoftTeamsWebhook(_Notifier):
         return _https(value)
 
     def _addresses(self) -> list[str]:
-        return [self.url.get_secret_value()]
+        if urlsplit(url := self.url.get_secret_value()).scheme == "https":
+            return [url]
+        del url
+        raise ConfigurationError("what the reference in url leads to is no https:// URL", setting="url")
 
 
 class DiscordWebhook(_Notifier):

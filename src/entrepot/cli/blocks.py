@@ -11,6 +11,7 @@ from rich.text import Text
 
 from entrepot._names import check_name
 from entrepot.blocks import Block
+from entrepot.blocks._references import AnyReference, shown
 from entrepot.blocks.documents import current_documents
 from entrepot.blocks.history import stored
 from entrepot.blocks.sources import EnvironmentBlocks, variable_of
@@ -43,6 +44,7 @@ app = topic(
         "  entrepot block create s3 prod --field bucket_path=my-bucket/results \\\n"
         "      --secret-env aws_access_key_id=AWS_ACCESS_KEY_ID \\\n"
         "      --secret-env aws_secret_access_key=AWS_SECRET_ACCESS_KEY\n"
+        "  entrepot block create secret my-api-key -f value=env://API_KEY\n"
         "  pass show api-key | entrepot block create secret my-api-key --secret-from-stdin value\n"
         "  entrepot block check s3/prod                          write, read and delete something there\n"
         "  entrepot block history s3/prod                        who saved which version, and when\n"
@@ -95,13 +97,17 @@ def show_(
     version: Annotated[int | None, typer.Option(help="Which version; by default the newest.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a saved block; secrets are masked. One whose class is not installed is shown as it is stored."""
+    """Show a saved block; secrets are masked, references to them are not.
+
+    One whose class is not installed is shown as it is stored.
+    """
     try:
         block = Block.load(name, version=version)
     except (PluginError, BlockSchemaError) as error:
         show_stored(stored(name, version), str(error), as_json=as_json)
         return
-    values = block.model_dump(mode="json", by_alias=True, fallback=str)
+    dumped = block.model_dump(mode="json", by_alias=True, fallback=str)
+    values = _with_references(dumped, block.model_dump(by_alias=True))
     if as_json:
         print_json({"type": block.get_block_type_slug(), "fields": values})
         return
@@ -124,7 +130,8 @@ def create(
     name: Annotated[str | None, typer.Argument(help="What to save it as: a-z, 0-9, - and _.")] = None,
     *,
     field: Annotated[
-        list[str] | None, typer.Option("--field", "-f", help="name=value, for fields that hold no secret.")
+        list[str] | None,
+        typer.Option("--field", "-f", help="name=value, for fields that hold no secret, or name=env://NAME."),
     ] = None,
     secret_env: Annotated[
         list[str] | None, typer.Option(help="name=VARIABLE: take a field from the environment.")
@@ -323,6 +330,24 @@ def _check_complete(fields: list[FieldInfo], given: dict[str, object], slug: str
 def _prompt(text: str) -> str:
     typer.echo(text, nl=False, err=True)
     return sys.stdin.readline().strip()
+
+
+def _with_references(told: Any, values: Any) -> Any:
+    """Return a dump for JSON with references to secrets for their masks.
+
+    Args:
+        told: The dump.
+        values: The same as Python's values.
+    """
+    if isinstance(values, AnyReference):
+        return shown(values.reference)
+    if isinstance(told, dict) and isinstance(values, dict) and len(told) == len(values):
+        return {
+            key: _with_references(each, value) for (key, each), value in zip(told.items(), values.values(), strict=True)
+        }
+    if isinstance(told, list) and isinstance(values, list | tuple) and len(told) == len(values):
+        return [_with_references(each, value) for each, value in zip(told, values, strict=True)]
+    return told
 
 
 def _shown(value: object) -> str:
