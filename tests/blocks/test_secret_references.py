@@ -42,7 +42,7 @@ class Pair:
     right: SecretStr
 
 
-class Vaulted(Block):
+class ReferenceEverywhere(Block):
     """A block with secrets in every kind of place."""
 
     name: str = ""
@@ -81,8 +81,8 @@ def _counting() -> Any:
     SECRET_SOURCES.forget("counting")
 
 
-def full() -> Vaulted:
-    return Vaulted(
+def full() -> ReferenceEverywhere:
+    return ReferenceEverywhere(
         name="env://NOT_A_SECRET",
         passphrase="counting://a",
         key="counting://binary",
@@ -135,7 +135,7 @@ class TestWhereTheyStand:
             assert again.get() == (value if isinstance(value, str) else "env://X")
 
     def test_assigned_copied_constructed_and_default_ones(self) -> None:
-        class Defaulted(Block):
+        class ReferenceByDefault(Block):
             token: SecretStr = "counting://default"
 
         block = Secret(value="x")
@@ -143,7 +143,7 @@ class TestWhereTheyStand:
         assert block.value == SecretReference("counting://assigned")
         assert block.model_copy(update={"value": "counting://copied"}).value == SecretReference("counting://copied")
         assert Secret.model_construct(value="counting://made").value == SecretReference("counting://made")
-        assert Defaulted().token == SecretReference("counting://default")
+        assert ReferenceByDefault().token == SecretReference("counting://default")
         assert Secret.model_validate_json('{"value": "counting://json"}').value == SecretReference("counting://json")
         many = full().model_validate_json('{"many": [3, "counting://many"]}').many
         assert many == [3, SecretReference("counting://many")]
@@ -171,7 +171,7 @@ class TestKept:
     def test_saved_and_loaded_and_saved_again_it_is_the_reference(self) -> None:
         block = full()
         block.save("all")
-        loaded = Vaulted.load("all")
+        loaded = ReferenceEverywhere.load("all")
         assert loaded == block
         loaded.name = "changed"
         ref = loaded.save("all", overwrite=True)
@@ -180,7 +180,7 @@ class TestKept:
         assert Counting.asked == []
         assert loaded.password.get_secret_value() == f"{HUNTER}-a"
         loaded.save("all", overwrite=True)
-        ref = current_documents().latest("vaulted", "all")
+        ref = current_documents().latest("reference-everywhere", "all")
         assert HUNTER not in json.dumps(read_body(ref, current_documents())[0]), "it is never written back in clear"
 
     def test_pickled_it_is_the_reference(self) -> None:
@@ -209,7 +209,7 @@ class TestKept:
         assert caplog.records == [each for each in caplog.records if each.levelno < logging.ERROR]
 
     def test_a_validator_that_repeats_what_it_looked_up_is_not_quoted(self) -> None:
-        class Strict(Block):
+        class EchoOfReference(Block):
             token: SecretStr
 
             @field_validator("token")
@@ -218,7 +218,7 @@ class TestKept:
                 raise ValueError(f"{value.get_secret_value()} is not good")
 
         with pytest.raises(ValidationError) as caught:
-            Strict(token="counting://bad")
+            EchoOfReference(token="counting://bad")
         assert HUNTER not in str(caught.value)
         assert Counting.asked == ["bad"]
 
@@ -307,8 +307,8 @@ class TestLookedUp:
         assert HUNTER not in str(caught.value)
 
     def test_bytes_that_are_no_text(self) -> None:
-        assert Vaulted(key="counting://binary").key.get_secret_value() == b"\xff\xfe"
-        assert Vaulted(key="counting://text").key.get_secret_value() == f"{HUNTER}-text".encode()
+        assert ReferenceEverywhere(key="counting://binary").key.get_secret_value() == b"\xff\xfe"
+        assert ReferenceEverywhere(key="counting://text").key.get_secret_value() == f"{HUNTER}-text".encode()
         with pytest.raises(SecretReferenceError, match="SecretBytes"):
             Secret(value="counting://binary").get()
 
@@ -383,9 +383,9 @@ class TestSources:
     def test_a_field_of_another_block(self) -> None:
         Secret(value=HUNTER).save("far")
         Secret(value="block://secret/far").save("near")
-        Vaulted(name="plain", login={"user": "u", "token": "t"}).save("v")
+        ReferenceEverywhere(name="plain", login={"user": "u", "token": "t"}).save("v")
         assert get("block://secret/near") == HUNTER
-        assert get("block://vaulted/v/name") == "plain"
+        assert get("block://reference-everywhere/v/name") == "plain"
 
     def test_a_circle_is_an_error(self) -> None:
         Secret(value="block://secret/two").save("one")

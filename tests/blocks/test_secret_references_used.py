@@ -17,7 +17,7 @@ from entrepot.task_runners import ProcessPoolTaskRunner
 HUNTER = "hunter2-of-the-users"
 
 
-class Connection(Block):
+class TextOfReference(Block):
     """A block that puts its secret into a text."""
 
     password: SecretStr
@@ -77,7 +77,7 @@ def test_options_whose_names_sound_secret_take_references_too() -> None:
 
 
 def test_a_text_that_a_class_makes_of_what_was_looked_up_is_masked_in_its_print() -> None:
-    block = Connection(password="env://USED")
+    block = TextOfReference(password="env://USED")
     assert HUNTER in block.url
     assert HUNTER not in repr(block)
     assert HUNTER not in str(block)
