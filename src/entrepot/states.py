@@ -59,7 +59,7 @@ FINAL_TYPES = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CANCEL
 _UNSUCCESSFUL = FINAL_TYPES - {StateType.COMPLETED}
 
 
-_series: list[str] = []  # the digits of the next ids: a question to the system costs more than all the rest
+_series: list[str] = []  # the next ids: a question to the system costs more than all the rest
 _AT_ONCE = 256
 
 if hasattr(os, "register_at_fork"):
@@ -79,14 +79,13 @@ def next_id() -> str:
     apart as well as eight random ones.
     """
     try:
-        digits = _series.pop()  # one step: no two threads get the same
+        return _series.pop()  # one step: no two threads get the same
     except IndexError:
         fresh = os.urandom(3 + 12 * _AT_ONCE).hex()
         first, rest = fresh[:6], fresh[6:]
-        made = [f"{first}{number:02x}{rest[24 * number : 24 * number + 24]}" for number in range(_AT_ONCE)]
-        digits = made[0]
+        made = [_uuid(f"{first}{number:02x}{rest[24 * number : 24 * number + 24]}") for number in range(_AT_ONCE)]
         _series.extend(reversed(made[1:]))
-    return _uuid(digits)
+        return made[0]
 
 
 def _uuid(digits: str) -> str:

@@ -40,7 +40,8 @@ def run_steps(run: Run) -> Steps[State[Any]]:
     Args:
         run: Just made. Its arguments may hold futures and states of other runs.
     """
-    run.log(logging.DEBUG, "Created for %s", run.definition.label)
+    if run.hears(logging.DEBUG):
+        run.log(logging.DEBUG, "Created for %s", run.definition.label)
     ending = yield from _prepare(run)
     if ending is None and run.enclosing is None and run.definition.kind == "flow":
         ending = yield from _remember(run)

@@ -28,6 +28,7 @@ Upstream: TypeAlias = EntrepotFuture[Any] | Lazy[Any] | State[Any]
 """What stands for the result of a run."""
 
 _COLLECTIONS = frozenset({list, tuple, set, frozenset, dict, FutureList})
+_PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes})  # there is nothing in one of these
 _LEAVES = frozenset({EntrepotFuture, Lazy, State, AllowFailure, Quote})
 _FINE = frozenset({AllowFailure, Lazy, Quote})  # whatever became of it
 _DEPTH = 50  # levels that are searched; it also ends the search of structures that hold themselves
@@ -173,7 +174,7 @@ def _members(kind: type, value: Any) -> Collection[Any]:
 
 
 def _worth_a_look(members: Collection[Any]) -> bool:
-    return any(map(_interesting, set(map(type, members))))
+    return not _PLAIN.issuperset(map(type, members)) and any(map(_interesting, set(map(type, members))))
 
 
 def _walk(value: Any, found: list[Any], depth: int, seen: set[int]) -> None:
@@ -185,7 +186,8 @@ def _walk(value: Any, found: list[Any], depth: int, seen: set[int]) -> None:
         members = _members(kind, value)
         if _worth_a_look(members):
             for member in members:
-                _walk(member, found, depth - 1, seen)
+                if type(member) not in _PLAIN:
+                    _walk(member, found, depth - 1, seen)
 
 
 def _replaced(value: Any, substitute: Callable[[Any], Any], depth: int, known: dict[int, Any]) -> Any:

@@ -29,10 +29,13 @@ _SECRET = re.compile(
     r"|(?:api|access|private|account|secret|shared)_key)_"
     r"|(?:password|passwd|passphrase|secret|token|credentials?|apikey|accesskey|privatekey)_$"  # dbpassword
 )
+_COLLECTIONS = frozenset({list, tuple, set, frozenset})
 _ITEMS = 6  # of each collection
 _LOOKED_AT = 100  # members of a collection in which secrets are looked for
 _DEPTH = 3
 _PLAIN = (bool, int, float, complex, type(None), date, time, timedelta, PurePath, Enum, range)
+_NUMBERS = frozenset({bool, float, complex, type(None)})
+_EXACTLY = frozenset({int, str, bytes}) | _NUMBERS  # in one of these there is nothing to look for
 _PLAIN_TOO = frozenset({"decimal.Decimal", "fractions.Fraction", "uuid.UUID"})  # by name: their import costs much
 _SEARCHED = 4096  # characters of a long text in which secrets are looked for
 _HUGE = 10**50  # the digits of a larger number take long to compute
@@ -59,34 +62,37 @@ def remember_secrets(parameters: Mapping[str, Any]) -> None:
     """
     if "pydantic" in sys.modules:  # else there are none
         for value in parameters.values():
-            _remember(value, _DEPTH)
+            if type(value) not in _EXACTLY:
+                _remember(value, _DEPTH)
 
 
 def _remember(value: Any, depth: int) -> None:
     kind = type(value)
     members: Any
-    if kind is str or kind is bytes or isinstance(value, _PLAIN):
+    if kind is dict:
+        members = value.values()
+    elif kind in _COLLECTIONS:
+        members = value
+    elif isinstance(value, _PLAIN):
         return
-    if hasattr(kind, "get_secret_value"):
+    elif hasattr(kind, "get_secret_value"):
         with suppress(Exception):  # of a class of the user's: whoever reads it next hears of it
             remember_secret(value.get_secret_value())
         return
-    if kind in (list, tuple, set, frozenset):
-        members = value
-    elif kind is dict:
-        members = value.values()
     elif _is_pydantic(value) or (dataclasses.is_dataclass(kind) and hasattr(value, "__dict__")):
         members = vars(value).values()
     else:
         return
     if depth:
         for member in islice(members, _LOOKED_AT):
-            _remember(member, depth - 1)
+            if type(member) not in _EXACTLY:
+                _remember(member, depth - 1)
 
 
 def render(value: object) -> str:
     """Return a printable form of a value, of at most 100 characters."""
-    if type(value) is int and -_HUGE < value < _HUGE:
+    kind = type(value)
+    if kind is int and -_HUGE < value < _HUGE:
         return repr(value)
     try:
         text = _render(value, _DEPTH)
@@ -97,6 +103,8 @@ def render(value: object) -> str:
 
 def _render(value: Any, depth: int) -> str:
     kind = type(value)
+    if kind in _NUMBERS:
+        return repr(value)
     if kind is str or kind is bytes or kind is bytearray:
         if kind is str and len(value) > LIMIT:
             value = mask(value[:_SEARCHED])  # before it is cut: of a secret that is cut, the rest would not be found
@@ -104,7 +112,7 @@ def _render(value: Any, depth: int) -> str:
     unshown = hasattr(kind, "get_secret_value") or (isinstance(value, int) and abs(value) >= _HUGE)
     if unshown or isinstance(value, _PLAIN):
         return _outline(value) if unshown else repr(value)
-    if kind in (list, tuple, set, frozenset):
+    if kind in _COLLECTIONS:
         return _collection(value, depth)
     if kind is dict:
         if depth == 0:
@@ -171,7 +179,7 @@ def _outline(value: object) -> str:
 
 def _first(members: Any) -> list[Any]:
     """Return the first members, without a look at the rest."""
-    return [member for member, _ in zip(members, range(_ITEMS), strict=False)]
+    return list(islice(members, _ITEMS))
 
 
 def _joined(members: list[str], length: int) -> str:
