@@ -100,7 +100,6 @@ class Keeper:
         run = self._run
         self._story.begin()
         if not self._computed:
-            token = CURRENT.set(run.enter_context())  # the user's function for the key may ask for its run
             try:
                 self._key = compute_key(run, run.root_id)
             except UnhashableValueError as error:
@@ -108,8 +107,6 @@ class Keeper:
                     raise
                 # Nobody asked for it to be found by its inputs: it is kept all the same, under a number.
                 run.log(logging.WARNING, "Its result is kept, but not found again by its inputs: %s", error)
-            finally:
-                CURRENT.reset(token)
             if self._keeps_always if self._key is None else self._replaces:
                 self._call = call_of(run)
             self._computed = True

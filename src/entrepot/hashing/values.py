@@ -25,8 +25,9 @@ from hashlib import blake2b
 
 from entrepot.errors import UnhashableValueError
 from entrepot.hashing._encoder import Encoder, Refused
+from entrepot.hashing._glance import small_form
 
-__all__ = ["ValueIdentity", "hash_parts", "hash_value", "identify"]
+__all__ = ["ValueIdentity", "hash_parts", "hash_value", "identify", "small_digest"]
 
 _VALUE = b"entrepot-value-1"
 _PARTS = b"entrepot-parts-1"
@@ -69,6 +70,15 @@ def identify(value: object, *, name: str = "value") -> ValueIdentity:
     encoder = Encoder()
     form = _form(encoder, value, name)
     return ValueIdentity(blake2b(form, digest_size=32, person=_VALUE).hexdigest(), tuple(encoder.classes))
+
+
+def small_digest(value: object) -> str | None:
+    """Return the digest of small plain data of Python itself, without running any code of the user's; None of others.
+
+    It is what `hash_value` returns.
+    """
+    form = small_form(value)
+    return None if form is None else blake2b(form, digest_size=32, person=_VALUE).hexdigest()
 
 
 def hash_parts(parts: Mapping[str, str]) -> str:

@@ -21,8 +21,8 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from entrepot.errors import CacheKeyError, OptionError
-from entrepot.hashing.code import hash_function
-from entrepot.hashing.values import hash_parts, identify
+from entrepot.hashing.code import hash_function, known_function
+from entrepot.hashing.values import hash_parts, identify, small_digest
 
 __all__ = [
     "DEFAULT",
@@ -173,6 +173,39 @@ class CachePolicy:
             else:
                 parts.update(hash_function(context.fn, classes=classes).parts)
         return CacheKey(f"{_FORMAT}-{hash_parts(parts)}", parts)
+
+    def glance(self, context: KeyContext) -> CacheKey | None:
+        """Return what `compute` does where that runs no code of the user's: of small plain data and known code.
+
+        None for all other calls.
+        """
+        covers = self.covers
+        if self.without or context.stored:
+            return None
+        parts = {"task": context.task_key}
+        if _INPUTS in covers:
+            for name, value in context.inputs.items():
+                digest = small_digest(value)
+                if digest is None:
+                    return None
+                parts[f"input:{name}"] = digest
+        if _FLOW_PARAMETERS in covers and context.flow_parameters is not None:
+            for name, value in context.flow_parameters.items():
+                digest = small_digest(value)
+                if digest is None:
+                    return None
+                parts[f"flow-parameter:{name}"] = digest
+        if _RUN_ID in covers:
+            parts["run"] = context.run_id
+        if _TASK_SOURCE in covers:
+            if context.version is not None:
+                parts["version"] = context.version
+            else:
+                code = known_function(context.fn)
+                if code is None:
+                    return None
+                parts.update(code.parts)
+        return CacheKey(f"{_FORMAT}-{hash_parts(parts)}", parts) if covers else None
 
     def _counting(self, context: KeyContext) -> Mapping[str, Any]:
         """Return the arguments that count."""

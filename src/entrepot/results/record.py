@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from entrepot.crypto.keyring import Keyring
@@ -67,6 +68,8 @@ _FORMS: Final[Mapping[str, Mapping[tuple[str, ...], str]]] = {
         for kept in _KEPT
     },
 }
+_TEXTS: Final = frozenset({str})
+_decoder: Final = json.JSONDecoder()  # `json.loads` would look for other encodings first
 _TRANSACTION: Final = re.compile(r"[0-9a-f]{32}\Z", re.ASCII)
 _CHAIN: Final = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 
@@ -276,9 +279,12 @@ def _to_line(record: Record) -> bytes:
 def _from_line(line: bytes, location: str) -> tuple[Record | Versioned | None, str]:
     """Return a record, or None and what is wrong with it. Who signs it can only be trusted not to be an attacker."""
     try:
-        fields = json.loads(line)
+        text = line.decode()
+        fields, end = _decoder.raw_decode(text)
     except (ValueError, RecursionError):
         return None, "it is not JSON"
+    if end != len(text):
+        return None, "it is not JSON, or more than that"
     if not isinstance(fields, dict):
         return None, "it is not a JSON object"
     form = fields.get("format")
@@ -362,9 +368,8 @@ def _strings(fields: Mapping[str, object], name: str) -> dict[str, str]:
     value = fields[name]
     if not isinstance(value, dict):
         raise TypeError(name)
-    for member in value.values():
-        if type(member) is not str:
-            raise TypeError(name)
+    if not _TEXTS.issuperset(map(type, value.values())):
+        raise TypeError(name)
     return value
 
 
@@ -392,6 +397,7 @@ def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+@lru_cache(maxsize=256)  # it is asked for twice: where to look, and whether that is the place of what is there
 def _path_of(key: str) -> str:
     digest = key[7:] if _HASHED.match(key) else hashlib.sha256(_utf8(key)).hexdigest()
     return f"{RECORDS}/{digest[:2]}/{digest}.json"

@@ -15,11 +15,13 @@ from entrepot._folders import create_folder, settle_inner
 from entrepot.storage.paths import RESERVED_PREFIX
 
 __all__ = [
+    "is_straight",
     "let_go",
     "map_private",
     "open_file",
     "open_inner",
     "open_new",
+    "open_straight",
     "read_at",
     "read_into_at",
     "sync",
@@ -35,6 +37,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a pipe that someone left in the store must not wait for its other end; files do not heed it.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _TEMP = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN_FILES = "/proc/self/fd"  # of Linux
 _IOV_MAX = min(1024, os.sysconf("SC_IOV_MAX")) if os.sysconf("SC_IOV_MAX") > 0 else 16
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -91,6 +94,49 @@ def open_file(folder: int, name: str) -> tuple[int, int]:
     let_go(fd)
     code = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.ENXIO
     raise OSError(code, os.strerror(code), name)
+
+
+def open_straight(root: str, path: str) -> tuple[int, int] | None:
+    """Open a plain file below a root by its whole path; None where that cannot be done without a symbolic link.
+
+    One call in place of one a component. The kernel itself then says where the file is that was opened: only if that is
+    to the letter what was asked for, no link was on the way. It is asked about what is open, after it was opened, so it
+    does not matter what is swapped in between. Nothing is read of what is elsewhere.
+
+    Args:
+        root: Absolute, and no link itself, nor below one: else this returns None.
+        path: As of an object.
+    """
+    whole = f"{root}/{path}"
+    try:
+        fd = os.open(whole, _READ)
+    except OSError:
+        return None
+    try:
+        if os.readlink(f"{_OPEN_FILES}/{fd}") == whole:
+            status = os.fstat(fd)
+            if stat.S_ISREG(status.st_mode):
+                return fd, status.st_size
+    except OSError:  # nothing says where open files are
+        pass
+    except BaseException:
+        let_go(fd)
+        raise
+    let_go(fd)
+    return None
+
+
+def is_straight(root: str, folder: int) -> bool:
+    """Return whether `open_straight` can work below a root: it is no link, nor below one, and the kernel says so.
+
+    Args:
+        root: Its path, absolute.
+        folder: The same, open.
+    """
+    try:
+        return os.readlink(f"{_OPEN_FILES}/{folder}") == root
+    except OSError:
+        return False
 
 
 def read_at(fd: int, start: int, size: int) -> bytes | bytearray:
