@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from entrepot._frozen import quick
 from entrepot._sentinels import MISSING, Missing
 from entrepot.errors import CancelledRunError, CrashedRunError, FailedRunError, MissingResultError, NotReadyError
 from entrepot.results.lazy import Lazy
@@ -103,6 +104,7 @@ class _Explained:
     __slots__ = ("_account",)
 
 
+@quick
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class State(_Explained, Generic[R]):
     """One state of one run.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from entrepot._frozen import quick
 from entrepot._secrets import mask
 from entrepot.engine.run import Run
 from entrepot.errors import EntrepotError, StorageError, UnknownKeyError
@@ -188,6 +189,7 @@ def _sources_of(fn: object, parts: Mapping[str, str]) -> Mapping[str, str]:
     return sources_of(fn, parts)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Account:
     """What explains how one run used the cache. It is small, and holds neither arguments nor results.

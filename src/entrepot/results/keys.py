@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final
 
+from entrepot._frozen import quick
 from entrepot.errors import CacheKeyError, OptionError
 from entrepot.hashing.code import hash_function, known_function
 from entrepot.hashing.values import hash_parts, identify, small_digest
@@ -51,6 +52,7 @@ _ORDER: Final = (_INPUTS, _TASK_SOURCE, _RUN_ID, _FLOW_PARAMETERS)
 _SHOWN: Final = 200  # characters of a user's own key that stand among its parts
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class KeyContext:
     """A call, as far as its key can depend on it.
@@ -76,6 +78,7 @@ class KeyContext:
     stored: Mapping[int, str] = field(default_factory=dict)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CacheKey:
     """The key of a call.

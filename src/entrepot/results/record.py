@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
+from entrepot._frozen import quick
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.sign import sign_line, verify_line
 from entrepot.errors import CacheKeyError, IntegrityError, ObjectNotFoundError, SerializationError, UnknownNameError
@@ -74,6 +75,7 @@ _TRANSACTION: Final = re.compile(r"[0-9a-f]{32}\Z", re.ASCII)
 _CHAIN: Final = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Record:
     """What is known of one result.
