@@ -89,9 +89,11 @@ def next_id() -> str:
         return made[0]
 
 
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+
+
 def _uuid(digits: str) -> str:
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
 def _now() -> datetime:
@@ -220,7 +222,8 @@ class State(_Explained, Generic[R]):
                 raise MissingResultError(
                     f"the run ended as {self.name}, but its result was not kept; use persist_result=True to keep it"
                 )
-            return cast("R", self.data.get() if type(self.data) is Lazy else self.data)
+            value: Any = self.data.get() if type(self.data) is Lazy else self.data
+            return value  # type: ignore[no-any-return]  # the data of such a state is an R; `cast` would be a call
         error = self._error()
         if raise_on_failure or isinstance(error, MissingResultError):
             try:

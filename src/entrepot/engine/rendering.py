@@ -35,6 +35,7 @@ _LOOKED_AT = 100  # members of a collection in which secrets are looked for
 _DEPTH = 3
 _PLAIN = (bool, int, float, complex, type(None), date, time, timedelta, PurePath, Enum, range)
 _NUMBERS = frozenset({bool, float, complex, type(None)})
+_FLOATS = frozenset({float})
 _EXACTLY = frozenset({int, str, bytes}) | _NUMBERS  # in one of these there is nothing to look for
 _PLAIN_TOO = frozenset({"decimal.Decimal", "fractions.Fraction", "uuid.UUID"})  # by name: their import costs much
 _SEARCHED = 4096  # characters of a long text in which secrets are looked for
@@ -126,6 +127,8 @@ def _render(value: Any, depth: int) -> str:
 
 
 def _collection(value: Sequence[Any], depth: int) -> str:
+    if type(value) is list and 0 < len(value) <= _ITEMS and depth and _FLOATS.issuperset(map(type, value)):
+        return repr(value)  # the same, at once
     opening, closing = {list: ("[", "]"), tuple: ("(", ")")}.get(type(value), ("{", "}"))
     if depth == 0:
         return f"{opening}...{closing}"

@@ -318,7 +318,7 @@ class Run:
                     state.id,
                     self.id,
                     self.attempt,
-                    state.type.value,
+                    state.type._value_,  # `value` is a property written in Python
                     state.name,
                     state.timestamp,
                     message,

@@ -157,6 +157,8 @@ class ResultStore:
             EntrepotError: As `lookup`.
         """
         found = self.lookup(key, serializer=serializer)
+        if found.outcome is Outcome.HIT:
+            return found
         if found.outcome in {Outcome.UNKNOWN_KEY, Outcome.UNREACHABLE} and found.error is not None:
             raise found.error
         if found.is_outdated:
@@ -345,7 +347,7 @@ class ResultStore:
         Raises:
             RefusedSerializerError: If it may not. One that picks by value is not asked.
         """
-        if not hasattr(serializer, "choose"):
+        if self.allow is not None and not hasattr(serializer, "choose"):
             writer_for(serializer, None, allow=self.allow)
 
     def put(self, prepared: Prepared) -> Record:
