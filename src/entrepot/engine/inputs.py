@@ -174,17 +174,17 @@ def _members(kind: type, value: Any) -> Collection[Any]:
 
 
 def _worth_a_look(members: Collection[Any]) -> bool:
-    return not _PLAIN.issuperset(map(type, members)) and any(map(_interesting, set(map(type, members))))
+    return any(map(_interesting, set(map(type, members))))
 
 
 def _walk(value: Any, found: list[Any], depth: int, seen: set[int]) -> None:
     kind = type(value)
     if kind in _LEAVES:
         found.append(value)
-    elif depth and _interesting(kind) and id(value) not in seen:
+    elif depth and (kind is dict or _interesting(kind)) and id(value) not in seen:
         seen.add(id(value))
-        members = _members(kind, value)
-        if _worth_a_look(members):
+        members = value.values() if kind is dict else _members(kind, value)
+        if not _PLAIN.issuperset(map(type, members)) and _worth_a_look(members):
             for member in members:
                 if type(member) not in _PLAIN:
                     _walk(member, found, depth - 1, seen)

@@ -61,7 +61,10 @@ class Origins:
             if origin is not None:
                 found[origin] = None
             elif kind in _COLLECTIONS and len(argument) <= _LOOKED_AT:
-                for member in argument.values() if kind is dict else argument:
+                members = argument.values() if kind is dict else argument
+                if _NOBODYS.issuperset(map(type, members)):
+                    continue
+                for member in members:
                     origin = None if type(member) in _NOBODYS else self._origin(type(member), member)
                     if origin is not None:
                         found[origin] = None

@@ -50,7 +50,7 @@ def render_all(parameters: Mapping[str, Any], untrusted: Collection[str] = ()) -
         untrusted: Those of which only the type is shown.
     """
     return {
-        name: MASK if _is_secret(name) else f"<{type(value).__qualname__}>" if name in untrusted else render(value)
+        name: MASK if _names_secret(name) else f"<{type(value).__qualname__}>" if name in untrusted else render(value)
         for name, value in parameters.items()
     }
 
@@ -104,26 +104,33 @@ def render(value: object) -> str:
 
 def _render(value: Any, depth: int) -> str:
     kind = type(value)
-    if kind in _NUMBERS:
+    if kind in _NUMBERS or (kind is int and -_HUGE < value < _HUGE):
         return repr(value)
     if kind is str or kind is bytes or kind is bytearray:
         if kind is str and len(value) > LIMIT:
             value = mask(value[:_SEARCHED])  # before it is cut: of a secret that is cut, the rest would not be found
         return repr(value if len(value) <= LIMIT else value[:LIMIT])
+    if kind is dict:
+        return _mapping(value, depth)
+    if kind in _COLLECTIONS:
+        return _collection(value, depth)
     unshown = hasattr(kind, "get_secret_value") or (isinstance(value, int) and abs(value) >= _HUGE)
     if unshown or isinstance(value, _PLAIN):
         return _outline(value) if unshown else repr(value)
-    if kind in _COLLECTIONS:
-        return _collection(value, depth)
-    if kind is dict:
-        if depth == 0:
-            return "{...}"
-        pairs = [
-            f"{_render(key, depth - 1)}: {MASK if _is_secret(key) else _render(member, depth - 1)}"
-            for key, member in _first(value.items())
-        ]
-        return "{" + _joined(pairs, len(value)) + "}"
     return _instance(value, depth)
+
+
+def _mapping(value: dict[Any, Any], depth: int) -> str:
+    if depth == 0:
+        return "{...}"
+    pairs = []
+    for key, member in islice(value.items(), _ITEMS):
+        if type(key) is str and len(key) <= LIMIT:
+            name, is_hidden = repr(key), _names_secret(key)
+        else:
+            name, is_hidden = _render(key, depth - 1), False
+        pairs.append(f"{name}: {MASK if is_hidden else _render(member, depth - 1)}")
+    return "{" + _joined(pairs, len(value)) + "}"
 
 
 def _collection(value: Sequence[Any], depth: int) -> str:

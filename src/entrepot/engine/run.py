@@ -391,7 +391,12 @@ class Run:
                 self.created,
                 self.flow_run_id,
                 self.parent_run_id,
-                mask_all(render_all(self.parameters, definition.binder.secrets.union(untrusted))),
+                mask_all(
+                    render_all(
+                        self.parameters,
+                        definition.binder.secrets.union(untrusted) if untrusted else definition.binder.secrets,
+                    )
+                ),
                 self.tags,
                 _process_id,
                 process_token(),
