@@ -230,7 +230,7 @@ class Account:
         if self.hit is not None:
             run, created, location = self.hit
             why = f"computed by {run_text(run)}, {created.isoformat(timespec='seconds')}"
-            return replace(known, why=why, run=run, created=created, location=location)
+            return replace(known, why=why, run=dict(run), created=created, location=location)
         if self.store is None or not self.key:
             return known
         record = None if self.parts is not None else self.store.describe(self.key).record

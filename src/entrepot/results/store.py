@@ -36,8 +36,9 @@ from entrepot.results.lookup import Lookup, Outcome
 from entrepot.results.markers import Markers, marker_path
 from entrepot.results.payloads import check_payload
 from entrepot.results.prepared import Facts, Prepared, prepare
-from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, Record, open_record, record_path
+from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, Record, Versioned, open_record, record_path
 from entrepot.results.references import changed_reference
+from entrepot.results.remembered import Remembered
 from entrepot.results.used import Uses
 from entrepot.results.values import Values
 from entrepot.results.versions import Versions
@@ -105,6 +106,7 @@ class ResultStore:
         self._uses = Uses(storage, clock) if notes_use else None
         self._values = Values(storage, self.keys, self.allow, mapped=mapped)
         self._compression = compression
+        self._remembered = Remembered()
         self._warned = False
 
     @property
@@ -128,7 +130,7 @@ class ResultStore:
             SerializationError: If its bytes are right, but cannot be turned into a value (a class has moved, say).
         """
         path = record_path(key)
-        found = self._look(path, references=True)
+        found = self._look(path, references=True, remembers=True)
         while True:
             record = found.record
             if found.outcome is not Outcome.HIT or record is None:
@@ -211,17 +213,18 @@ class ResultStore:
         """Return where a result's bytes are, for people: its payload, or its record where they are inside that."""
         return self._values.locate(record)
 
-    def _look(self, path: str, *, references: bool = False) -> Lookup:
+    def _look(self, path: str, *, references: bool = False, remembers: bool = False) -> Lookup:
         """Return what the record at `path` says; no payload is read, no value made.
 
         Args:
             path: Where the record is.
             references: Whether a result whose files have changed is taken for expired; that may mean to read them.
+            remembers: Whether a record that was verified before need not be decoded again. It is shared then, so it is
+                only for who keeps it to themselves.
         """
         try:
             data = bytes(self.storage.get(path, length=MAX_RECORD_SIZE + 1))
-            found = open_record(data, self.keys(), path=path, location=self._where(path))
-            record = self.versions.visible(path, found)
+            record = self.versions.visible(path, self._open(path, data, remembers=remembers))
         except ObjectNotFoundError:
             return Lookup(Outcome.MISS, path, detail="no result is kept under this key")
         except (IntegrityError, UnknownKeyError, StorageError) as error:
@@ -234,6 +237,16 @@ class ResultStore:
         if changed:
             return Lookup(Outcome.EXPIRED, path, record, detail=changed, is_outdated=True)
         return Lookup(Outcome.HIT, path, record)
+
+    def _open(self, path: str, data: bytes, *, remembers: bool) -> Record | Versioned:
+        ring = self.keys()
+        known = self._remembered.find(path, data, ring) if remembers else None
+        if known is not None:
+            return known
+        found = open_record(data, ring, path=path, location=self._where(path))
+        if remembers and isinstance(found, Record):
+            self._remembered.note(path, data, ring, found)
+        return found
 
     def _failed(self, path: str, error: EntrepotError, record: Record | None) -> Lookup:
         if isinstance(error, UnknownKeyError):
