@@ -84,7 +84,8 @@ def next_id() -> str:
     except IndexError:
         fresh = os.urandom(3 + 12 * _AT_ONCE).hex()
         first, rest = fresh[:6], fresh[6:]
-        made = [_uuid(f"{first}{number:02x}{rest[24 * number : 24 * number + 24]}") for number in range(_AT_ONCE)]
+        starts = range(0, 24 * _AT_ONCE, 24)
+        made = [_uuid(f"{first}{number:02x}{rest[start : start + 24]}") for number, start in enumerate(starts)]
         _series.extend(reversed(made[1:]))
         return made[0]
 

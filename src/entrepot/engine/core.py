@@ -6,7 +6,7 @@ which the run ended. The drivers act, sync and async; nothing here waits for any
 
 import logging
 from contextlib import nullcontext
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from entrepot._sentinels import MISSING
@@ -219,9 +219,14 @@ def _keeper(run: Run) -> "Keeper | None":
         persist = run.world.settings.results_persist
     if not persist and (options.persist is False or not options.caches):
         return None
+    return _keeper_type()(run, keeps_always=persist)
+
+
+@cache
+def _keeper_type() -> "type[Keeper]":
     from entrepot.engine.persistence import Keeper  # noqa: PLC0415  the lazy seam: it loads stores and cryptography
 
-    return Keeper(run, keeps_always=persist)
+    return Keeper
 
 
 # --- one attempt ------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ letter what that walk writes; whatever is not surely so is left to it.
 
 from typing import Any, Final
 
-from entrepot.hashing._bytes import INLINE, text
+from entrepot.hashing._bytes import INLINE
 from entrepot.hashing._encoder import ENCODERS, Encoder
 
 __all__ = ["small_form"]
@@ -16,6 +16,7 @@ _DEEPEST: Final = 4  # levels of containers: so many cannot be the beginning of 
 _ITEMS: Final = 15  # of each container; from 16 on, lists of one type are packed
 _FLAT: Final = {kind: ENCODERS[kind] for kind in (type(None), bool, int, float, complex, str, bytes)}
 _TEXTS: Final = frozenset({str})
+_CONTAINERS: Final = frozenset({list, tuple, dict})
 _encoder: Final = Encoder()  # what writes flat values does not look at it
 
 
@@ -28,28 +29,31 @@ def small_form(value: object) -> bytes | None:
 
     No code of the user's is run.
     """
+    encoding = _FLAT.get(type(value))
     try:
-        form = _form(value, _DEEPEST)
-    except (_NotSmall, RecursionError, RuntimeError):  # a dict that another thread fills at this moment
+        form = _container(value, _DEEPEST) if encoding is None else encoding(_encoder, value)
+    except (_NotSmall, RuntimeError, UnicodeEncodeError):  # RuntimeError: another thread fills a dict at this moment
         return None
     return form if len(form) <= INLINE else None
 
 
-def _form(value: Any, depth: int) -> bytes:
+def _container(value: Any, depth: int) -> bytes:
     kind = type(value)
+    flat = _FLAT
+    if kind not in _CONTAINERS or not depth or len(value) > _ITEMS:
+        raise _NotSmall
     if kind is dict:
-        if len(value) > _ITEMS or not depth or not _TEXTS.issuperset(map(type, value)):
+        if not _TEXTS.issuperset(map(type, value)):
             raise _NotSmall
         parts = [b"m%d:" % len(value)]
         for key in sorted(value):
-            parts += (text(key), _form(value[key], depth - 1))
+            data, item = key.encode(), value[key]
+            encoding = flat.get(type(item))
+            form = _container(item, depth - 1) if encoding is None else encoding(_encoder, item)
+            parts.append(b"s%d:%b%b" % (len(data), data, form))
         return b"".join(parts)
-    if kind is list or kind is tuple:
-        if len(value) > _ITEMS or not depth:
-            raise _NotSmall
-        tag = b"[%d:" if kind is list else b"(%d:"
-        return tag % len(value) + b"".join([_form(item, depth - 1) for item in value])
-    encoding = _FLAT.get(kind)
-    if encoding is None:
-        raise _NotSmall
-    return encoding(_encoder, value)
+    parts = [(b"[%d:" if kind is list else b"(%d:") % len(value)]
+    for item in value:
+        encoding = flat.get(type(item))
+        parts.append(_container(item, depth - 1) if encoding is None else encoding(_encoder, item))
+    return b"".join(parts)

@@ -86,7 +86,7 @@ def hash_parts(parts: Mapping[str, str]) -> str:
 
     It is BLAKE2b-256 over the names in order, each followed by its text; each is written as `<characters>:<text>`.
     """
-    form = "".join([f"{len(name)}:{name}{len(parts[name])}:{parts[name]}" for name in sorted(parts)])
+    form = "".join([f"{len(name)}:{name}{len(text)}:{text}" for name, text in sorted(parts.items())])
     return blake2b(form.encode("utf-8", "surrogatepass"), digest_size=32, person=_PARTS).hexdigest()
 
 

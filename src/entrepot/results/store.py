@@ -130,18 +130,17 @@ class ResultStore:
             SerializationError: If its bytes are right, but cannot be turned into a value (a class has moved, say).
         """
         path = record_path(key)
-        found = self._look(path, references=True, remembers=True)
+        found = self._record(path, references=True, remembers=True)
         while True:
-            record = found.record
-            if found.outcome is not Outcome.HIT or record is None:
+            if isinstance(found, Lookup):
                 return found
+            record = found
             try:
                 value = self._values.read(record, serializer)
             except (IntegrityError, UnknownKeyError, StorageError) as error:
-                again = self._look(path, references=True)
-                if again.record != record:
-                    found = again  # it was replaced, or collected with its payload, while we read
-                    continue
+                found = self._record(path, references=True)
+                if (found.record if isinstance(found, Lookup) else found) != record:
+                    continue  # it was replaced, or collected with its payload, while we read
                 return self._failed(path, error, record)
             if self._uses is not None:
                 self._uses.note(path)
@@ -213,8 +212,13 @@ class ResultStore:
         """Return where a result's bytes are, for people: its payload, or its record where they are inside that."""
         return self._values.locate(record)
 
-    def _look(self, path: str, *, references: bool = False, remembers: bool = False) -> Lookup:
-        """Return what the record at `path` says; no payload is read, no value made.
+    def _look(self, path: str, *, references: bool = False) -> Lookup:
+        """Return what the record at `path` says; no payload is read, no value made."""
+        found = self._record(path, references=references)
+        return found if isinstance(found, Lookup) else Lookup(Outcome.HIT, path, found)
+
+    def _record(self, path: str, *, references: bool, remembers: bool = False) -> Record | Lookup:
+        """Return the record at `path`, if it is to be used; else what is to be said of it.
 
         Args:
             path: Where the record is.
@@ -236,7 +240,7 @@ class ResultStore:
         changed = changed_reference(record.about) if references and record.about else ""
         if changed:
             return Lookup(Outcome.EXPIRED, path, record, detail=changed, is_outdated=True)
-        return Lookup(Outcome.HIT, path, record)
+        return record
 
     def _open(self, path: str, data: bytes, *, remembers: bool) -> Record | Versioned:
         ring = self.keys()

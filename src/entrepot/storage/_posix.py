@@ -21,9 +21,9 @@ __all__ = [
     "open_file",
     "open_inner",
     "open_new",
-    "open_straight",
     "read_at",
     "read_into_at",
+    "read_straight",
     "sync",
     "take_name",
     "take_out",
@@ -96,16 +96,17 @@ def open_file(folder: int, name: str) -> tuple[int, int]:
     raise OSError(code, os.strerror(code), name)
 
 
-def open_straight(root: str, path: str) -> tuple[int, int] | None:
-    """Open a plain file below a root by its whole path; None where that cannot be done without a symbolic link.
+def read_straight(root: str, path: str, size: int) -> bytes | None:
+    """Return a small file below a root, opened by its whole path; None where it is to be read otherwise.
 
-    One call in place of one a component. The kernel itself then says where the file is that was opened: only if that is
-    to the letter what was asked for, no link was on the way. It is asked about what is open, after it was opened, so it
-    does not matter what is swapped in between. Nothing is read of what is elsewhere.
+    That is one call in place of one a component. The kernel itself then says where the open file is: only if that is
+    to the letter what was asked for, no symbolic link was on the way, and what is there is read. It is asked about the
+    file after it was opened, so it does not matter what is swapped in between.
 
     Args:
-        root: Absolute, and no link itself, nor below one: else this returns None.
+        root: Absolute, and neither a link nor below one: else this always returns None.
         path: As of an object.
+        size: Bytes; of a larger file, and of what is no plain file, None is returned.
     """
     whole = f"{root}/{path}"
     try:
@@ -113,28 +114,28 @@ def open_straight(root: str, path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     try:
-        if os.readlink(f"{_OPEN_FILES}/{fd}") == whole:
-            status = os.fstat(fd)
-            if stat.S_ISREG(status.st_mode):
-                return fd, status.st_size
-    except OSError:  # nothing says where open files are
-        pass
-    except BaseException:
-        let_go(fd)
-        raise
-    let_go(fd)
-    return None
+        if os.readlink(f"{_OPEN_FILES}/{fd}") != whole:  # noqa: PTH115  no Path on the hot path
+            return None
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > size:
+            return None
+        content = os.read(fd, status.st_size)
+        return content if len(content) == status.st_size else None
+    except OSError:  # nothing says where open files are, say
+        return None
+    finally:
+        os.close(fd)
 
 
 def is_straight(root: str, folder: int) -> bool:
-    """Return whether `open_straight` can work below a root: it is no link, nor below one, and the kernel says so.
+    """Return whether `read_straight` can work below a root: it is no link, nor below one, and the kernel says so.
 
     Args:
         root: Its path, absolute.
         folder: The same, open.
     """
     try:
-        return os.readlink(f"{_OPEN_FILES}/{folder}") == root
+        return os.readlink(f"{_OPEN_FILES}/{folder}") == root  # noqa: PTH115  no Path on the hot path
     except OSError:
         return False
 
