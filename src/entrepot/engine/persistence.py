@@ -114,7 +114,7 @@ class Keeper:
             return MISSING
         # Opened before the work is done, even if nothing is looked up: a store that cannot be opened costs no work.
         store, serializer = self._open()
-        staged = self._staged()
+        staged = None if self.unit is None else self._staged(self.unit)
         if staged is not None:
             self._note(staged)
             self.was_known = True
@@ -148,11 +148,11 @@ class Keeper:
         if record.payload is not None:
             run.kept = InStore(store, record, serializer)
 
-    def _staged(self) -> Record | None:
+    def _staged(self, unit: UnitOfWork) -> Record | None:
         """Return the record of the result that the run's transaction has made ready, if it can be used."""
-        if self._key is None or self._replaces or self.unit is None:
+        if self._key is None or self._replaces:
             return None
-        staged = self.unit.staging().find(self._key.key)
+        staged = unit.staging().find(self._key.key)
         if staged is not None and changed_reference(staged.about):
             self._replaces = True
             return None

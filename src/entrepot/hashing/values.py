@@ -31,6 +31,8 @@ __all__ = ["ValueIdentity", "hash_parts", "hash_value", "identify", "small_diges
 
 _VALUE = b"entrepot-value-1"
 _PARTS = b"entrepot-parts-1"
+_value_digest = blake2b(digest_size=32, person=_VALUE)
+_parts_digest = blake2b(digest_size=32, person=_PARTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,11 @@ def small_digest(value: object) -> str | None:
     It is what `hash_value` returns.
     """
     form = small_form(value)
-    return None if form is None else blake2b(form, digest_size=32, person=_VALUE).hexdigest()
+    if form is None:
+        return None
+    digest = _value_digest.copy()  # in half the time of a new one
+    digest.update(form)
+    return digest.hexdigest()
 
 
 def hash_parts(parts: Mapping[str, str]) -> str:
@@ -87,7 +93,9 @@ def hash_parts(parts: Mapping[str, str]) -> str:
     It is BLAKE2b-256 over the names in order, each followed by its text; each is written as `<characters>:<text>`.
     """
     form = "".join([f"{len(name)}:{name}{len(text)}:{text}" for name, text in sorted(parts.items())])
-    return blake2b(form.encode("utf-8", "surrogatepass"), digest_size=32, person=_PARTS).hexdigest()
+    digest = _parts_digest.copy()
+    digest.update(form.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
 def _form(encoder: Encoder, value: object, name: str) -> bytes:

@@ -228,7 +228,9 @@ class ResultStore:
         """
         try:
             data = bytes(self.storage.get(path, length=MAX_RECORD_SIZE + 1))
-            record = self.versions.visible(path, self._open(path, data, remembers=remembers))
+            known = self._open(path, data, remembers=remembers)
+            is_plain = type(known) is Record and known.transaction is None  # most are
+            record = known if is_plain else self.versions.visible(path, known)
         except ObjectNotFoundError:
             return Lookup(Outcome.MISS, path, detail="no result is kept under this key")
         except (IntegrityError, UnknownKeyError, StorageError) as error:
