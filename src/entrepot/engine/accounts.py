@@ -228,7 +228,7 @@ class Account:
 
         known = Explanation(self.outcome, self.key, self.why, self.task)
         if self.hit is not None:
-            run, created, location = self.hit
+            run, created, location = self.hit  # its record may be shared by look-ups
             why = f"computed by {run_text(run)}, {created.isoformat(timespec='seconds')}"
             return replace(known, why=why, run=dict(run), created=created, location=location)
         if self.store is None or not self.key:

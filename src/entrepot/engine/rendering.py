@@ -90,7 +90,7 @@ def _remember(value: Any, depth: int) -> None:
                 _remember(member, depth - 1)
 
 
-def render(value: object) -> str:
+def render(value: Any) -> str:
     """Return a printable form of a value, of at most 100 characters."""
     kind = type(value)
     if kind is int and -_HUGE < value < _HUGE:

@@ -177,8 +177,6 @@ class Plan:
         for space in self._spaces.values():
             if not all(map(is_, map(space.namespace.get, space.names, repeat(MISSING)), space.values)):
                 return False
-        if not (self._classes or self._cells or self._pure):
-            return True
         for cls, bases, names in self._classes:
             if cls.__bases__ is not bases or tuple(vars(cls)) != names:
                 return False

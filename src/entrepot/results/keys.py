@@ -183,32 +183,24 @@ class CachePolicy:
         None for all other calls.
         """
         covers = self.covers
-        if self.without or context.stored:
+        if self.without or context.stored or not covers:
             return None
         parts = {"task": context.task_key}
-        if _INPUTS in covers:
-            for name, value in context.inputs.items():
-                digest = small_digest(value)
-                if digest is None:
-                    return None
-                parts[f"input:{name}"] = digest
-        if _FLOW_PARAMETERS in covers and context.flow_parameters is not None:
-            for name, value in context.flow_parameters.items():
-                digest = small_digest(value)
-                if digest is None:
-                    return None
-                parts[f"flow-parameter:{name}"] = digest
+        if _INPUTS in covers and not _add_small(parts, "input", context.inputs):
+            return None
+        if _FLOW_PARAMETERS in covers and not _add_small(parts, "flow-parameter", context.flow_parameters or {}):
+            return None
         if _RUN_ID in covers:
             parts["run"] = context.run_id
         if _TASK_SOURCE in covers:
-            if context.version is not None:
+            code = None if context.version is not None else known_function(context.fn)
+            if code is not None:
+                parts.update(code.parts)
+            elif context.version is not None:
                 parts["version"] = context.version
             else:
-                code = known_function(context.fn)
-                if code is None:
-                    return None
-                parts.update(code.parts)
-        return CacheKey(f"{_FORMAT}-{hash_parts(parts)}", parts) if covers else None
+                return None
+        return CacheKey(f"{_FORMAT}-{hash_parts(parts)}", parts)
 
     def _counting(self, context: KeyContext) -> Mapping[str, Any]:
         """Return the arguments that count."""
@@ -301,6 +293,16 @@ def _add_values(
         parts[f"{kind}:{name}"] = identity.digest
         for cls in identity.classes:
             classes[cls] = None
+
+
+def _add_small(parts: dict[str, str], kind: str, values: Mapping[str, Any]) -> bool:
+    """Add the digests of small plain data; return whether all of the values are that."""
+    for name, value in values.items():
+        digest = small_digest(value)
+        if digest is None:
+            return False
+        parts[f"{kind}:{name}"] = digest
+    return True
 
 
 def _collecting_parameter(fn: Callable[..., Any]) -> str:

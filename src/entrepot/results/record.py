@@ -16,9 +16,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from entrepot._frozen import quick
+from entrepot._sentinels import MISSING
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.sign import sign_line, verify_line
 from entrepot.errors import CacheKeyError, IntegrityError, ObjectNotFoundError, SerializationError, UnknownNameError
@@ -280,13 +281,9 @@ def _to_line(record: Record) -> bytes:
 
 def _from_line(line: bytes, location: str) -> tuple[Record | Versioned | None, str]:
     """Return a record, or None and what is wrong with it. Who signs it can only be trusted not to be an attacker."""
-    try:
-        text = line.decode()
-        fields, end = _decoder.raw_decode(text)
-    except (ValueError, RecursionError):
+    fields = _parsed(line)
+    if fields is MISSING:
         return None, "it is not JSON"
-    if end != len(text):
-        return None, "it is not JSON, or more than that"
     if not isinstance(fields, dict):
         return None, "it is not a JSON object"
     form = fields.get("format")
@@ -309,6 +306,16 @@ def _from_line(line: bytes, location: str) -> tuple[Record | Versioned | None, s
         return _to_record(fields, kept), ""
     except (TypeError, ValueError) as error:
         return None, f"a field is malformed ({error})"
+
+
+def _parsed(line: bytes) -> Any:
+    """Return what a line of JSON says; `MISSING` if it is none, or has more in it."""
+    try:
+        text = line.decode()
+        said, end = _decoder.raw_decode(text)
+    except (ValueError, RecursionError):
+        return MISSING
+    return said if end == len(text) else MISSING
 
 
 def _to_versioned(fields: Mapping[str, object]) -> Versioned | None:

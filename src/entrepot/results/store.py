@@ -228,9 +228,11 @@ class ResultStore:
         """
         try:
             data = bytes(self.storage.get(path, length=MAX_RECORD_SIZE + 1))
-            known = self._open(path, data, remembers=remembers)
-            is_plain = type(known) is Record and known.transaction is None  # most are
-            record = known if is_plain else self.versions.visible(path, known)
+            found = self._open(path, data, remembers=remembers)
+            if isinstance(found, Record) and found.transaction is None:
+                record: Record | None = found  # most are such
+            else:
+                record = self.versions.visible(path, found)
         except ObjectNotFoundError:
             return Lookup(Outcome.MISS, path, detail="no result is kept under this key")
         except (IntegrityError, UnknownKeyError, StorageError) as error:

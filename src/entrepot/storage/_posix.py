@@ -124,7 +124,7 @@ def read_straight(root: str, path: str, size: int) -> bytes | None:
     except OSError:  # nothing says where open files are, say
         return None
     finally:
-        os.close(fd)
+        let_go(fd)
 
 
 def is_straight(root: str, folder: int) -> bool:
