@@ -19,7 +19,8 @@ _become: Callable[[object, type], None] = object.__dict__["__class__"].__set__
 def quick(cls: C) -> C:
     """Give a frozen dataclass with slots an `__init__` that takes less time and does the same; use it as a decorator.
 
-    Subclasses are made as before; so is everything where Python does not let such objects change their class.
+    Subclasses are made as before; so is everything where Python does not let such objects change their class, as those
+    that have room for weak references.
     """
     original: Callable[..., None] = cls.__init__  # type: ignore[misc]  # of this very class
     body = {name: vars(cls)[name] for name in ("__slots__", "__orig_bases__") if name in vars(cls)}

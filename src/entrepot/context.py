@@ -110,7 +110,6 @@ class FlowRunContext:
         return context.flow_run_context if isinstance(context, TaskRunContext) else context
 
 
-@quick
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class TaskRunContext:
     """The surroundings of the code of a task.

@@ -28,7 +28,10 @@ from entrepot.testing import FaultyStorage
 OLD = b"old" * 1000
 NEW = [b"new" * 40_000, bytearray(b"er"), memoryview(b"est" * 5)]
 WHOLE = b"".join(bytes(part) for part in NEW)
-CALLS = ("open", "close", "fstat", "mkdir", "writev", "fsync", "link", "replace", "unlink", "stat", "pread", "scandir")
+CALLS = frozenset(
+    {"open", "close", "fstat", "mkdir", "writev", "fsync", "link", "replace", "unlink", "stat", "pread", "scandir"}
+    | {"read", "readlink"}
+)
 
 
 class Injector:

@@ -14,7 +14,9 @@ __all__ = ["small_form"]
 
 _DEEPEST: Final = 4  # levels of containers: so many cannot be the beginning of a structure without end
 _ITEMS: Final = 15  # of each container; from 16 on, lists of one type are packed
-_FLAT: Final[dict[type, Encoding]] = {kind: ENCODERS[kind] for kind in (type(None), bool, int, float, complex, str, bytes)}
+_FLAT: Final[dict[type, Encoding]] = {
+    kind: ENCODERS[kind] for kind in (type(None), bool, int, float, complex, str, bytes)
+}
 _TEXTS: Final = frozenset({str})
 _CONTAINERS: Final = frozenset({list, tuple, dict})
 _encoder: Final = Encoder()  # what writes flat values does not look at it
