@@ -3,14 +3,12 @@
 import errno
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from entrepot.errors import ObjectNotFoundError, StorageError
-from entrepot.storage import LocalStorage, _posix, local
+from entrepot.storage import LocalStorage
 
 
 @pytest.fixture
@@ -24,45 +22,6 @@ def storage(root: Path) -> LocalStorage:
     storage.put("records/ab/one.json", b"one")
     assert storage.get("records/ab/one.json") == b"one"  # it knows by now how it can read
     return storage
-
-
-class Calls:
-    """The system calls that are made, by name."""
-
-    def __init__(self) -> None:
-        self.made: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        real = getattr(os, name)
-        if not callable(real) or name in {"fspath", "fsencode", "strerror"} or isinstance(real, type):
-            return real
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self.made.append(name)
-            return real(*args, **kwargs)
-
-        return call
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
-    def begin() -> list[str]:
-        counted = Calls()
-        monkeypatch.setattr(_posix, "os", counted)
-        monkeypatch.setattr(local, "os", counted)
-        return counted.made
-
-    return begin
-
-
-has_places = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not say where files are")
-
-
-@has_places
-def test_a_small_object_takes_five_system_calls(storage: LocalStorage, calls: Callable[[], list[str]]) -> None:
-    made = calls()
-    assert storage.get("records/ab/one.json", length=1 << 20) == b"one"
-    assert made == ["open", "readlink", "fstat", "read", "close"]
 
 
 def test_what_is_large_or_asked_for_in_part_is_the_same(storage: LocalStorage) -> None:

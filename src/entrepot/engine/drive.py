@@ -33,8 +33,7 @@ def drive(steps: Steps[T], clock: Clock, first: Outcome | None = None) -> T:
             # No outcome is kept in a variable: this frame lives as long as a traceback that leads through it.
             effect = steps.send(_act(effect, clock, guard))
     except StopIteration as end:
-        answer: T = end.value
-        return answer
+        return end.value  # type: ignore[no-any-return]  # `cast` would be a call, and a variable would be kept
     finally:
         guard.driven.pop(steps, None)
         if outermost:
