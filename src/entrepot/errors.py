@@ -21,6 +21,7 @@ __all__ = [
     "ConfigurationError",
     "CrashedRunError",
     "DamagedResultError",
+    "DatabaseError",
     "EntrepotError",
     "FailedRunError",
     "InputError",
@@ -38,6 +39,7 @@ __all__ = [
     "MissingResultError",
     "NotReadyError",
     "NotResumableError",
+    "NotificationError",
     "ObjectChangedError",
     "ObjectExistsError",
     "ObjectNotFoundError",
@@ -262,6 +264,16 @@ class WebhookError(EntrepotError, ConnectionError):
     """A webhook was not delivered; `status` is the HTTP status, or None where there was no answer."""
 
     status: int | None
+
+
+class DatabaseError(EntrepotError, ConnectionError):
+    """A database was not reached, or refused a statement; `retryable` says whether the same may work later."""
+
+    retryable: bool
+
+
+class NotificationError(EntrepotError, ConnectionError):
+    """A message was not taken by a mail server or a notification service."""
 
 
 # --- hashing, serializers, results --------------------------------------------------------------------------------
