@@ -3,6 +3,7 @@
 import hashlib
 
 from entrepot._secrets import mask
+from entrepot.context import CURRENT
 from entrepot.engine import lineage
 from entrepot.engine.run import Run
 from entrepot.engine.standing import Call, standing_of
@@ -72,7 +73,13 @@ def compute_key(run: Run, root_id: str) -> CacheKey | None:
         version=definition.version,
         stored=run.stored,
     )
-    key: CacheKey | None = policy.compute(call)
+    key: CacheKey | None = policy.glance(call)
+    if key is None:
+        token = CURRENT.set(run.enter_context())  # hashers and the like are the user's code, and may ask for the run
+        try:
+            key = policy.compute(call)
+        finally:
+            CURRENT.reset(token)
     if key is not None and run.world.settings.check:
         from entrepot.engine.checking import check_key  # noqa: PLC0415  only the checking mode pays for it
 
@@ -82,7 +89,9 @@ def compute_key(run: Run, root_id: str) -> CacheKey | None:
 
 def _users_key(run: Run) -> CacheKey | None:
     definition, options = run.definition, run.definition.keeping
-    arguments = (run.context, run.parameters) if options.key_fn_asks else ()
+    context = run.enter_context()
+    arguments = (context, run.parameters) if options.key_fn_asks else ()
+    token = CURRENT.set(context)  # it may ask for its run
     try:
         text: object = None if options.key_fn is None else options.key_fn(*arguments)
     except Exception as error:
@@ -91,6 +100,8 @@ def _users_key(run: Run) -> CacheKey | None:
             " return None where a call is not to be cached",
             task=definition.name,
         ) from error
+    finally:
+        CURRENT.reset(token)
     if isinstance(text, str) and mask(text) is not text:  # the key is kept, and shown
         text = f"secret:{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()}"
     return None if text is None else user_key(definition.key, text)
