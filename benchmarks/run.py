@@ -328,7 +328,8 @@ def sizes(plan: Plan) -> list[Row]:
         ("gc", "`store gc` of {}, one in a hundred goes"),
     ):
         for one in found:
-            note = f"{one[f'{kind}_s'] / one['records'] * 1e6:,.0f} µs a record; {one[f'{kind}_mb']:.1f} MB of memory"
+            busy = one[f"{kind}_cpu_s"] / one["records"] * 1e6
+            note = f"{busy:,.0f} µs of the processor a record; {one[f'{kind}_mb']:.1f} MB of memory"
             if kind == "ls":
                 note += f"; first lines after {one['ls_first_20_s']:.2f} s"
             rows.append(Row(what.format(f"{one['records']:,.0f} records"), "s", one[f"{kind}_s"], note=note))
