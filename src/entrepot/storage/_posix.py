@@ -39,6 +39,7 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _TEMP = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FILES = "/proc/self/fd"  # of Linux
 _IOV_MAX = min(1024, os.sysconf("SC_IOV_MAX")) if os.sysconf("SC_IOV_MAX") > 0 else 16
+_LARGE = 128 << 20  # bytes from which on a file is synced while it is written
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -225,7 +226,12 @@ def write_temporary(folder: int, views: Sequence[memoryview]) -> str:
     try:
         fd = open_new(folder, temp)
         try:
-            write_all(fd, views)
+            if sum(view.nbytes for view in views) < _LARGE:
+                write_all(fd, views)
+            else:
+                from entrepot.storage._early import write_early  # noqa: PLC0415  threads, for the largest only
+
+                write_early(fd, views, write_all)
             os.fsync(fd)
         finally:
             os.close(fd)
