@@ -9,6 +9,7 @@ take the newest version away, so that the one before it is the newest: sealing d
 import contextlib
 import contextvars
 import functools
+import logging
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -18,19 +19,21 @@ from typing import Final
 
 from entrepot import home
 from entrepot.crypto.keyring import Keyring
-from entrepot.crypto.seal import MAX_SEALED_SIZE, Place, read_header, seal, unseal
+from entrepot.crypto.seal import MAX_SEALED_SIZE, Header, Place, read_header, reseal, seal, unseal
 from entrepot.errors import (
     BlockExistsError,
     BlockNotFoundError,
     KeyringError,
     KeyringMissingError,
+    ObjectChangedError,
     ObjectExistsError,
     ObjectNotFoundError,
 )
 from entrepot.protocols.documents import DocumentRef, DocumentStore
-from entrepot.protocols.storage import Storage
+from entrepot.protocols.storage import Storage, SwapsConditionally
 
 __all__ = [
+    "EPOCH",
     "BlockDocuments",
     "StorageDocumentStore",
     "current_documents",
@@ -44,6 +47,10 @@ _NAME: Final = r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?"
 _PATH: Final = re.compile(rf"({_NAME})/({_NAME})/([0-9]{{8}})(\.deleted)?\.json\Z", re.ASCII)
 _MAX_VERSION: Final = 99_999_999
 
+EPOCH: Final = "epoch"
+"""What a header calls the epoch of the ring that sealed it."""
+
+_older: set[tuple[str, int]] = set()  # the rings, by id and epoch, that were said to be older copies
 _chosen: contextvars.ContextVar["BlockDocuments | None"] = contextvars.ContextVar("entrepot_documents", default=None)
 
 
@@ -120,6 +127,38 @@ class StorageDocumentStore:
             self._storage.delete(_path(ref))
         return bool(versions)
 
+    def every(self) -> Iterator[DocumentRef]:
+        """Yield every version of every document, tombstones too, in no promised order."""
+        return self._listed("")
+
+    def exchange(self, ref: DocumentRef, old: bytes, new: bytes) -> bool:
+        """Put other sealed bytes of a version in the place of those that were read, durably.
+
+        Where the store cannot compare and change in one step, of two that do this at the same moment the later one
+        wins, and a version that was deleted meanwhile is deleted again.
+
+        Returns:
+            Whether it was done; False if another writer came first, or the version is gone.
+        """
+        storage, path = self._storage, _path(ref)
+        try:
+            if isinstance(storage, SwapsConditionally) and storage.can_swap():
+                found, tag = storage.get_tagged(path)
+                if bytes(found) != old:
+                    return False
+                storage.swap(path, new, tag)
+                return True
+        except (ObjectChangedError, ObjectNotFoundError):
+            return False
+        if self.read(ref) != old:
+            return False
+        storage.put(path, new)
+        latest = self.latest(ref.slug, ref.name)
+        if latest is not None and latest.deleted and _age(ref) < _age(latest):
+            storage.delete(path)
+            return False
+        return True
+
     def _listed(self, prefix: str) -> Iterator[DocumentRef]:
         for info in self._storage.list(prefix):
             match = _PATH.match(info.path)
@@ -171,7 +210,7 @@ class BlockDocuments:
             ref = DocumentRef(slug, name, 1 if latest is None else latest.version + 1)
             if ref.version > _MAX_VERSION:
                 break
-            sealed = seal(ring, body, place=_place(ref), header=header)
+            sealed = seal(ring, body, place=_place(ref), header={**header, EPOCH: ring.epoch})
             if self._append(ref, sealed):  # else another writer was faster: the next turn looks again
                 now = self.store.latest(slug, name)
                 if now is None or not now.deleted or now.version != ref.version:
@@ -257,11 +296,33 @@ class BlockDocuments:
             IntegrityError: If it was altered, or sealed for another place.
             UnknownKeyError: If it needs a key that the ring does not have.
         """
-        return unseal(self.ring(), self._read(ref), place=_place(ref), location=self._describe(ref))
+        ring, marks = self.ring(), [0]
+
+        def place(header: Header) -> Place:
+            marks.append(mark if isinstance(mark := header.get(EPOCH), int) else 0)
+            return _place(ref)
+
+        body = unseal(ring, self._read(ref), place=place, location=self.describe(ref))
+        if marks[-1] > ring.epoch:
+            _warn_of_older(ring, marks[-1], self.describe(ref))
+        return body
 
     def header(self, ref: DocumentRef) -> Mapping[str, str | int]:
         """Return what one version says of itself; unverified, for messages and listings."""
         return read_header(self._read(ref)) or {}
+
+    def reseal(self, ring: Keyring, ref: DocumentRef, sealed: bytes) -> bytes | None:
+        """Return the bytes of a version under the primary key of a ring; None if they are under that already.
+
+        Raises:
+            IntegrityError: If they were altered, or sealed for another place.
+            UnknownKeyError: If they need a key that the ring does not have.
+        """
+        return reseal(ring, sealed, place=_place(ref), location=self.describe(ref), mark={EPOCH: ring.epoch})
+
+    def describe(self, ref: DocumentRef) -> str:
+        """Return which version this is, and where, for people."""
+        return f"version {ref.version} of the block {ref.slug}/{ref.name} in {self.store.location}"
 
     def _append(self, ref: DocumentRef, sealed: bytes) -> bool:
         """Keep a version; return False if another writer has that number."""
@@ -275,11 +336,23 @@ class BlockDocuments:
     def _read(self, ref: DocumentRef) -> bytes:
         sealed = self.store.read(ref)
         if sealed is None:
-            raise BlockNotFoundError(f"{self._describe(ref)} was deleted a moment ago", name=f"{ref.slug}/{ref.name}")
+            raise BlockNotFoundError(f"{self.describe(ref)} was deleted a moment ago", name=f"{ref.slug}/{ref.name}")
         return sealed
 
-    def _describe(self, ref: DocumentRef) -> str:
-        return f"version {ref.version} of the block {ref.slug}/{ref.name} in {self.store.location}"
+
+def _warn_of_older(ring: Keyring, mark: int, what: str) -> None:
+    """Say once that the ring is an older copy. It may be that of another machine, so it is used all the same."""
+    if (ring.ring_id, ring.epoch) in _older or (ring.newest is not None and ring.newest().epoch >= mark):
+        return
+    _older.add((ring.ring_id, ring.epoch))
+    logging.getLogger("entrepot.keys").warning(
+        "The keyring %s is of epoch %d, and %s was sealed under epoch %d of it: is it an older copy that was put back?"
+        " A key may be in use again that was disabled since; see: entrepot keys doctor",
+        ring.location,
+        ring.epoch,
+        what,
+        mark,
+    )
 
 
 def _place(ref: DocumentRef) -> Place:

@@ -7,7 +7,7 @@ import typer
 
 from entrepot.cli.options import AsJson, topic
 from entrepot.cli.output import print_json, show, table, told, warn
-from entrepot.plugins import BLOCKS, HASHERS, SERIALIZERS, TASK_RUNNERS
+from entrepot.plugins import BLOCKS, HASHERS, KEY_PROVIDERS, SERIALIZERS, TASK_RUNNERS
 
 __all__ = ["app"]
 
@@ -27,7 +27,8 @@ def plugins(
     as_json: AsJson = False,
 ) -> None:
     """List the block types, serializers and task runners that are installed, and whose they are."""
-    entries = [entry for names in (BLOCKS, HASHERS, SERIALIZERS, TASK_RUNNERS) for entry in names.report(load=load)]
+    groups = (BLOCKS, HASHERS, KEY_PROVIDERS, SERIALIZERS, TASK_RUNNERS)
+    entries = [entry for names in groups for entry in names.report(load=load)]
     if as_json:
         print_json([asdict(entry) for entry in entries])
         return
