@@ -5,7 +5,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from servers import GCSServer, S3Server, start_gcs, start_moto, start_rclone, start_seaweedfs
+from servers import (
+    GCSServer,
+    S3Server,
+    VaultServer,
+    start_gcs,
+    start_moto,
+    start_openbao,
+    start_rclone,
+    start_seaweedfs,
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,6 +49,12 @@ def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """`rclone serve s3`: a server that takes conditional writes and ignores the condition."""
     yield from _run(start_rclone, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def vault_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultServer]:
+    """OpenBao: a real server with Vault's API and the transit engine."""
+    yield from _run(start_openbao, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

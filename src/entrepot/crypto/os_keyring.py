@@ -9,13 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn, Self
 
-import keyring
-from keyring.errors import KeyringError as OsKeyringError
-
 from entrepot._folders import make_folders
 from entrepot.crypto._keys import hide
 from entrepot.crypto.changing import check_options, folder_lock
 from entrepot.errors import KeyProviderError, KeyringChangedError, KeyringError, KeyringExistsError
+
+try:
+    import keyring
+    from keyring.errors import KeyringError as OsKeyringError
+except ImportError as error:
+    raise ImportError(f'it needs keyring: pip install "entrepot[keyring]" ({error})') from error
 
 __all__ = ["OsKeyProvider"]
 

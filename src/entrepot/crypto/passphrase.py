@@ -82,22 +82,25 @@ class Passphrase:
     def __init__(self, ask: Callable[[], bytes], purpose: str) -> None:
         self._ask = ask
         self._purpose = purpose
-        self._known: tuple[Facts, bytes] | None = None  # Argon2id takes its time: what was just derived is kept
+        self._known: tuple[Facts, bytes, bytes] | None = None  # Argon2id takes its time: what was derived is kept
 
     def new_key(self, ring_id: str) -> tuple[bytes, Facts]:
-        """Return a key under a fresh salt.
+        """Return a key under a fresh salt, or the one that this object had last.
 
         Raises:
             KeyringError: If the passphrase is too weak to seal anything.
         """
         del ring_id
-        weak = why_weak(self._ask())
+        given = hide(self._ask())
+        weak = why_weak(given)
+        if self._known is not None and self._known[1] == given and not weak:
+            return self._known[2], self._known[0]
         if weak:
             raise KeyringError(
                 f"the passphrase for {self._purpose} is not taken: {weak}; choose another one", location=self._purpose
             )
         facts = dict(_NEW) | {"salt": base64.b64encode(os.urandom(_SALT_SIZE)).decode("ascii")}
-        return self._derive(facts), facts
+        return self._derive(facts, given), facts
 
     def same_key(self, ring_id: str, facts: Facts) -> bytes:
         """Return the key of a salt and parameters.
@@ -106,11 +109,12 @@ class Passphrase:
             KeyringError: If they are none, or ask for too much.
         """
         del ring_id
-        if self._known is None or self._known[0] != dict(facts):
-            self._known = (dict(facts), self._derive(facts))
-        return self._known[1]
+        given = hide(self._ask())
+        if self._known is not None and self._known[0] == dict(facts) and self._known[1] == given:
+            return self._known[2]
+        return self._derive(facts, given)
 
-    def _derive(self, facts: Facts) -> bytes:
+    def _derive(self, facts: Facts, given: bytes) -> bytes:
         numbers = {name: facts.get(name) for name in _MOST}
         try:
             salt = base64.b64decode(str(facts.get("salt")), validate=True)
@@ -134,7 +138,9 @@ class Passphrase:
                 " later does), or not with its parameters",
                 location=self._purpose,
             )
-        return hide(function.derive(self._ask()))
+        key = hide(function.derive(given))
+        self._known = (dict(facts), given, key)
+        return key
 
 
 class PassphraseKeyProvider(WrappedKeyProvider):

@@ -216,6 +216,8 @@ class FileKeyProvider:
                     self._sync_folder()
         except KeyringError:
             raise
+        except FileNotFoundError as error:
+            raise KeyringChangedError(f"there is no keyring at {self.path} any more", location=self.location) from error
         except OSError as error:
             raise self._failed("be replaced", error) from error
 

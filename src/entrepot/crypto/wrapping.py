@@ -7,8 +7,8 @@ UTF-8 JSON, one object on one line, and a line end::
      "nonce": base64(12 bytes), "ring": ring id,
      "sealed": base64(AES-256-GCM(sealing key, the keyring's document))}
 
-The associated data is the canonical JSON of everything but `sealed`. Each writing has a sealing key and a nonce of its
-own. In clear is what tells one ring from another, and where its key is to be had.
+The associated data is the canonical JSON of everything but `sealed`. Each writing has a nonce of its own, and where the
+provider gives one a new sealing key. In clear is what tells one ring from another, and where its key is to be had.
 """
 
 import base64

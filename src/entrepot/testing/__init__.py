@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from entrepot.testing.fakes import FaultyStorage as FaultyStorage
     from entrepot.testing.fakes import FrozenClock as FrozenClock
+    from entrepot.testing.key_providers import KeyProviderContract as KeyProviderContract
     from entrepot.testing.serializers import SerializerContract as SerializerContract
     from entrepot.testing.storage import ReadableStorageContract as ReadableStorageContract
     from entrepot.testing.storage import StorageContract as StorageContract
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "FaultyStorage": "fakes",
     "FrozenClock": "fakes",
+    "KeyProviderContract": "key_providers",
     "ReadableStorageContract": "storage",
     "SerializerContract": "serializers",
     "StorageContract": "storage",
@@ -33,6 +35,7 @@ _HOMES = {
 __all__ = [
     "FaultyStorage",
     "FrozenClock",
+    "KeyProviderContract",
     "ReadableStorageContract",
     "SerializerContract",
     "StorageContract",
