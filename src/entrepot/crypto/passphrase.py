@@ -1,12 +1,13 @@
 """Keys from a passphrase (Argon2id): for exports of the keyring, and for a keyring that is kept under one.
 
-Argon2id (RFC 9106) with the parameters of its second recommended option: 64 MiB, 3 passes, 4 lanes. They stand in the
-file beside a random salt, so that later versions may choose others. What a file asks for is bounded: whoever can plant
-a file cannot make us fill the memory.
+Argon2id (RFC 9106) with 64 MiB and 3 passes, in one lane: with several lanes, OpenSSL 3 never comes back where two
+threads derive at the same time. The parameters stand in the file beside a random salt, so that later versions may
+choose others. What a file asks for is bounded: whoever can plant a file cannot make us fill the memory.
 """
 
 import base64
 import os
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, Self
@@ -29,7 +30,8 @@ _SHORTEST: Final = 12
 _FEWEST: Final = 6  # different characters
 _LONGEST: Final = 4096  # bytes
 _SALT_SIZE: Final = 16
-_NEW: Final[Facts] = {"kdf": "argon2id", "memory_kib": 65_536, "passes": 3, "lanes": 4}
+_NEW: Final[Facts] = {"kdf": "argon2id", "memory_kib": 65_536, "passes": 3, "lanes": 1}
+_one_at_a_time = threading.Lock()  # a file may ask for several lanes, see above
 _MOST: Final[Mapping[str, int]] = {"memory_kib": 1 << 20, "passes": 64, "lanes": 64}
 
 
@@ -138,7 +140,8 @@ class Passphrase:
                 " later does), or not with its parameters",
                 location=self._purpose,
             )
-        key = hide(function.derive(given))
+        with _one_at_a_time:
+            key = hide(function.derive(given))
         self._known = (dict(facts), given, key)
         return key
 
