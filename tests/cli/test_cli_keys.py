@@ -10,6 +10,8 @@ import pytest
 from entrepot import home, task
 from entrepot.blocks.system import Secret
 from entrepot.crypto import passphrase
+from entrepot.engine import places
+from entrepot.filesystems import LocalFileSystem
 from entrepot_test_terminals import Terminal
 
 Invoke = Callable[..., Any]
@@ -227,3 +229,28 @@ def test_the_doctor_exits_with_1_and_says_what_to_do(invoke: Invoke, used: str, 
 )
 def test_every_command_has_examples(command: str, invoke: Invoke) -> None:
     assert f"  entrepot keys {command}" in invoke("keys", command, "--help").stdout
+
+
+def test_a_keyring_moves_from_a_file_to_another_provider(
+    invoke: Invoke, used: str, tmp_path: Path, secret_file: str, entrepot_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invoke("keys", "export", str(tmp_path / "x"), "--passphrase-file", secret_file)
+    monkeypatch.setenv("ENTREPOT_KEY_PROVIDER", f"passphrase?passphrase_file={secret_file}")
+    assert "entrepot keys export" in invoke("keys", "status", exit_code=1).stderr, "it says how"
+    (entrepot_home / "keyring.json").rename(tmp_path / "old.json")
+    invoke("keys", "import", str(tmp_path / "x"), "--passphrase-file", secret_file)
+    assert Secret.load("one").get() == "sesame 2"
+    assert b"entrepot-keyring-sealed/1" in (entrepot_home / "keyring.json").read_bytes()
+    assert "0 problems" in invoke("keys", "doctor").stderr
+
+
+def test_the_doctor_sees_what_is_wrong_although_the_store_of_results_is_a_block(
+    invoke: Invoke, entrepot_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    LocalFileSystem(basepath=str(tmp_path / "results")).save("mine")
+    monkeypatch.setenv("ENTREPOT_RESULTS_STORAGE", "local-file-system/mine")
+    assert "0 problems" in invoke("keys", "doctor").stderr
+    (entrepot_home / "keyring.json").chmod(0o644)
+    places._open.clear()
+    found = {one["what"] for one in invoke("keys", "doctor", "--json", exit_code=1).data["findings"]}
+    assert found == {"permissions", "store"}

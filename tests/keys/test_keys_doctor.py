@@ -43,7 +43,7 @@ def findings(level: str = "problem") -> list[Finding]:
     folder = home.home_path()
     before = snapshot(folder)
     home._rings.clear()  # as a new process
-    found = examine(home.key_provider, default_documents(), known_storages())
+    found = examine(home.key_provider, default_documents(), known_storages)
     assert snapshot(folder) == before, "it changes nothing"
     return [finding for finding in found.findings if finding.level == level]
 

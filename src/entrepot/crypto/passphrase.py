@@ -15,6 +15,7 @@ from typing import Final, Self
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
+from entrepot._secrets import remember_secret
 from entrepot.crypto._keys import hide
 from entrepot.crypto.changing import check_options
 from entrepot.crypto.providers import KEYRING_NAME, FileKeyProvider
@@ -186,4 +187,5 @@ class PassphraseKeyProvider(WrappedKeyProvider):
                 provider=NAME,
                 location=self.file.location,
             )
+        remember_secret(given)  # it is masked in what is logged
         return hide(given.encode("utf-8", "surrogateescape"))

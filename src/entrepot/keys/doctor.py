@@ -10,7 +10,7 @@ from typing import Final, Literal
 from entrepot.blocks.documents import EPOCH, BlockDocuments
 from entrepot.crypto.keyring import Key, Keyring
 from entrepot.errors import EntrepotError, KeyProviderError, KeyringError, KeyringPermissionError
-from entrepot.keys.usage import Tick, Usage, usage_of
+from entrepot.keys.usage import Tick, Usage, known_storages, usage_of
 from entrepot.protocols.documents import DocumentRef, RewrapsDocuments
 from entrepot.protocols.keys import KeyProvider
 from entrepot.protocols.storage import Storage
@@ -55,7 +55,7 @@ class Examined:
 def examine(
     open_provider: Callable[[], KeyProvider],
     documents: BlockDocuments,
-    storages: Sequence[Storage],
+    open_storages: Callable[[], Sequence[Storage]],
     tick: Tick = lambda _what, _count: None,
 ) -> Examined:
     """Look at the provider, the keyring, and at everything that needs its keys.
@@ -63,7 +63,7 @@ def examine(
     Args:
         open_provider: Returns what keeps the keyring.
         documents: Saved blocks; their keys are looked up here, not by them.
-        storages: Stores of results.
+        open_storages: Returns the stores of results; one that is named by a block may need the very keys.
         tick: Told what is looked at, and how many were.
     """
     findings: list[Finding] = []
@@ -78,10 +78,16 @@ def examine(
     except EntrepotError as error:
         findings.append(_of_error(error, location))
         is_there = True  # as far as can be known
+    storages: Sequence[Storage]
+    try:
+        storages = open_storages()
+    except EntrepotError as error:
+        findings.append(Finding("problem", "store", f"a store of results cannot be looked at: {error}"))
+        storages = known_storages()
     try:
         usage = usage_of(ring, documents, storages, tick)
     except EntrepotError as error:
-        findings.append(Finding("problem", "store", str(error), "entrepot config"))
+        findings.append(Finding("problem", "store", f"what needs which key is not known: {error}"))
         usage = Usage()
     if not is_there:
         findings += _no_ring(location, usage)

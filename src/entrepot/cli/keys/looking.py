@@ -75,7 +75,7 @@ def doctor(*, storage: Storages = None, as_json: AsJson = False) -> None:
     whether blocks and results need keys that are not there. Exits with 1 if there is a problem.
     """
     with progress_bar() as progress:
-        found = examine(home.key_provider, default_documents(), result_storages(storage), progress)
+        found = examine(home.key_provider, default_documents(), lambda: result_storages(storage), progress)
     problems = [finding for finding in found.findings if finding.level == "problem"]
     if as_json:
         print_json(
