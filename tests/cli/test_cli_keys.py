@@ -254,3 +254,10 @@ def test_the_doctor_sees_what_is_wrong_although_the_store_of_results_is_a_block(
     places._open.clear()
     found = {one["what"] for one in invoke("keys", "doctor", "--json", exit_code=1).data["findings"]}
     assert found == {"permissions", "store"}
+
+
+def test_progress_is_shown_at_a_terminal(terminal: Callable[..., Terminal], used: str) -> None:
+    at = terminal(["keys", "rotate"])
+    assert at.end() == 0
+    assert "sealing" in at.seen
+    assert "2/2" in at.seen

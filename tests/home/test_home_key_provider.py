@@ -7,7 +7,7 @@ from pathlib import Path
 
 import boto3
 import pytest
-from servers import S3Server, VaultServer, start_moto
+from servers import S3Server, VaultServer
 
 from entrepot import home
 from entrepot.blocks.system import Secret
@@ -23,6 +23,7 @@ from entrepot.errors import (
     UnknownNameError,
 )
 from entrepot.keys import rotating
+from entrepot_test_proxy import FaultyProxy
 
 LOAD = "from entrepot.blocks.system import Secret; print(Secret.load('one').get())"
 
@@ -89,6 +90,12 @@ class TestChoice:
             home.ring()
         home.KEY_PROVIDERS.forget("vault")
 
+    def test_what_cannot_be_opened_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("ENTREPOT_KEY_PROVIDER", "odd")
+        monkeypatch.setattr(home.KEY_PROVIDERS, "_builtins", {"odd": "pathlib:PurePath"})
+        with pytest.raises(PluginLoadError, match="no class method `open`"):
+            home.ring()
+
 
 class TestPassphrase:
     def test_the_keyring_is_sealed_and_opens_in_another_process(
@@ -139,24 +146,23 @@ class TestPassphrase:
 
 
 def test_kms_that_went_away_leaves_running_processes_working_and_new_ones_closed(
-    tmp_path: Path, entrepot_home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    moto_server: S3Server, entrepot_home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server: S3Server = start_moto(tmp_path)
+    server, proxy = moto_server, FaultyProxy(moto_server.endpoint_url, rate=0, seed=0)
+    port = proxy.port()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     client = boto3.client("kms", endpoint_url=server.endpoint_url, region_name=server.region)
     key = client.create_key()["KeyMetadata"]["KeyId"]
-    monkeypatch.setenv(
-        "ENTREPOT_KEY_PROVIDER", f"aws-kms:{key}?endpoint_url={server.endpoint_url}&region={server.region}"
-    )
+    monkeypatch.setenv("ENTREPOT_KEY_PROVIDER", f"aws-kms:{key}?endpoint_url={port.endpoint}&region={server.region}")
     try:
         Secret(value="sesame").save("one")
         rotating.stage(home.key_provider(), ["block"])
         rotating.promote(home.key_provider(), ["block"])
         ring = home.ring()
     finally:
-        server.process.stop()
+        proxy.close()
     assert Secret.load("one").get() == "sesame"
     path = entrepot_home / "keyring.json"
     os.utime(path)  # it looks changed: it would be read again

@@ -70,7 +70,7 @@ def campaign(blocks: int, users: int, rotations: int) -> int:
 
 
 def test_blocks_are_loaded_and_saved_while_their_keys_are_rotated() -> None:
-    assert campaign(blocks=40, users=4, rotations=2) > 0
+    assert campaign(blocks=40, users=4, rotations=1) > 0
 
 
 @pytest.mark.soak

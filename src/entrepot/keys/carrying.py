@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,25 +47,24 @@ def export_ring(ring: Keyring, passphrase: bytes) -> bytes:
 
 
 def write_export(path: Path, sealed: bytes) -> None:
-    """Write an export to a new file, 0600, whole or not at all.
+    """Write an export to a new file, 0600, durably; it may lie on a stick that knows no links.
 
     Raises:
         KeyringExistsError: If there is a file.
         KeyringError: If it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(sealed)
                 file.flush()
                 os.fsync(descriptor)
-            os.link(temporary, path)  # never over another file: it may be an older export, and the only one
-        finally:
+            sync_folder(path.parent)
+        except BaseException:
             with contextlib.suppress(OSError):
-                temporary.unlink()
-        sync_folder(path.parent)
+                path.unlink()  # what is not whole is no export
+            raise
     except FileExistsError:
         raise KeyringExistsError(f"{path} is there already; export to another file", location=str(path)) from None
     except OSError as error:

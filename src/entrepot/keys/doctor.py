@@ -120,8 +120,7 @@ def _left_behind(provider: KeyProvider) -> Iterator[Finding]:
 def _of_error(error: EntrepotError, location: str) -> Finding:
     text = str(error)
     if isinstance(error, KeyringPermissionError):
-        command = text[text.rindex(": ") + 2 :] if "chmod" in text else ""
-        return Finding("problem", "permissions", text, command)
+        return Finding("problem", "permissions", text, text.partition("run: ")[2])
     if isinstance(error, KeyProviderError):
         return Finding("problem", f"provider {error.provider}", text, "entrepot keys doctor")
     if isinstance(error, KeyringError):

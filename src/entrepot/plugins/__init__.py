@@ -25,7 +25,15 @@ BLOCKS: PluginRegistry[type] = PluginRegistry(BLOCK_GROUP, kind="block type", un
 HASHERS: PluginRegistry[Callable[[Any], object]] = PluginRegistry(HASHER_GROUP, kind="hasher")
 """Functions that say what values stand for in cache keys, by the full name of the type: `module.QualName`."""
 
-KEY_PROVIDERS: PluginRegistry[type[OpensKeyProvider]] = PluginRegistry(KEY_PROVIDER_GROUP, kind="key provider")
+
+def _check_key_provider(name: str, found: object) -> None:
+    if not callable(getattr(found, "open", None)):
+        raise TypeError(f"the key provider {name} has no class method `open`")
+
+
+KEY_PROVIDERS: PluginRegistry[type[OpensKeyProvider]] = PluginRegistry(
+    KEY_PROVIDER_GROUP, kind="key provider", check=_check_key_provider
+)
 """Classes of what keeps the keyring, by name."""
 
 SERIALIZERS: PluginRegistry[type] = PluginRegistry(SERIALIZER_GROUP, kind="serializer")
