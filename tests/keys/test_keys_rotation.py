@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from entrepot import home, task
+from entrepot import home, settings, task
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, StorageDocumentStore, default_documents
 from entrepot.blocks.rewrap import rewrap_documents
@@ -13,6 +13,8 @@ from entrepot.blocks.system import Secret
 from entrepot.coordination import pauses
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.seal import read_header, read_key
+from entrepot.engine import places
+from entrepot.engine.world import World
 from entrepot.errors import (
     DestroyedKeyError,
     KeyInUseError,
@@ -27,6 +29,7 @@ from entrepot.flow_runs.sealing import open_answer, seal_answer
 from entrepot.keys import rotating
 from entrepot.keys.usage import known_storages, usage_of
 from entrepot.protocols.documents import DocumentRef
+from entrepot.results.collect.collector import Collector
 from entrepot.storage import MemoryStorage
 from entrepot.testing import FaultyStorage
 
@@ -350,8 +353,6 @@ class TestRunningProcesses:
         old = home.ring().primary("result").id
         rotate()
         rotating.disable(home.key_provider(), old, None)
-        from entrepot.engine import places  # noqa: PLC0415
-
         places._open.clear()  # a running one looks at its keyring again after a second
         with pytest.raises(UnknownKeyError, match="disabled"):
             once()
@@ -359,6 +360,22 @@ class TestRunningProcesses:
         places._open.clear()
         assert once() == 2
         assert once() == 2
+
+    def test_encrypted_results_under_a_destroyed_key_do_not_stop_a_collection(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ENTREPOT_RESULTS_ENCRYPT", "true")
+        task(persist_result=True)(lambda: "x" * 100_000)()
+        old = home.ring().primary("result").id
+        rotate()
+        rotating.disable(home.key_provider(), old, None)
+        places._open.clear()  # a running one looks at its keyring again after a second
+        store = places.result_store(None, World(settings.current()))
+        assert Collector(store, grace=0).preview().is_blind, "it may be enabled again"
+        rotating.destroy(home.key_provider(), old, None)
+        places._open.clear()
+        report = Collector(places.result_store(None, World(settings.current())), grace=0).run()
+        assert (report.is_blind, report.payloads) == (False, 1)
 
     def test_blocks_under_a_destroyed_key_name_it(self) -> None:
         Secret(value="s").save("one")

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from entrepot.errors import IntegrityError, ObjectNotFoundError, UnknownKeyError
+from entrepot.errors import DestroyedKeyError, IntegrityError, ObjectNotFoundError, UnknownKeyError
 from entrepot.protocols.storage import ObjectInfo
 from entrepot.results.record import MAX_RECORD_SIZE, RECORDS
 from entrepot.results.seen import fields_of, payloads_in, read_record
@@ -153,8 +153,8 @@ class Survey:
             data = bytes(self._store.storage.get(path, length=MAX_RECORD_SIZE + 1))
         except ObjectNotFoundError:
             return
-        except UnknownKeyError:
-            self.is_blind = True
+        except UnknownKeyError as error:
+            self.is_blind = self.is_blind or not isinstance(error, DestroyedKeyError)
             return
         except IntegrityError:
             return
