@@ -9,7 +9,6 @@ take the newest version away, so that the one before it is the newest: sealing d
 import contextlib
 import contextvars
 import functools
-import logging
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from entrepot import home
+from entrepot.blocks._epochs import EPOCH, warn_if_older
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.seal import MAX_SEALED_SIZE, Header, Place, read_header, reseal, seal, unseal
 from entrepot.errors import (
@@ -33,7 +33,6 @@ from entrepot.protocols.documents import DocumentRef, DocumentStore
 from entrepot.protocols.storage import Storage, SwapsConditionally
 
 __all__ = [
-    "EPOCH",
     "BlockDocuments",
     "StorageDocumentStore",
     "current_documents",
@@ -47,10 +46,6 @@ _NAME: Final = r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?"
 _PATH: Final = re.compile(rf"({_NAME})/({_NAME})/([0-9]{{8}})(\.deleted)?\.json\Z", re.ASCII)
 _MAX_VERSION: Final = 99_999_999
 
-EPOCH: Final = "epoch"
-"""What a header calls the epoch of the ring that sealed it."""
-
-_older: set[tuple[str, int]] = set()  # the rings, by id and epoch, that were said to be older copies
 _chosen: contextvars.ContextVar["BlockDocuments | None"] = contextvars.ContextVar("entrepot_documents", default=None)
 
 
@@ -296,15 +291,15 @@ class BlockDocuments:
             IntegrityError: If it was altered, or sealed for another place.
             UnknownKeyError: If it needs a key that the ring does not have.
         """
-        ring, marks = self.ring(), [0]
+        ring = self.ring()
+        said: dict[str, str | int] = {}
 
         def place(header: Header) -> Place:
-            marks.append(mark if isinstance(mark := header.get(EPOCH), int) else 0)
+            said.update(header)
             return _place(ref)
 
-        body = unseal(ring, self._read(ref), place=place, location=self.describe(ref))
-        if marks[-1] > ring.epoch:
-            _warn_of_older(ring, marks[-1], self.describe(ref))
+        body = unseal(ring, self._read(ref), place=place, location=self._describe(ref))
+        warn_if_older(ring, said, self._describe(ref))
         return body
 
     def header(self, ref: DocumentRef) -> Mapping[str, str | int]:
@@ -318,11 +313,7 @@ class BlockDocuments:
             IntegrityError: If they were altered, or sealed for another place.
             UnknownKeyError: If they need a key that the ring does not have.
         """
-        return reseal(ring, sealed, place=_place(ref), location=self.describe(ref), mark={EPOCH: ring.epoch})
-
-    def describe(self, ref: DocumentRef) -> str:
-        """Return which version this is, and where, for people."""
-        return f"version {ref.version} of the block {ref.slug}/{ref.name} in {self.store.location}"
+        return reseal(ring, sealed, place=_place(ref), location=self._describe(ref), mark={EPOCH: ring.epoch})
 
     def _append(self, ref: DocumentRef, sealed: bytes) -> bool:
         """Keep a version; return False if another writer has that number."""
@@ -336,23 +327,11 @@ class BlockDocuments:
     def _read(self, ref: DocumentRef) -> bytes:
         sealed = self.store.read(ref)
         if sealed is None:
-            raise BlockNotFoundError(f"{self.describe(ref)} was deleted a moment ago", name=f"{ref.slug}/{ref.name}")
+            raise BlockNotFoundError(f"{self._describe(ref)} was deleted a moment ago", name=f"{ref.slug}/{ref.name}")
         return sealed
 
-
-def _warn_of_older(ring: Keyring, mark: int, what: str) -> None:
-    """Say once that the ring is an older copy. It may be that of another machine, so it is used all the same."""
-    if (ring.ring_id, ring.epoch) in _older or (ring.newest is not None and ring.newest().epoch >= mark):
-        return
-    _older.add((ring.ring_id, ring.epoch))
-    logging.getLogger("entrepot.keys").warning(
-        "The keyring %s is of epoch %d, and %s was sealed under epoch %d of it: is it an older copy that was put back?"
-        " A key may be in use again that was disabled since; see: entrepot keys doctor",
-        ring.location,
-        ring.epoch,
-        what,
-        mark,
-    )
+    def _describe(self, ref: DocumentRef) -> str:
+        return f"{ref} in {self.store.location}"
 
 
 def _place(ref: DocumentRef) -> Place:

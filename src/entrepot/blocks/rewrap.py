@@ -105,7 +105,7 @@ class _Work:
             self.found.seen += 1
             self.found.done += is_done
             if problem:
-                self.found.problems[self._documents.describe(ref)] = problem
+                self.found.problems[f"{ref} in {self._documents.store.location}"] = problem
 
 
 def _which(ref: DocumentRef) -> tuple[str, str, int, bool]:

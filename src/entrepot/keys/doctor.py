@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from entrepot.blocks.documents import EPOCH, BlockDocuments
+from entrepot.blocks._epochs import EPOCH
+from entrepot.blocks.documents import BlockDocuments
 from entrepot.crypto.keyring import Key, Keyring
 from entrepot.errors import EntrepotError, KeyProviderError, KeyringError, KeyringPermissionError
 from entrepot.keys.usage import Tick, Usage, known_storages, usage_of
@@ -222,7 +223,7 @@ def _of_documents(ring: Keyring, usage: Usage, documents: BlockDocuments) -> Ite
             yield Finding(
                 "problem",
                 "older keyring",
-                f"{documents.describe(ref)} was sealed under epoch {mark} of keyring {ring.ring_id}, and the one at"
+                f"{ref} in {store.location} was sealed under epoch {mark} of keyring {ring.ring_id}, and the one at"
                 f" {ring.location} is of epoch {ring.epoch}: an older copy was put back; look for the newer one",
                 "entrepot keys import FILE",
             )

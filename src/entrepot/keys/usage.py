@@ -129,12 +129,12 @@ def _count_documents(usage: Usage, ring: Keyring | None, documents: BlockDocumen
             tick("blocks", number)
             if ids is not None:
                 if ring is not None and ids[0] != ring.ring_id:
-                    usage.foreign.setdefault(ids[1], documents.describe(ref))
+                    usage.foreign.setdefault(ids[1], f"{ref} in {store.location}")
                     continue
                 found[ids[1]] += 1
-                firsts.setdefault(ids[1], f"version {ref.version} of the block {ref.slug}/{ref.name}")
+                firsts.setdefault(ids[1], str(ref))
             elif not is_gone:
-                usage.unreadable.append(documents.describe(ref))
+                usage.unreadable.append(f"{ref} in {store.location}")
     usage._add("blocks", store.location, found, firsts)  # noqa: SLF001  the other half of the same class
 
 

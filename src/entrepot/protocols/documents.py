@@ -26,6 +26,9 @@ class DocumentRef:
     modified: datetime | None = None
     deleted: bool = False
 
+    def __str__(self) -> str:
+        return f"version {self.version} of the block {self.slug}/{self.name}"
+
 
 class DocumentStore(Protocol):
     """Immutable versions of sealed documents. It sees ciphertext only."""
