@@ -160,7 +160,7 @@ class TestRewrap:
         told: list[tuple[int, int]] = []
         done = rewrap_documents(default_documents(), lambda *args: told.append(args))
         assert (done.seen, done.done, done.problems) == (4, 4, {})
-        assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+        assert told == [(1, 4), (2, 4), (3, 4), (4, 4)], "and a second pass found nothing"
         documents = default_documents()
         primary = home.ring().primary("block").id
         for ref in documents.store.every():  # type: ignore[attr-defined]

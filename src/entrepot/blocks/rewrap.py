@@ -61,10 +61,12 @@ def rewrap_documents(documents: BlockDocuments, tick: Callable[[int, int], objec
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="entrepot-rewrap") as pool:
         for _ in range(_PASSES):
             refs = [ref for ref in store.every() if _which(ref) not in work.settled]
-            if not refs:
-                return work.found
-            for number, _ in enumerate(pool.map(work.one, refs), 1):
+            is_quiet = True
+            for number, was_well in enumerate(pool.map(work.one, refs), 1):
+                is_quiet = is_quiet and was_well
                 tick(number, len(refs))
+            if is_quiet:  # what comes later is under the new key: who seals reads the keyring as it is then
+                return work.found
     raise KeyringError(
         f"blocks in {store.location} are not all under key {work.found.key_id}: other programs kept writing them; are"
         " there some that use an older copy of the keyring? Run it again when they have ended",
@@ -83,17 +85,20 @@ class _Work:
         self.settled: set[tuple[str, str, int, bool]] = set()  # a time of writing changes with the writing
         self.found = Rewrapped(ring.primary("block").id)
 
-    def one(self, ref: DocumentRef) -> None:
-        """Seal one version again, if it is not; what was changed by others meanwhile stays for the next pass."""
+    def one(self, ref: DocumentRef) -> bool:
+        """Seal one version again; return whether it was under the key already, or cannot be.
+
+        What was changed by others meanwhile stays for the next pass.
+        """
         problem, is_done = "", False
         try:
             sealed = self._documents.store.read(ref)
             if sealed is None:
-                return  # deleted meanwhile
+                return True  # deleted meanwhile
             fresh = self._documents.reseal(self._ring, ref, sealed)
             if fresh is not None:
                 if not self._store.exchange(ref, sealed, fresh):
-                    return
+                    return False
                 is_done = True
         except (IntegrityError, UnknownKeyError) as error:
             problem = str(error)
@@ -106,6 +111,7 @@ class _Work:
             self.found.done += is_done
             if problem:
                 self.found.problems[f"{ref} in {self._documents.store.location}"] = problem
+        return not is_done
 
 
 def _which(ref: DocumentRef) -> tuple[str, str, int, bool]:
