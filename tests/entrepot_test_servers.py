@@ -1,6 +1,8 @@
 """Fixtures for the real servers of `tools/servers.py`: each starts once a pytest process, when a test first asks."""
 
 import os
+import shutil
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,13 +10,18 @@ import pytest
 from servers import (
     GCSServer,
     S3Server,
+    ServerProcess,
     VaultServer,
+    free_ports,
     start_gcs,
     start_moto,
     start_openbao,
     start_rclone,
     start_seaweedfs,
 )
+
+# The account that Azure's emulator documents for everyone to use.
+EMULATOR_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,3 +68,27 @@ def vault_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultServ
 def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GCSServer]:
     """fake-gcs-server: Google Cloud Storage in memory, with generation conditions."""
     yield from _run(start_gcs, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def azurite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Azurite: Azure's blobs, with e-tags and conditions; its port. It is no Python package, and may be missing."""
+    program = shutil.which("azurite-blob")
+    if program is None:
+        pytest.skip("azurite-blob is not installed (npm install --global azurite)")
+    folder = tmp_path_factory.mktemp("azurite")
+    (port,) = free_ports(1)
+    command = [program, "--blobHost", "127.0.0.1", "--blobPort", str(port), "-l", str(folder / "data")]
+    command += ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
+    server = ServerProcess("azurite", command, log=folder / "server.log")
+    server.wait_until(lambda: socket.create_connection(("127.0.0.1", port), 1).close())
+    yield port
+    server.stop()
+
+
+def azure_connection_string(port: int, key: str = EMULATOR_KEY) -> str:
+    """Return what opens the account of the emulator."""
+    return (
+        f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={key};"
+        f"BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;"
+    )

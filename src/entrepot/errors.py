@@ -21,6 +21,7 @@ __all__ = [
     "ConfigurationError",
     "CrashedRunError",
     "DamagedResultError",
+    "DatabaseError",
     "DestroyedKeyError",
     "EntrepotError",
     "FailedRunError",
@@ -42,6 +43,7 @@ __all__ = [
     "MissingResultError",
     "NotReadyError",
     "NotResumableError",
+    "NotificationError",
     "ObjectChangedError",
     "ObjectExistsError",
     "ObjectNotFoundError",
@@ -286,6 +288,16 @@ class WebhookError(EntrepotError, ConnectionError):
     """A webhook was not delivered; `status` is the HTTP status, or None where there was no answer."""
 
     status: int | None
+
+
+class DatabaseError(EntrepotError, ConnectionError):
+    """A database was not reached, or refused a statement; `retryable` says whether the same may work later."""
+
+    retryable: bool
+
+
+class NotificationError(EntrepotError, ConnectionError):
+    """A message was not taken by a mail server or a notification service."""
 
 
 # --- hashing, serializers, results --------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from entrepot import flow, home, settings, task
+from entrepot import File, flow, home, settings, task
 from entrepot.cache_policies import INPUTS, NO_CACHE, RUN_ID, TASK_SOURCE
 from entrepot.engine.world import World, use_world
+from entrepot.filesystems import S3
 from entrepot.results.lookup import Outcome as Found
 from entrepot.results.store import ResultStore
 from entrepot.runs import RunHistory, default_path, default_recorder
@@ -208,8 +209,86 @@ class TestExplain:
 
     def test_what_is_no_run_and_no_key_is_refused_with_a_hint(self, invoke: Invoke) -> None:
         add([1])
+        run_of(0)
         assert "no run 'nothing'" in invoke("cache", "explain", "nothing", exit_code=1).stderr
+        assert "did you mean 'add'? (a task)" in invoke("cache", "explain", "ad", exit_code=1).stderr
         assert "no result with the key 'e1-00000'" in invoke("cache", "explain", "e1-00000", exit_code=1).stderr
+
+    def test_of_a_task_the_newest_run_is_explained(self, invoke: Invoke) -> None:
+        add([1])
+        add([2])
+        newest = run_of(0)
+        assert invoke("cache", "explain", "add", "--json").data["run_id"] == newest
+
+    def test_a_run_and_those_inside_a_flow_are_named_with_their_task(self, invoke: Invoke) -> None:
+        flow(name="nightly")(lambda: add.with_options(task_run_name="of monday")([1]))()
+        run = run_of(0)
+        assert f"Run       of monday ({run}) of add\n" in invoke("cache", "explain", run).stdout
+        found = invoke("cache", "explain", run, "--json").data
+        assert (found["name"], found["run_id"], found["definition"]) == ("of monday", run, "add")
+        nightly = RunHistory(default_path()).list(limit=1)[0].name
+        assert f"add: of monday ({run[:8]})  miss: " in invoke("cache", "explain", nightly).stdout
+
+    def test_an_early_refresh_is_said_to_be_one(self, invoke: Invoke) -> None:
+        early = add.with_options(cache_expiration=timedelta(days=2), refresh_early=timedelta(days=1))
+        clock = FrozenClock(datetime.now(UTC) - timedelta(days=1.5))
+        with use_world(World(settings.current(), default_recorder(), clock)):
+            early([1])
+        state = early([1], return_state=True)
+        assert str(state.cache_explanation).startswith("refreshed: refreshed before its expiry at ")
+        text = invoke("cache", "explain", run_of(0)).stdout
+        assert "Outcome   refreshed: before its expiry at " in text
+        assert "as refresh_early asks" in text
+        (key,) = keys()
+        assert "it was computed because of this: refreshed before its expiry" in invoke("cache", "explain", key).stdout
+
+    def test_a_hit_that_was_refreshed_since_says_so(self, invoke: Invoke) -> None:
+        add([1])
+        add([1])
+        hit = run_of(0)
+        add.with_options(refresh_cache=True)([1])
+        text = invoke("cache", "explain", hit, "--json").data["why"]
+        assert text.startswith("what it used was replaced since, by what was computed by add-")
+        assert run_of(0) in text
+
+    def test_a_result_whose_file_changed_names_the_file(self, invoke: Invoke, tmp_path: Path) -> None:
+        out = tmp_path / "out.txt"
+
+        @task(cache_policy=INPUTS)
+        def write(text: str) -> File:
+            out.write_text(text)
+            return File(out)
+
+        write("a")
+        out.write_text("b")
+        (key,) = keys()
+        changed = f"the file {out} that it refers to has changed since"
+        assert f"Outcome   expired: {changed}" in invoke("cache", "explain", key[:20]).stdout
+        write("a")  # leaves what the record says, so that it counts again
+        why = invoke("cache", "explain", run_of(0), "--json").data
+        assert why["outcome"] == "expired"
+        assert f"refers to the file {out}, which had changed when this run began" in why["why"]
+
+    def test_a_store_with_credentials_is_found_through_its_block(self, invoke: Invoke, s3_server: Any) -> None:
+        bucket = s3_server.bucket()
+        for name, secret in (("wrong-place", "x"), ("prod", s3_server.secret_key)):
+            S3(
+                bucket_path=bucket if name == "prod" else f"{bucket}-other",
+                aws_access_key_id=s3_server.access_key,
+                aws_secret_access_key=secret,
+                region_name=s3_server.region,
+                endpoint_url=s3_server.endpoint_url,
+                addressing_style="path",
+            ).save(name)
+        cloudy = add.with_options(result_storage="s3/prod")
+        cloudy([1])
+        cloudy([2])
+        found = invoke("cache", "explain", run_of(0))
+        assert "Outcome   miss: " in found.stdout
+        assert "  input rows[0] differs\n" in found.stdout
+        assert "found through the block s3/prod: s3://" in found.stderr
+        S3.delete("prod")
+        assert "(no saved block leads to s3://" in invoke("cache", "explain", run_of(0), exit_code=1).stderr
 
 
 class TestWhy:
@@ -313,6 +392,22 @@ class TestList:
         said = invoke("cache", "ls", "--storage", str(tmp_path / "none"), exit_code=1).stderr
         assert f"there is no folder {tmp_path / 'none'}" in said
         assert "no such results in" in invoke("cache", "ls", "--task", "nobody").stderr
+
+    def test_names_that_are_mistyped_are_said_with_the_nearest(self, invoke: Invoke) -> None:
+        said = invoke("cache", "ls", "--flow", "Night", "--tag", "c").stderr
+        assert "no result is of the flow 'Night'; did you mean 'nightly'?" in said
+        assert "no result is of a tag 'c'; known: a, b" in said
+        for args in (["--dry-run"], [], ["--yes"]):
+            hint = invoke("cache", "invalidate", "--task", "extrcat", *args).stderr
+            assert "no result is of the task 'extrcat'; did you mean 'extract'?" in hint
+
+    def test_a_key_that_is_none_is_said_with_what_leads_to_one(self, invoke: Invoke) -> None:
+        said = invoke("cache", "show", "nosuch", exit_code=1).stderr
+        assert "no result with the key 'nosuch' in" in said
+        assert "`entrepot cache ls` lists them" in said
+        assert "`entrepot result ls` lists them" in invoke("result", "show", "nosuch", exit_code=1).stderr
+        said = invoke("cache", "show", "load", exit_code=1).stderr
+        assert "there is a result of the task 'load': entrepot cache ls --task load" in said
 
 
 class TestInvalidate:

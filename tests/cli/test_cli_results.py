@@ -77,7 +77,7 @@ class TestList:
         for number in range(5):
             keep(f"key-{number}", number)
         text = invoke("result", "ls").stdout
-        assert [line.split()[0] for line in text.splitlines()[2:]] == [f"key-{number}" for number in (4, 3, 2, 1, 0)]
+        assert [line.split()[0] for line in text.splitlines()[1:]] == [f"key-{number}" for number in (4, 3, 2, 1, 0)]
         assert [row["key"] for row in invoke("result", "ls", "--limit", "2", "--json").data] == ["key-4", "key-3"]
         assert len(invoke("result", "ls", "--limit", "0", "--json").data) == 5
 

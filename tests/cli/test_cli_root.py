@@ -91,6 +91,20 @@ class TestErrors:
         assert found.stderr.startswith("error: no setting named 'nonsense'")
         assert found.stderr.count("\n") == 1
 
+    @pytest.mark.parametrize("args", [["store", "gc", "--task", "\udcff"], ["\udcff"]])
+    def test_an_argument_that_is_no_text_is_one_clear_error(self, args: list[str], program: Invoke) -> None:
+        found = program(*args)
+        assert (found.exit_code, found.stdout, found.stderr.count("\n")) == (1, "", 1)
+        assert f"error: argument {len(args)} is no UTF-8 text" in found.stderr
+        assert "the byte 0xff" in found.stderr
+
+    def test_a_variable_that_is_no_text_is_named_and_not_repeated(self, program: Invoke) -> None:
+        found = program("cache", "ls", ENTREPOT_RESULTS_STORAGE="hunter2\udcfe")
+        assert (found.exit_code, found.stdout, found.stderr.count("\n")) == (1, "", 1)
+        assert "error: the variable ENTREPOT_RESULTS_STORAGE is no UTF-8 text" in found.stderr
+        assert "character 8 is the byte 0xfe" in found.stderr
+        assert "hunter2" not in found.stderr
+
     @pytest.mark.parametrize("way", ["option", "variable"])
     def test_the_traceback_is_there_for_who_asks(self, way: str, program: Invoke) -> None:
         args = ["config", "set", "nonsense", "1"]

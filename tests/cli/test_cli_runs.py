@@ -140,9 +140,9 @@ class TestShow:
         tree = text.splitlines()[-4:]
         assert tree == [
             "Failed brave-otter 1 min 9 s: 1 of 2 failed",
-            "├── Completed inner-owl 3.0 s",
-            "│   └── Completed good-1 1.5 s attempt 2",
-            "└── Failed bad-1 1.0 s: ValueError: \\x1b[31mno [bold]good",
+            "├── Completed inner-owl (bbbbbbbb) 3.0 s",
+            "│   └── Completed good-1 (cccccccc) 1.5 s attempt 2",
+            "└── Failed bad-1 (dddddddd) 1.0 s: ValueError: \\x1b[31mno [bold]good",
         ]
 
     def test_for_programs(self, invoke: Invoke, story: None) -> None:

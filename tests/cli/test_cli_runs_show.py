@@ -65,12 +65,12 @@ def tree_of(text: str) -> list[str]:
 def test_many_runs_of_one_task_are_one_line_with_those_that_failed(invoke: Invoke, story: None) -> None:
     assert tree_of(invoke("runs", "show", "brave-otter").stdout) == [
         "Completed brave-otter 8.0 s",
-        "├── Cached extract-1 ",
+        "├── Cached extract-1 (e)",
         "├── process x 12: 10 completed, 2 failed 1.0 s",
-        "│   ├── Failed process-3 1.0 s <- extract-1: ValueError: \\x1b[2Jno",
-        "│   └── Failed process-7 1.0 s <- extract-1: ValueError: \\x1b[2Jno",
-        "└── Completed calm-fox 3.0 s <- process-0, process-1",
-        "    └── Completed load-1 1.0 s",
+        "│   ├── Failed process-3 (p3) 1.0 s <- extract-1: ValueError: \\x1b[2Jno",
+        "│   └── Failed process-7 (p7) 1.0 s <- extract-1: ValueError: \\x1b[2Jno",
+        "└── Completed calm-fox (s) 3.0 s <- process-0, process-1",
+        "    └── Completed load-1 (l) 1.0 s",
     ]
 
 

@@ -66,14 +66,14 @@ def test_gc_without_options_takes_what_has_expired_for_long_and_nothing_else(inv
     keep("gone", 1, expires=datetime.now(UTC) - timedelta(days=2))
     keep("fresh", 2, expires=datetime.now(UTC) - timedelta(hours=1))
     keep("good", 3)
-    assert "1 results" in invoke("store", "gc").stderr
+    assert "1 result," in invoke("store", "gc").stderr
     assert keys(invoke) == {"fresh", "good"}
 
 
 def test_gc_says_what_waits_for_its_grace(invoke: Invoke) -> None:
     keep("a", BIG)
     said = invoke("store", "gc", "--older-than", "0s").stderr
-    assert "1 results, 0 payloads" in said
+    assert "1 result, 0 payloads" in said
     assert "younger than the grace" in said
 
 
@@ -155,3 +155,57 @@ def test_a_terminal_sees_how_far_it_is_and_nothing_of_that_stays(
     told = "verifying" if command == "verify" else "records"
     assert f" {told} " in shown.seen
     assert f" {told} ━" not in shown.picture().text
+
+
+def test_gc_says_what_payloads_take_now_and_after_the_grace(invoke: Invoke) -> None:
+    keep("a", BIG, task="load")
+    keep("b", 1, task="clean")
+    lines = invoke("store", "gc", "--dry-run", "--older-than", "0s").stdout.splitlines()
+    assert lines[0].split() == ["Task", "Why", "Results", "Payloads", "In", "all", "After", "grace"]
+    rows = {line.split()[0]: line.split()[3:] for line in lines[2:]}
+    assert rows["load"][:2] == ["0", "B"]
+    assert rows["load"][-2:] == ["19.5", "KiB"]
+    assert rows["clean"][-2:] == ["0", "B"]
+    freed = invoke("store", "gc", "--older-than", "0s", "--grace", "0s", "--json").data["shares"]
+    sizes = {share["task"]: (share["payload_size"], share["waiting_size"]) for share in freed}
+    assert sizes == {"load": (len(BIG) + 2, 0), "clean": (0, 0)}
+
+
+def test_gc_asks_at_a_terminal_and_nowhere_else(terminal: Callable[..., Terminal], invoke: Invoke) -> None:
+    keep("a", 1)
+    refused = terminal(["store", "gc", "--older-than", "0s"])
+    refused.wait_for("Remove this? [y/N]")
+    refused.type("\n")
+    assert refused.end() == 1
+    assert "nothing was removed" in refused.seen
+    assert keys(invoke) == {"a"}
+    agreed = terminal(["store", "gc", "--older-than", "0s"])
+    agreed.wait_for("Remove this? [y/N]")
+    assert keys(invoke) == {"a"}
+    agreed.type("y\n")
+    assert agreed.end() == 0
+    assert "freed" in agreed.seen
+    assert keys(invoke) == set()
+    keep("b", 1)
+    unasked = terminal(["store", "gc", "--older-than", "0s", "--yes"])
+    assert unasked.end() == 0
+    assert "Remove" not in unasked.seen
+    assert keys(invoke) == set()
+
+
+def test_a_task_that_gc_does_not_find_is_said_with_the_nearest_name(invoke: Invoke) -> None:
+    keep("a", 1, task="load_orders", flow="nightly")
+    said = invoke("store", "gc", "--task", "load_order", "--flow", "nigtly").stderr
+    assert "no result is of the task 'load_order'; did you mean 'load_orders'?" in said
+    assert "no result is of the flow 'nigtly'; did you mean 'nightly'?" in said
+    assert "no result is" not in invoke("store", "gc", "--task", "load_orders").stderr
+
+
+def test_verify_names_the_key_and_the_path_of_what_is_damaged(invoke: Invoke, entrepot_home: Path) -> None:
+    record = keep("a", BIG)
+    assert record.payload is not None
+    file = entrepot_home / "results" / record.payload
+    file.chmod(0o600)
+    file.write_bytes(b"short")
+    lines = invoke("store", "verify", exit_code=1).stdout.splitlines()
+    assert lines[:3] == ["damaged payload of extract", "  Key    a", f"  Path   {record.payload}"]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from entrepot import flow, home, task
+from entrepot import Lazy, flow, home, task
 from entrepot.cache_policies import INPUTS
-from entrepot.errors import OptionError
+from entrepot.errors import DamagedResultError, MissingResultError, OptionError
 from entrepot.results.store import ResultStore
 from entrepot.storage import LocalStorage
 from entrepot.testing import FaultyStorage
@@ -126,6 +126,53 @@ def test_results_that_are_kept_until_the_run_ends_are_gone_when_it_is_completed(
     assert outer() == 60_000
     assert seen == [2, 6]
     assert (notes(), payloads()) == ({}, [])
+
+
+def test_one_that_the_flow_returns_is_read_before_it_is_removed() -> None:
+    @task
+    def part(number: int) -> str:
+        return str(number) * 20_000
+
+    @flow(keep="run")
+    def whole() -> Lazy[str]:
+        return part.submit(1).result(lazy=True)
+
+    assert whole(return_state=True).result() == "1" * 20_000
+    assert (notes(), payloads()) == ({}, [])
+
+
+def test_a_handle_that_outlives_the_flow_says_that_it_was_kept_until_then() -> None:
+    handles: list[Lazy[str]] = []
+
+    @task
+    def part(number: int) -> str:
+        return str(number) * 20_000
+
+    @flow(keep="run")
+    def whole() -> None:
+        handles.append(part.submit(1).result(lazy=True))
+        assert handles[0].get() == "1" * 20_000
+
+    whole()
+    (found,) = handles
+    with pytest.raises(MissingResultError, match=r"'part' \(run .*keep=\"run\"\), and was removed then"):
+        found.get()
+
+
+def test_where_it_was_altered_it_is_damaged_all_the_same(tmp_path: Path) -> None:
+    @task
+    def part() -> str:
+        return "1" * 20_000
+
+    @flow(keep="run", result_storage=LocalStorage(tmp_path))
+    def whole() -> None:
+        found: Lazy[str] = part.submit().result(lazy=True)
+        (payload,) = tmp_path.glob("payloads/*/*")
+        payload.write_bytes(b"2" * payload.stat().st_size)
+        with pytest.raises(DamagedResultError):
+            found.get()
+
+    whole()
 
 
 def test_a_failed_run_keeps_them_for_who_resumes_it_and_the_completed_one_removes_them() -> None:

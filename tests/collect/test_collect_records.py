@@ -8,9 +8,13 @@ import pytest
 
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import CollectionError, StorageError
+from entrepot.results.claims import Claim, seal_claim
 from entrepot.results.collect import Collector, Rules
 from entrepot.results.collect.lease import Lease
+from entrepot.results.collect.leftovers import Leftovers
+from entrepot.results.collect.survey import Survey
 from entrepot.results.lookup import Outcome
+from entrepot.results.record import record_path
 from entrepot.results.store import ResultStore
 from entrepot.serializers import get_serializer
 from entrepot.storage import EncryptedStorage, LocalStorage
@@ -259,3 +263,65 @@ def test_a_collection_of_another_machine_is_taken_for_dead_after_ten_minutes() -
     shop.clock.sleep(601)
     Collector(shop.store).run()
     assert shop.paths("collected") == []
+
+
+def test_one_whose_sign_of_life_is_dated_in_the_future_is_taken_for_dead_ten_minutes_later() -> None:
+    shop = Shop()
+    name = "collected/runs/" + "f" * 32 + ".json"
+    shop.storage.put(name, b'{"host": "elsewhere", "pid": 1}')
+    shop.clock.sleep(-365 * DAY)  # the store's clock was set back
+    with pytest.raises(CollectionError, match="elsewhere, whose last sign of life was dated in the future"):
+        Collector(shop.store).run()
+    assert bytes(shop.storage.get(name)) == b'{"host": "elsewhere", "pid": 1}'
+    with pytest.raises(CollectionError, match=r"process 1 on elsewhere\) is at work"):
+        Collector(shop.store).run()
+    shop.clock.sleep(601)
+    Collector(shop.store).run()
+    assert shop.paths("collected") == []
+
+
+class TestClaims:
+    """Of runs that compute a result, or did."""
+
+    PATH = record_path("key")
+
+    def put(self, shop: Shop, claim: Claim, standing: bytes = b"") -> None:
+        shop.storage.put(self.PATH, seal_claim(claim, RING, path=self.PATH, standing=standing))
+
+    @pytest.mark.parametrize("holder", ["", "a" * 32])
+    def test_one_that_nobody_took_up_for_a_day_is_removed(self, holder: str) -> None:
+        shop = Shop()
+        self.put(shop, Claim(holder))
+        shop.clock.sleep(DAY - 60)
+        assert Collector(shop.store).run().leftovers == 0
+        assert shop.paths() == [self.PATH]
+        shop.clock.sleep(120)
+        assert Collector(shop.store).preview().leftovers == 1
+        assert shop.paths() == [self.PATH]
+        assert Collector(shop.store).run().leftovers == 1
+        assert shop.paths() == []
+
+    def test_an_expired_record_below_one_is_removed_when_nobody_holds_it(self) -> None:
+        shop = Shop()
+        shop.write("key", 1, expires=shop.clock.now())
+        standing = shop.bytes_at(self.PATH)
+        shop.clock.sleep(2 * DAY)
+        self.put(shop, Claim("a" * 32), standing)
+        Collector(shop.store).run()
+        assert shop.paths() == [self.PATH]
+        self.put(shop, Claim(""), standing)
+        Collector(shop.store).run()
+        assert shop.paths() == []
+
+    def test_one_that_is_taken_up_again_meanwhile_stays(self) -> None:
+        shop = Shop()
+        self.put(shop, Claim("a" * 32))
+        shop.clock.sleep(2 * DAY)
+        survey = Survey(shop.store, None, lambda *_: None)
+        survey.read()
+        self.put(shop, Claim("b" * 32))
+        with Lease(shop.storage, shop.clock) as lease:
+            now = shop.clock.now().timestamp()
+            list(Leftovers(shop.store, survey, now, lease).remove())
+        survey.close()
+        assert shop.paths() == [self.PATH]

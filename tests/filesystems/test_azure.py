@@ -1,75 +1,54 @@
 """The `Azure` block: its options, and a real server where `azurite-blob` is installed (`npm install azurite`)."""
 
-import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from servers import ServerProcess, free_ports
 
 from entrepot import errors
 from entrepot.filesystems import Azure
+from entrepot_test_servers import azure_connection_string
 
 SECRET = "SFVTSEhVU0hIVVNI"  # base64, as account keys are
-# The account that Azure's emulator documents for everyone to use.
-EMULATOR_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-
-
-def connection_string(port: int, key: str = EMULATOR_KEY) -> str:
-    return (
-        f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={key};"
-        f"BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;"
-    )
-
-
-@pytest.fixture(scope="module")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    program = shutil.which("azurite-blob")
-    if program is None:
-        pytest.skip("azurite-blob is not installed (npm install --global azurite)")
-    folder = tmp_path_factory.mktemp("azurite")
-    (port,) = free_ports(1)
-    command = [program, "--blobHost", "127.0.0.1", "--blobPort", str(port), "-l", str(folder / "data")]
-    command += ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
-    server = ServerProcess("azurite", command, log=folder / "server.log")
-    server.wait_until(lambda: socket.create_connection(("127.0.0.1", port), 1).close())
-    yield port
-    server.stop()
 
 
 @pytest.fixture
-def container(azurite: int, request: pytest.FixtureRequest) -> str:
+def container(azurite_server: int, request: pytest.FixtureRequest) -> str:
     blob = pytest.importorskip("azure.storage.blob")
     name = f"c-{abs(hash(request.node.name)):x}"
-    blob.BlobServiceClient.from_connection_string(connection_string(azurite)).create_container(name)
+    blob.BlobServiceClient.from_connection_string(azure_connection_string(azurite_server)).create_container(name)
     return name
 
 
-def test_keeps_objects_below_its_folder_in_the_container(azurite: int, container: str) -> None:
-    block = Azure(bucket_path=f"{container}/results", azure_storage_connection_string=connection_string(azurite))
+def test_keeps_objects_below_its_folder_in_the_container(azurite_server: int, container: str) -> None:
+    block = Azure(
+        bucket_path=f"{container}/results", azure_storage_connection_string=azure_connection_string(azurite_server)
+    )
     block.write_path("a/b.txt", "text")
     assert block.read_path("a/b.txt") == b"text"
     assert block.list_paths() == ["a/b.txt"]
-    whole = Azure(bucket_path=container, azure_storage_connection_string=connection_string(azurite))
+    whole = Azure(bucket_path=container, azure_storage_connection_string=azure_connection_string(azurite_server))
     assert whole.list_paths() == ["results/a/b.txt"]
     assert block.as_storage().location == f"abfs://{container}/results"
 
 
-def test_check_writes_reads_and_deletes(azurite: int, container: str) -> None:
-    block = Azure(bucket_path=container, azure_storage_connection_string=connection_string(azurite))
+def test_check_writes_reads_and_deletes(azurite_server: int, container: str) -> None:
+    block = Azure(bucket_path=container, azure_storage_connection_string=azure_connection_string(azurite_server))
     assert block.check().creates_exclusively
     assert block.list_paths() == []
 
 
-def test_a_missing_container_and_a_wrong_key_say_what_to_do(azurite: int, container: str) -> None:
-    missing = Azure(bucket_path="nothing-here", azure_storage_connection_string=connection_string(azurite))
+def test_a_missing_container_and_a_wrong_key_say_what_to_do(azurite_server: int, container: str) -> None:
+    missing = Azure(bucket_path="nothing-here", azure_storage_connection_string=azure_connection_string(azurite_server))
     with pytest.raises(errors.StorageUnreachableError, match="no such bucket or container"):
         missing.check()
-    wrong = Azure(bucket_path=container, azure_storage_connection_string=connection_string(azurite, SECRET))
+    wrong = Azure(
+        bucket_path=container, azure_storage_connection_string=azure_connection_string(azurite_server, SECRET)
+    )
     with pytest.raises(errors.StorageAccessError, match="check the credentials") as caught:
         wrong.check()
     assert SECRET not in str(caught.value)
@@ -79,7 +58,7 @@ def test_a_closed_port_is_an_error_within_seconds() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         block = Azure(
-            bucket_path="nothing-here", azure_storage_connection_string=connection_string(closed.getsockname()[1])
+            bucket_path="nothing-here", azure_storage_connection_string=azure_connection_string(closed.getsockname()[1])
         )
         started = time.monotonic()
         with pytest.raises(errors.StorageUnreachableError, match="check the endpoint and the network"):

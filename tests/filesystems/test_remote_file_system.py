@@ -1,8 +1,12 @@
 """`RemoteFileSystem`: any file system that fsspec knows, by URL."""
 
+import functools
+import http.server
 import socket
 import sys
+import threading
 import traceback
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +34,21 @@ def test_s3_works_unsaved_with_plain_settings(s3_server: Any) -> None:
     assert s3_server.client().get_object(Bucket=bucket, Key="x/a")["Body"].read() == b"1"
     assert block.check().creates_exclusively
     assert s3_server.secret_key not in f"{block!r} {block} {block.model_dump()} {block.model_dump_json()}"
+
+
+def test_what_a_web_server_has_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.txt").write_bytes(b"0123456789")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        storage = RemoteFileSystem(basepath=f"http://127.0.0.1:{server.server_address[1]}/data").as_storage()
+        assert bytes(storage.get("a.txt")) == b"0123456789"
+        with pytest.raises(errors.ObjectNotFoundError):
+            storage.get("absent.txt")
+        with pytest.raises(errors.StorageError):
+            storage.put("b.txt", b"1")
+        server.shutdown()
 
 
 def test_google_works_with_a_server_of_ones_own(gcs_server: Any) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from servers import S3Server
 
 from entrepot.results.claims import is_claim
 from entrepot_test_processes import Program
+from entrepot_test_servers import azure_connection_string
 
 PROGRAM = Path(__file__).parent / "flight_program.py"
 SOAK = int(os.environ.get("ENTREPOT_SOAK", "0"))  # read here: the fixture for the home forgets such variables
@@ -105,6 +107,16 @@ class TestOnS3:
         options = s3_server.storage_options()
         found = campaign(tmp_path, place, options, processes=20, keys=200, seconds=4, work=0.5, blows=SOAK, limit=3000)
         nothing_is_wrong(found)
+
+
+class TestOnAzure:
+    def test_every_key_is_computed_once(self, tmp_path: Path, azurite_server: int) -> None:
+        blob = pytest.importorskip("azure.storage.blob")
+        opens = azure_connection_string(azurite_server)
+        container = f"c-{uuid.uuid4().hex}"
+        blob.BlobServiceClient.from_connection_string(opens).create_container(container)
+        place = f"abfs://{container}/results"
+        each_once(campaign(tmp_path, place, {"connection_string": opens}, processes=4, keys=15), 15)
 
 
 TASK = """

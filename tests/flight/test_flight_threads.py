@@ -13,6 +13,7 @@ from entrepot import flow, task
 from entrepot.cache_policies import INPUTS
 from entrepot.errors import OptionError
 from entrepot.results import flight as flights
+from entrepot.results import meetings
 from entrepot.storage import MemoryStorage
 from entrepot.task_runners import ThreadPoolTaskRunner
 from entrepot.transactions import transaction
@@ -23,7 +24,7 @@ from entrepot_test_processes import until
 def _nothing_stays() -> Iterator[None]:
     """Whatever happened, nobody is left in the table."""
     yield
-    until(lambda: not flights._entries)
+    until(lambda: not meetings._entries)
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +39,7 @@ def single_flight(request: pytest.FixtureRequest) -> Any:
 
 def waiting() -> int:
     """Return how many wait in this process."""
-    return sum(len(entry.bells) for entry in list(flights._entries.values()))
+    return sum(len(entry.bells) for entry in list(meetings._entries.values()))
 
 
 async def comes_to_be(is_so: Callable[[], bool]) -> None:

@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from entrepot.blocks.core import Block as Block
+    from entrepot.blocks.credentials import DockerRegistryCredentials as DockerRegistryCredentials
+    from entrepot.blocks.credentials import KubernetesClusterConfig as KubernetesClusterConfig
+    from entrepot.blocks.databases import SqlAlchemyConnector as SqlAlchemyConnector
     from entrepot.blocks.documents import BlockDocuments as BlockDocuments
     from entrepot.blocks.documents import StorageDocumentStore as StorageDocumentStore
     from entrepot.blocks.documents import use_documents as use_documents
+    from entrepot.blocks.mail import EmailServer as EmailServer
+    from entrepot.blocks.notifications import DiscordWebhook as DiscordWebhook
+    from entrepot.blocks.notifications import MicrosoftTeamsWebhook as MicrosoftTeamsWebhook
+    from entrepot.blocks.notifications import Notification as Notification
+    from entrepot.blocks.notifications import PagerDuty as PagerDuty
     from entrepot.blocks.system import JSON as JSON
     from entrepot.blocks.system import Secret as Secret
     from entrepot.blocks.system import String as String
@@ -19,23 +27,39 @@ if TYPE_CHECKING:
     from entrepot.blocks.webhook import Webhook as Webhook
 
 _HOMES = {
-    "JSON": "system",
     "Block": "core",
     "BlockDocuments": "documents",
+    "DiscordWebhook": "notifications",
+    "DockerRegistryCredentials": "credentials",
+    "EmailServer": "mail",
+    "JSON": "system",
+    "KubernetesClusterConfig": "credentials",
+    "MicrosoftTeamsWebhook": "notifications",
+    "Notification": "notifications",
+    "PagerDuty": "notifications",
     "Secret": "system",
     "SlackWebhook": "webhook",
+    "SqlAlchemyConnector": "databases",
     "StorageDocumentStore": "documents",
     "String": "system",
-    "Webhook": "webhook",
     "use_documents": "documents",
+    "Webhook": "webhook",
 }
 
 __all__ = [
     "JSON",
     "Block",
     "BlockDocuments",
+    "DiscordWebhook",
+    "DockerRegistryCredentials",
+    "EmailServer",
+    "KubernetesClusterConfig",
+    "MicrosoftTeamsWebhook",
+    "Notification",
+    "PagerDuty",
     "Secret",
     "SlackWebhook",
+    "SqlAlchemyConnector",
     "StorageDocumentStore",
     "String",
     "Webhook",

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Literal, TypeVar
 from pydantic import Field, SecretStr, field_validator
 
 from entrepot.blocks._addresses import why_blocked
+from entrepot.blocks._delivery import check_template, deliver, filled, signing_key
 from entrepot.blocks._http import HTTPClient, HTTPResponse, check_headers, check_url
 from entrepot.blocks._quiet import Failed, attempt
 from entrepot.blocks.core import Block
@@ -44,13 +45,34 @@ class Webhook(Block):
         default=False, description="Whether addresses that are not on the public internet may be called."
     )
     timeout: float = Field(
-        default=10.0, gt=0, le=600, description="Seconds for the call, redirects and answer included."
+        default=10.0, gt=0, le=600, description="Seconds for each attempt, redirects and answer included."
+    )
+    retries: int = Field(
+        default=0, ge=0, le=20, description="How often to call again if the server is busy; see `call` for when."
+    )
+    signing_secret: SecretStr | None = Field(
+        default=None, description="Signs each call, as Standard Webhooks has it; 'whsec_...' or any text."
+    )
+    template: str | None = Field(
+        default=None, description='What `notify` sends: text or JSON with $body and $subject: \'{"text": "$body"}\'.'
     )
 
     @field_validator("url")
     @classmethod
     def _check_url(cls, value: SecretStr) -> SecretStr:
         return _checked(value)
+
+    @field_validator("signing_secret")
+    @classmethod
+    def _check_signing_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            signing_key(value.get_secret_value())
+        return value
+
+    @field_validator("template")
+    @classmethod
+    def _check_template(cls, value: str | None) -> str | None:
+        return None if value is None else check_template(value)
 
     @field_validator("headers")
     @classmethod
@@ -59,7 +81,11 @@ class Webhook(Block):
         return value
 
     def call(self, payload: Any = None) -> HTTPResponse:
-        """Send one request, and return the answer whatever its status; `answer.raise_for_status()` insists on success.
+        """Send a request, and return the answer whatever its status; `answer.raise_for_status()` insists on success.
+
+        With `retries`, it is sent again after 429, 502, 503 and 504 (the server's `Retry-After` counts), and where
+        there was no answer, if it is signed or its method is GET, PUT or DELETE: others might be done twice. All
+        attempts of a signed call have the same `webhook-id`.
 
         Args:
             payload: The body. Text and bytes are sent as they are, None sends none, and anything else is sent as JSON.
@@ -69,22 +95,19 @@ class Webhook(Block):
             WebhookError: If there is no answer. The URL is not shown.
             SerializationError: If the payload is no JSON.
         """
-        content_type, body = _encoded(payload)
-        client = _client(allow_private=self.allow_private_urls, timeout=self.timeout)
-        return _quietly(
-            lambda: client.send(
-                self.method, self.url.get_secret_value(), headers=_plain(self.headers, content_type), body=body
-            )
-        )
+        return self._sent(*_encoded(payload))
 
     def notify(self, body: str, subject: str | None = None) -> None:
-        """Send `{"subject": ..., "body": ...}` as JSON, without the subject if there is none.
+        """Send `{"subject": ..., "body": ...}` as JSON, without the subject if there is none; or the `template`.
 
         Raises:
             BlockedAddressError: As for `call`.
             WebhookError: If there is no answer, or one that is not a success.
         """
-        self.call({"body": body} if subject is None else {"subject": subject, "body": body}).raise_for_status()
+        if self.template is not None:
+            self._sent(*filled(self.template, body, subject)).raise_for_status()
+        else:
+            self.call({"body": body} if subject is None else {"subject": subject, "body": body}).raise_for_status()
 
     def check(self) -> str:
         """Resolve the host and connect to it, without sending a request; return what answered, for people.
@@ -95,6 +118,19 @@ class Webhook(Block):
         """
         client = _client(allow_private=self.allow_private_urls, timeout=self.timeout)
         return f"connected to {_quietly(lambda: client.connect(self.url.get_secret_value()))}"
+
+    def _sent(self, content_type: str, body: bytes | None) -> HTTPResponse:
+        client = _client(allow_private=self.allow_private_urls, timeout=self.timeout)
+
+        def send(more: Mapping[str, str]) -> HTTPResponse:
+            headers = {**_plain(self.headers, content_type), **more}
+            return client.send(self.method, self.url.get_secret_value(), headers=headers, body=body)
+
+        def call() -> HTTPResponse:
+            key = None if self.signing_secret is None else signing_key(self.signing_secret.get_secret_value())
+            return deliver(send, self.method, body, retries=self.retries, key=key)
+
+        return _quietly(call)
 
     async def acall(self, payload: Any = None) -> HTTPResponse:
         """Do what `call` does, from async code."""

@@ -7,13 +7,14 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from entrepot._version import __version__
-from entrepot.errors import EntrepotError
+from entrepot.errors import EntrepotError, OptionError
 
 __all__ = ["app", "run"]
 
@@ -60,6 +61,7 @@ class _Root(TyperGroup):
         type(self).debug = False
         try:
             try:
+                _check_text(sys.argv[1:] if options.get("args") is None else options["args"])
                 super().main(*args, **options)
             finally:
                 if sys.stdout is not None:  # it is where a shell has closed it: >&-
@@ -132,10 +134,34 @@ def root(
 
 def run() -> None:
     """Run the command line of this process, and exit."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # a shell has closed it: <&-, >&-
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115  open until the end
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter shows its number
     app(prog_name="entrepot")
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """See that what was given is text, before any command hands it to a database, a key or a terminal.
+
+    Python takes the bytes of arguments and variables that are no text in this locale for lone surrogates.
+
+    Raises:
+        OptionError: If an argument is none, or one of our variables.
+    """
+    given = [(f"argument {number}", text) for number, text in enumerate(arguments, start=1)]
+    given += [(f"the variable {name}", text) for name, text in os.environ.items() if name.startswith("ENTREPOT_")]
+    for what, text in given:
+        place = next((place for place, letter in enumerate(text) if "\ud800" <= letter <= "\udfff"), None)
+        if place is not None:
+            # The text itself is not repeated: it may hold a secret.
+            raise OptionError(
+                f"{what} is no {sys.getfilesystemencoding().upper()} text: its character {place + 1} is the byte"
+                f" 0x{ord(text[place]) & 0xFF:02x}; give text (names of files and folders have to be text, too)",
+                option=what,
+            )
 
 
 def _close_quietly() -> None:

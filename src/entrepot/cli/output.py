@@ -5,6 +5,8 @@ Nothing that was stored (names, messages, values) can send control sequences to 
 
 import json
 import os
+import re
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -22,6 +24,7 @@ from entrepot._text import clean, cut, span
 __all__ = [
     "clean",
     "cut",
+    "fact",
     "ok",
     "pretty",
     "print_json",
@@ -35,6 +38,8 @@ __all__ = [
     "when",
 ]
 
+_READABLE: Final = 20  # columns, below which nothing is wrapped
+_UNBREAKABLE: Final = re.compile(r"^\S+$|/\S+/\S{20}")  # what people copy: a digest, a path, a command line with one
 _UNLIMITED: Final = 100_000  # columns where nobody looks at the lines: programs want them whole
 _STATES: Final = {
     "COMPLETED": "green",
@@ -46,8 +51,13 @@ _STATES: Final = {
 }
 
 
-def show(*parts: RenderableType) -> None:
-    """Print to stdout: in colour on a terminal (unless NO_COLOR is set), plain and unwrapped elsewhere."""
+def show(*parts: RenderableType, unbroken: bool = False) -> None:
+    """Print to stdout: in colour on a terminal (unless NO_COLOR is set), plain and unwrapped elsewhere.
+
+    Args:
+        parts: What to print.
+        unbroken: Whether lines that are too long are left to the terminal, so that who copies one gets it whole.
+    """
     terminal = sys.stdout.isatty()
     plain = not terminal or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     console = Console(
@@ -59,10 +69,29 @@ def show(*parts: RenderableType) -> None:
         markup=False,
         highlight=False,
         emoji=False,
-        soft_wrap=False,
+        soft_wrap=unbroken,
     )
     for part in parts:
         console.print(part)
+
+
+def fact(name: str, value: object, width: int) -> None:
+    """Print a name and what there is to say: sentences under one another, paths and digests in one piece.
+
+    Args:
+        name: Printed in so many characters, or more.
+        value: A `Text`, or anything with a plain string form.
+        width: Characters.
+    """
+    line = Text(f"{name:<{width}} ", style="dim")
+    said = value if isinstance(value, Text) else told(value)
+    indent = len(line)
+    room = shutil.get_terminal_size().columns - indent
+    if not sys.stdout.isatty() or len(said) <= room or room < _READABLE or _UNBREAKABLE.search(said.plain):
+        show(line.append_text(said), unbroken=True)
+        return
+    rows = said.wrap(Console(width=room), room)
+    show(line.append_text(Text(f"\n{'':<{indent}}").join(rows)))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, keep: Sequence[str] = ()) -> Table:

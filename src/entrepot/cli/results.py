@@ -6,9 +6,11 @@ from typing import Annotated, Final
 
 import typer
 
+from entrepot.cli.listed import Lines
 from entrepot.cli.options import AsJson, topic
-from entrepot.cli.output import ok, print_json, show, table
-from entrepot.cli.records import StorageOption, facts, open_store, row, show_result
+from entrepot.cli.output import ok, print_json, show
+from entrepot.cli.records import StorageOption, facts, open_store
+from entrepot.cli.shown import add_show
 from entrepot.results.lookup import Lookup
 
 __all__ = ["app"]
@@ -23,6 +25,7 @@ app = topic(
         "  entrepot result show fn/flows:extract/2026        by key, or by the beginning of one\n"
         "  entrepot result show report-2026                  by what a result_storage_key made\n"
         "  entrepot result show fn/flows:extract/2026 --value > value.json\n"
+        "  entrepot result show report-2026 --payload -o report.parquet\n"
     ),
 )
 
@@ -44,32 +47,11 @@ def ls(
     if not found:
         ok(f"no results in {store.location}")
         return
-    show(
-        table(
-            ("Key", "Of", "Created", "Expires", "Size", "Serializer", "State"),
-            [row(one) for one in found],
-            keep=("Created", "Expires", "Size"),
-        )
-    )
+    lines = Lines()
+    show(lines.heading(), *map(lines.line, found), unbroken=True)
 
 
-@app.command(name="show")
-def show_(
-    key: Annotated[
-        str, typer.Argument(help="The key, the beginning of one, or the beginning of a record's file name.")
-    ],
-    *,
-    storage: StorageOption = None,
-    value: Annotated[
-        bool, typer.Option("--value", help="Print the value and nothing else; a pickle is opened for it.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Show one result: what it is of, how it is kept, and its value where that is text.
-
-    Opening a pickle can run code; it was signed under your keys, but --value is yours to say.
-    """
-    show_result(open_store(storage), key, value=value, as_json=as_json)
+add_show(app, "result", "Show one result: what it is of, how it is kept, and its value where that is safe.")
 
 
 def _age(found: Lookup) -> datetime:

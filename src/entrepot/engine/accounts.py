@@ -76,6 +76,13 @@ class Story:
             evidence = f"; a copy of what was found is kept in {found.evidence}" if found.evidence else ""
             self.outcome, self.why = found.outcome.value, f"{found.detail}{evidence}"
 
+    def renews(self, spare: Lookup | None) -> None:
+        """Take note that a result which can still be used is computed again, as `refresh_early` asks."""
+        record = None if spare is None else spare.record
+        if record is not None:
+            until = "" if record.expires is None else f" at {record.expires.isoformat(timespec='seconds')}"
+            self.outcome, self.why = "refreshed", f"refreshed before its expiry{until}, as refresh_early asks"
+
     def refused(self, error: EntrepotError) -> None:
         """Take note of an error that ended the look-up."""
         outcomes = {UnknownKeyError: "unknown key", StorageError: "unreachable"}

@@ -23,6 +23,7 @@ from entrepot.errors import ChangedResultError, CrashedRunError, NotReadyError, 
 from entrepot.futures import EntrepotFuture
 from entrepot.logging import captured_prints
 from entrepot.protocols.task_runner import Place
+from entrepot.results.lazy import Lazy
 from entrepot.results.streams import Stream
 from entrepot.states import State, StateType
 
@@ -230,7 +231,7 @@ def _attempt(run: Run, keeper: "Keeper | None", kept: Any) -> Steps[tuple[Ending
     if keeper is not None and kept is MISSING:
         found, error = yield Do(keeper.look_up)
         if error is not None:
-            return of_error(error, what), MISSING  # before any work was done
+            return of_error(error, what, run.id), MISSING  # before any work was done
         if found is not MISSING:
             return Ending(StateType.COMPLETED, "Cached", "", found), MISSING
     slots = tag_slots(run.tags, home=run.world.settings.home) if run.tags and run.definition.kind == "task" else None
@@ -268,6 +269,11 @@ def _run_now(run: Run, keeper: "Keeper | None", kept: Any) -> Steps[tuple[Ending
             return ending, MISSING
     else:
         ending = Ending(StateType.COMPLETED, "Completed", "", kept)
+    if run.passing is not None and type(ending.data) is Lazy:
+        value, error = yield Do(ending.data.get)  # what it leads to is removed when the run has ended
+        if error is not None:
+            return of_error(error, what), MISSING
+        ending = ending._replace(data=value)
     if keeper is not None:
         streams = isinstance(ending.data, Stream)  # its items are made while they are kept: that is still work
         _, error = yield Do(partial(keeper.keep, ending.data), shielded=not streams)

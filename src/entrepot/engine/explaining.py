@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -13,14 +15,21 @@ from entrepot.results.lookup import Lookup, Outcome
 from entrepot.results.nearest import nearest
 from entrepot.results.payloads import check_payload
 from entrepot.results.record import Record
+from entrepot.results.references import reference_states, refers_to_files
 from entrepot.results.store import ResultStore
 from entrepot.runs import default_path
 from entrepot.runs.keyed import recent_keys
 
-__all__ = ["explain_record", "explain_run", "with_nearest"]
+__all__ = ["BY_NOW", "explain_record", "explain_run", "with_nearest"]
+
+BY_NOW: Final = "; by now it is "
+"""Stands in what `explain_run` says between why the run did what it did, and what has become of the result since."""
 
 _RUNS: Final = 100  # of the task, in the history, whose records are compared
 _SCANNED: Final = 5000  # records of the store that are looked at unasked, where the history leads to none
+
+_FILES: Final = 3  # that are named
+_BECAUSE: Final = "; it was computed because of this: "
 
 
 def explain_record(
@@ -67,11 +76,20 @@ def explain_record(
         known = replace(known, outcome="damaged", why=f"{known.location}: {problem}{evidence}")
     because = record.about.get(BECAUSE)
     if because:
-        return replace(known, why=f"{known.why}; it was computed because of this: {because}")
+        outcome, _, why = because.partition(": ")
+        return replace(known, why=f"{known.why}{_BECAUSE}{_said(outcome, why)}")
     return with_nearest(known, facts_of(record), store, record, home=home, scan=scan, watched=watched)
 
 
-def explain_run(known: Explanation, record: Record | None, run_id: str, *, cached: bool) -> Explanation:
+def explain_run(
+    known: Explanation,
+    record: Record | None,
+    run_id: str,
+    *,
+    cached: bool,
+    began: datetime | None = None,
+    ended: datetime | None = None,
+) -> Explanation:
     """Return what is to be said of a run that is over, by what is to be said of its key now.
 
     Args:
@@ -79,19 +97,35 @@ def explain_run(known: Explanation, record: Record | None, run_id: str, *, cache
         record: Of the key, if there is one.
         run_id: Of the run.
         cached: Whether it used a result that was there.
+        began: When it came into being; None if that is not known.
+        ended: When it ended; None if that is not known.
     """
-    now = "" if known.outcome == "hit" else f"; by now it is {known.outcome}: {known.why}"
+    now = "" if known.outcome == "hit" else f"{BY_NOW}{_said(known.outcome, known.why.partition(_BECAUSE)[0])}"
     if record is None:
         outcome = "hit" if cached else "miss"
         what = "the result that it used" if cached else "its result"
         return replace(known, outcome=outcome, why=f"{what} can no longer be read{now}", nearest=None)
     computed = f"computed by {run_text(record.run)}, {record.created.isoformat(timespec='seconds')}"
+    if cached and ended is not None and record.created > ended:
+        computed = f"what it used was replaced since, by what was {computed}"
     if cached:
         return replace(known, outcome="hit", why=f"{computed}{now}", nearest=None)
-    if record.run.get("id") != run_id:
-        return replace(known, outcome="miss", why=f"what is kept under its key now was {computed}{now}")
-    outcome, _, because = record.about.get(BECAUSE, "").partition(": ")
-    return replace(known, outcome=outcome or "miss", why=f"{because or NO_RECORD}{now}")
+    if record.run.get("id") == run_id:
+        outcome, _, because = record.about.get(BECAUSE, "").partition(": ")
+        return replace(known, outcome=outcome or "miss", why=f"{because or NO_RECORD}{now}")
+    if began is not None and record.created < began and refers_to_files(record.about):
+        files = [f"the {kind} {path}" for kind, path, _ in islice(reference_states(record.about), _FILES)]
+        why = (
+            f"what was {computed}, refers to {' and '.join(files)}, which had changed when this run began, and became"
+            f" what it was{now}"
+        )
+        return replace(known, outcome="expired", why=why, nearest=None)
+    return replace(known, outcome="miss", why=f"what is kept under its key now was {computed}{now}")
+
+
+def _said(outcome: str, why: str) -> str:
+    """Return an outcome and why, without saying "expired: expired at ..."."""
+    return why if why.startswith(f"{outcome} ") else f"{outcome}: {why}"
 
 
 def _evidence(store: ResultStore, path: str) -> Iterator[str]:

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from entrepot.context import TaskRunContext
 from entrepot.engine.run import Run
+from entrepot.errors import TimedOutError
 from entrepot.results.flight import Flight, Terms
+from entrepot.results.patience import Patience
 from entrepot.results.record import Record
 from entrepot.results.store import ResultStore
 
@@ -21,7 +24,28 @@ def new_flight(run: Run, store: ResultStore, key: str) -> Flight | None:
     if not asked:
         return None
     terms = Terms(settings.results_lease_seconds, settings.home)
-    return Flight(store, key, run_id=run.id, around=_around(run), terms=terms, say=run.log)
+    # The time of the run is that of its function; who takes over has all of it for that, however long it waited.
+    patience = Patience(run.log, seconds=run.definition.timeout, over=partial(_timed_out, run))
+    return Flight(
+        store,
+        key,
+        run_id=run.id,
+        run_name=run.name,
+        around=_around(run),
+        terms=terms,
+        patience=patience,
+        say=run.log,
+    )
+
+
+def _timed_out(run: Run, whom: str) -> TimedOutError:
+    seconds = run.definition.timeout or 0.0
+    return TimedOutError(
+        f"{run.definition.kind.title()} run exceeded its timeout of {seconds:g} seconds: it waited for {whom}, which"
+        " computes the same",
+        seconds=seconds,
+        run_id=run.id,
+    )
 
 
 def earliness(run: Run) -> Callable[[Record], bool] | None:

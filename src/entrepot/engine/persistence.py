@@ -62,6 +62,7 @@ class Keeper:
         "_spare",
         "_store",
         "_story",
+        "_told",
         "unit",
         "was_known",
     )
@@ -78,6 +79,7 @@ class Keeper:
         self._story = Story(run)
         self._spare: Lookup | None = None  # can still be used if its renewal fails
         self._flight: Flight | None = None  # of the attempt under way
+        self._told: dict[str, str] = {}  # of which damage the run was told
         self.unit: UnitOfWork | None = None
         self.was_known = False
 
@@ -135,6 +137,7 @@ class Keeper:
         if found is None or found.record is None:
             check_return(run.definition, serializer, store.allow)
             self._spare = None if flight is None else flight.spare
+            self._story.renews(self._spare)
             snapshots.keep_for(run)
             return MISSING
         self._note(found.record)
@@ -188,7 +191,7 @@ class Keeper:
         run = self._run
         if self._key is not None and not self._replaces:
             for key in self._keys():
-                found = store.fetch(key.key, serializer=serializer)
+                found = store.fetch(key.key, serializer=serializer, told=self._told)
                 if found.outcome is Outcome.HIT and found.record is not None:
                     if self._may_use(found.record):
                         passing.note(run, store, found.record)
@@ -236,6 +239,8 @@ class Keeper:
         run, key, call = self._run, self._key, self._call
         if key is None and not self._keeps_always:
             return
+        if self._flight is not None:
+            self._flight.computed = not isinstance(value, Stream)  # whose items are made while they are kept
         if key is not None and (changed := changed_input(run, key, policy_of(run))) is not None:
             self._warn_of(changed)
             return
@@ -249,6 +254,8 @@ class Keeper:
         flight = self._flight
         if key is not None and (flight is None or not flight.defers):
             self._write(key, value, replace=self._replaces or self._spare is not None, flight=flight)
+        if flight is not None:
+            flight.computed = True
 
     def _warn_of(self, changed: str) -> None:
         self._story.not_kept(f"its {changed} changed after the cache key was computed")

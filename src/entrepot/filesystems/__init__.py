@@ -13,17 +13,19 @@ if TYPE_CHECKING:
     from entrepot.filesystems.local import LocalFileSystem as LocalFileSystem
     from entrepot.filesystems.remote import RemoteFileSystem as RemoteFileSystem
     from entrepot.filesystems.s3 import S3 as S3
+    from entrepot.filesystems.sftp import SFTP as SFTP
 
 _HOMES = {
     "GCS": "gcs",
     "S3": "s3",
+    "SFTP": "sftp",
     "Azure": "azure",
     "LocalFileSystem": "local",
     "RemoteFileSystem": "remote",
     "StorageCheck": "base",
 }
 
-__all__ = ["GCS", "S3", "Azure", "LocalFileSystem", "RemoteFileSystem", "StorageCheck"]
+__all__ = ["GCS", "S3", "SFTP", "Azure", "LocalFileSystem", "RemoteFileSystem", "StorageCheck"]
 
 
 def __getattr__(name: str) -> object:

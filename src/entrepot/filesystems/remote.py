@@ -36,7 +36,7 @@ class RemoteFileSystem(StorageBlock):
     _block_type_slug: ClassVar[str] = "remote-file-system"
     _description: ClassVar[str] = "Keep results and files on any file system that fsspec knows."
 
-    basepath: str = Field(description="The URL of a folder: 'sftp://host/folder', 's3://bucket/folder'.")
+    basepath: str = Field(description="The URL of a folder: 'smb://host/share/folder', 's3://bucket/folder'.")
     settings: dict[str, Any] = Field(
         default_factory=dict, description="Options of that file system; secrets in it are kept as secrets."
     )

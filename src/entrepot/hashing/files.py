@@ -20,9 +20,11 @@ from typing import Any, Final, Self
 from entrepot.hashing._bytes import bytes_form
 from entrepot.hashing._encoder import Encoder, Encoding, Refused
 
-__all__ = ["Dir", "File", "collected_references", "encoding_for", "note_reference", "recorded_state"]
+__all__ = ["ABSENT", "Dir", "File", "collected_references", "encoding_for", "note_reference", "recorded_state"]
 
-_ABSENT: Final = "absent"
+ABSENT: Final = "absent"
+"""What `recorded_state` says of what is not there, or cannot be read."""
+
 _collected: ContextVar[dict[str, "_Reference"] | None] = ContextVar("entrepot_references", default=None)
 
 
@@ -174,5 +176,5 @@ def recorded_state(name: str) -> str:
     try:
         digest = _digest(kind, path)
     except (OSError, ValueError):
-        return _ABSENT  # or something else, or not to be read: there is no content to be had from it
+        return ABSENT  # or something else, or not to be read: there is no content to be had from it
     return digest[:16].hex()

@@ -196,11 +196,16 @@ class SwapsConditionally(Protocol):
         """
         ...
 
-    def get_tagged(self, path: str) -> tuple[Buffer, str]:
+    def get_tagged(self, path: str, *, limit: int | None = None) -> tuple[Buffer, str]:
         """Return an object's bytes, all of them, and its tag.
+
+        Args:
+            path: Of the object.
+            limit: How many bytes it may have; more are not read, or not much more.
 
         Raises:
             ObjectNotFoundError: If the store answered that there is none.
+            IntegrityError: If it is larger than `limit`: whoever knows the limit did not write it.
         """
         ...
 

@@ -247,7 +247,7 @@ class Commit:
             except ObjectNotFoundError:
                 is_absent = True
                 continue
-            if is_claim(data) and not standing_in(data):
+            if len(data) <= MAX_RECORD_SIZE and is_claim(data) and not standing_in(data):
                 if self._displace(record.path, sealed):
                     return True
                 continue
@@ -299,8 +299,8 @@ class Commit:
         if not isinstance(storage, SwapsConditionally):  # then nobody could have claimed anything
             storage.put(path, sealed)
             return True
-        with suppress(ObjectNotFoundError, ObjectChangedError):
-            data, tag = storage.get_tagged(path)
+        with suppress(ObjectNotFoundError, ObjectChangedError, IntegrityError):
+            data, tag = storage.get_tagged(path, limit=MAX_RECORD_SIZE)
             if is_claim(found := bytes(data)) and not standing_in(found):
                 storage.swap(path, sealed, tag)
                 return True

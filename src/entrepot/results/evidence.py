@@ -28,9 +28,9 @@ def keep_evidence(storage: Storage, path: str) -> str:
     stem, _, extension = name.partition(".")
     where = storage.location.rstrip("/")
     try:
-        data = storage.get(path, length=_MAX_SIZE + 1)
-        if len(data) > _MAX_SIZE:
+        if storage.stat(path).size > _MAX_SIZE:  # somebody may have put anything there
             return f"{where}/{path} (too large to copy)"
+        data = storage.get(path, length=_MAX_SIZE)
         kept = f"damaged/{folder}/{stem}-{hashlib.sha256(data).hexdigest()[:16]}.{extension}"
         with contextlib.suppress(ObjectExistsError):
             if storage.creates_exclusively:

@@ -1,15 +1,13 @@
 """Single flight: of equal calls at one moment, one computes, and the others wait for what it keeps.
 
-In one process they find each other in a table, and wait for an event. Processes and machines find each other by a
-claim in the place of the record (see `claims`), and look again and again, sooner at first. A claim is taken, renewed,
-replaced by the record, and taken over by conditional writes only.
+In one process they find each other in a table (see `meetings`), and wait for an event. Processes and machines find each
+other by a claim in the place of the record (see `claims`), and look again and again, sooner at first. A claim is taken,
+renewed, replaced by the record, and taken over by conditional writes only.
 """
 
-import enum
 import logging
 import os
 import random
-import threading
 import time
 import uuid
 from collections.abc import Callable, Collection
@@ -17,16 +15,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
-from entrepot._stops import Bell, wait_until
-from entrepot.coordination.liveness import is_proven_dead, process_token
-from entrepot.errors import EntrepotError, ObjectChangedError, ObjectExistsError, ObjectNotFoundError
+from entrepot._stops import wait_until
+from entrepot.coordination.liveness import process_token
+from entrepot.errors import (
+    EntrepotError,
+    IntegrityError,
+    ObjectChangedError,
+    ObjectExistsError,
+)
 from entrepot.protocols.storage import SwapsConditionally
-from entrepot.results.claims import MAX_CLAIM_SIZE, Claim, is_claim, open_claim, seal_claim, standing_in
+from entrepot.results.claims import Claim, seal_claim, standing_in
+from entrepot.results.evidence import keep_evidence
 from entrepot.results.leases import Lease, give_back, renew_from_now_on
 from entrepot.results.lookup import Lookup
+from entrepot.results.meetings import Seat
+from entrepot.results.patience import ENOUGH, Patience
 from entrepot.results.prepared import Prepared
-from entrepot.results.record import MAX_RECORD_SIZE, Record, Versioned, open_record, record_path
+from entrepot.results.record import Record, record_path
 from entrepot.results.store import ResultStore
+from entrepot.results.watching import NOTHING, Next, Sight, Watch, told_of
 
 __all__ = ["Flight", "Terms"]
 
@@ -35,6 +42,7 @@ _logger = logging.getLogger("entrepot.results")
 _FIRST, _LONGEST = 0.01, 1.0  # seconds between two looks at a claim; longer where an answer takes long
 _FIRST_ANSWERS, _LONGEST_ANSWERS = 5, 50  # the same in answers
 _SLOWEST: Final = 2.0  # seconds, however long answers take
+_LONGEST_NAME: Final = 100  # characters of a run's name in a claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,32 +58,7 @@ class Terms:
     home: Path
 
 
-class _Entry:
-    """One key that somebody in this process looks at."""
-
-    __slots__ = ("bells", "ended", "leader", "users")
-
-    def __init__(self) -> None:
-        self.users = 0
-        self.ended = 0  # how many flights
-        self.leader: Flight | None = None
-        self.bells: list[Bell] = []
-
-
-_lock = threading.Lock()  # guards the table, and what is in it
-# By what a place is called. Two threads may have opened it each for itself; and where two places have one name, to wait
-# for an equal call in the other one costs time, and nothing else.
-_entries: dict[tuple[str, str], _Entry] = {}
-
 _told: set[str] = set()  # of which places it was said that they cannot do it
-
-
-class _Next(enum.Enum):
-    """What comes after a look at the place of a record."""
-
-    CLAIM = enum.auto()
-    WAIT = enum.auto()
-    COMPUTE = enum.auto()  # without a claim
 
 
 class Flight:
@@ -85,13 +68,16 @@ class Flight:
         store: Where the result is kept.
         key: The cache key.
         run_id: Of the run.
+        run_name: Of the run.
         around: The ids of the runs around it. It does not wait for one of those: that waits for it.
         terms: On what terms other processes are kept from computing the same; None if they are not.
+        patience: For how long it waits.
         say: Takes what the users should know of it: as of `logging`, a level, a text and its arguments.
 
     Attributes:
         spare: What was found and can still be used, where it is computed again before it expires.
         defers: Whether a run around this one computes the same, and is to keep it.
+        computed: To be set when the work is done: if its result is not kept, the next one's would not be either.
     """
 
     def __init__(
@@ -100,25 +86,29 @@ class Flight:
         key: str,
         *,
         run_id: str,
+        run_name: str = "",
         around: Collection[str] = (),
         terms: Terms | None = None,
+        patience: Patience | None = None,
         say: Callable[..., None] = _logger.log,
     ) -> None:
         self._store = store
         self._path = record_path(key)
-        self._place = (store.location, self._path)
         self._run_id = run_id
+        self._run_name = run_name
         self._around = around
         self._terms = terms
         self._say = say
-        self._entry: _Entry | None = None
+        self._patience = Patience(say) if patience is None else patience
+        self._seat = Seat((store.location, self._path), run_id, self._who)
+        self._works = False
         self._lease: Lease | None = None
         self._holder = uuid.uuid4().hex if terms is not None else ""
-        self._off = False
-        self._bell = Bell()
-        self._seen: tuple[str | None, float] = (None, 0.0)  # the tag of a claim, and since when
+        self._pause = 0.0
+        self._has_warned = False
         self.spare: Lookup | None = None
         self.defers = False
+        self.computed = False
 
     # --- before the work ----------------------------------------------------------------------------------------------
 
@@ -135,88 +125,49 @@ class Flight:
                 the others use it.
 
         Raises:
+            UnknownKeyError: If a run computes the result that signs under a key that the ring lacks.
             EntrepotError: What `find` and the store raise.
+            Exception: What patience raises when it ends.
         """
+        seat = self._seat
         while True:
-            ended = self._enter()
+            ended = seat.enter()
             found = find()
-            is_wanted = found is None or _wants(found, is_early)
-            if not is_wanted:
-                self._leave()
+            if _is_fine(found, is_early):
+                seat.leave()
                 return found
-            leader = self._lead()
-            if leader is not self:
-                if found is not None:
-                    self._leave()
-                    return found  # another one sees to it
-                if leader is not None and leader._run_id in self._around:  # noqa: SLF001  its own kind
-                    self._say_own()
-                    self._leave()
-                    return None
-                self._wait()
-                if self._off:
-                    return None
-                continue
-            if self._entry is not None and self._entry.ended != ended:
+            leader = None if found is None and self._has_had_enough(seat.vain) else seat.lead()
+            if leader is not seat:
+                if leader is not None and found is None and not self._is_around(leader):
+                    seat.wait(leader, self._patience)
+                    if not seat.is_off:
+                        continue
+                seat.leave()
+                return found  # if there is one, another one sees to it
+            if seat.ended != ended:
                 found = find()  # somebody may have kept it between our look and our turn
-                if found is not None and not _wants(found, is_early):
-                    self._end()
-                    return found
-            found = self._claim(find, found, is_early)
+            if not _is_fine(found, is_early):
+                found = self._claim(find, found, is_early)
             if found is not None:
-                self._end()
+                seat.end()
             return found
 
-    def _enter(self) -> int:
-        """Note that this run looks at the key; return how many flights have ended since somebody did."""
-        with _lock:
-            if self._off:
-                return 0
-            if self._entry is None:
-                entry = _entries.setdefault(self._place, _Entry())
-                entry.users += 1
-                self._entry = entry
-            return self._entry.ended
+    def _is_around(self, leader: Seat) -> bool:
+        if leader.run_id not in self._around:
+            return False
+        self._say_own()
+        return True
 
-    def _lead(self) -> "Flight | None":
-        """Be the one in this process, unless there is one; return who is."""
-        with _lock:
-            entry = self._entry
-            if entry is None or self._off:
-                return None
-            if entry.leader is None:
-                entry.leader = self
-            elif entry.leader is not self:
-                entry.bells.append(self._bell)
-            return entry.leader
+    def _has_had_enough(self, vain: int) -> bool:
+        if vain < ENOUGH:
+            return False
+        self._say_enough()
+        return True
 
-    def _wait(self) -> None:
-        entry = self._entry
-        if entry is not None:
-            wait_until(lambda: self._off or self._bell not in entry.bells, self._bell, heeds=True)
-
-    def _end(self) -> None:
-        """Lead no more, and tell those who wait."""
-        with _lock:
-            entry = self._entry
-            if entry is not None and entry.leader is self:
-                entry.leader = None
-                entry.ended += 1
-                bells, entry.bells = entry.bells, []
-                for bell in bells:
-                    bell.ring()
-        self._leave()
-
-    def _leave(self) -> None:
-        with _lock:
-            entry, self._entry = self._entry, None
-            if entry is None:
-                return
-            if self._bell in entry.bells:
-                entry.bells.remove(self._bell)
-            entry.users -= 1
-            if entry.users == 0 and _entries.get(self._place) is entry:
-                del _entries[self._place]
+    def _who(self) -> str:
+        name = repr(self._run_name[:_LONGEST_NAME]) if self._run_name else ""
+        since = self._store.clock.now().isoformat(timespec="seconds")
+        return f"run {name} ({self._run_id}) on {os.uname().nodename}, process {os.getpid()}, since {since}"
 
     def _say_own(self) -> None:
         self.defers = True
@@ -224,6 +175,13 @@ class Flight:
             logging.WARNING,
             "It has the cache key of a run around it, which waits for it: it does not wait for that, computes the same,"
             " and leaves it to that run to keep it",
+        )
+
+    def _say_enough(self) -> None:
+        self._say(
+            logging.INFO,
+            "It has waited for others that computed the same and failed, or did not keep it: it computes now without"
+            " waiting, as all do that wait with it",
         )
 
     # --- across processes ---------------------------------------------------------------------------------------------
@@ -236,105 +194,110 @@ class Flight:
         terms = self._terms
         storage = None if terms is None else _swapping(self._store)
         if terms is None or storage is None:
+            self._works = True
             return None
-        data, tag = b"", None
+        watch = Watch(self._store, self._path, around=self._around, home=terms.home)
         is_first = found is None  # then most often nothing is there: a write tells as well as a look
-        pause = 0.0
-        while not self._off:
+        while not self._seat.is_off:
             asked = time.monotonic()
-            if not is_first:
-                data, tag = self._read(storage)
-            is_first = False
-            claim = self._opened(data)
-            if claim is not None and claim.holder == self._holder:  # the answer to our write was lost
-                self._hold(storage, claim, tag or "", standing_in(data))
-                return None
-            if data and (claim is None or standing_in(data)):
+            try:
+                sight = NOTHING if is_first else watch.look(storage)
+            except IntegrityError:  # it holds nobody up, and what is computed replaces it
                 self.spare = found = find()
-                if found is not None and not _wants(found, is_early):
+                self._works = not _is_fine(found, is_early)
+                return None if self._works else found
+            is_first = False
+            if sight.claim is not None and sight.claim.holder == self._holder:  # the answer to our write was lost
+                self._hold(storage, sight.claim, sight.tag or "", sight.standing)
+                break
+            # Also where nothing changed: what is there may be a transaction's, which is committed elsewhere.
+            if sight.has_more:
+                self.spare = found = find()
+                if _is_fine(found, is_early):
                     return found
-            step = self._step(data, tag, claim, terms)
-            if step is _Next.COMPUTE or (step is _Next.CLAIM and self._take(storage, data, tag, claim, terms)):
-                return None
-            if step is _Next.WAIT and found is not None:
+            step, why = watch.judge(sight, vain=self._seat.vain, has_spare=found is not None)
+            if step is Next.WAIT and found is not None:
                 return found  # another one sees to it
-            answer = time.monotonic() - asked
-            longest = min(max(_LONGEST, _LONGEST_ANSWERS * answer), _SLOWEST)
-            pause = min(max(_FIRST, _FIRST_ANSWERS * answer, 1.5 * pause), longest)
-            # So that those who wait do not wait in step.
-            wait_until(lambda: self._off, self._bell, pause * random.uniform(0.5, 1), heeds=True)  # noqa: S311
+            if step is not Next.WAIT and self._goes(step, why, storage, sight, terms):
+                break
+            self._wait(sight, time.monotonic() - asked)
         return None
 
-    def _read(self, storage: SwapsConditionally) -> tuple[bytes, str | None]:
-        try:
-            content, tag = storage.get_tagged(self._path)
-        except ObjectNotFoundError:
-            return b"", None
-        return bytes(content), tag
+    def _goes(self, step: Next, why: str, storage: SwapsConditionally, sight: Sight, terms: Terms) -> bool:
+        """Take the next step; return whether this run computes then."""
+        if step is Next.ALL_COMPUTE:
+            self._say_enough()
+            self._seat.end(ENOUGH)
+            return True
+        if step is Next.LEAVE_TO_CALLER:
+            self._say_own()
+            return True
+        if step is Next.CLAIM:
+            if sight.problem is not None:
+                self._warn_of(sight.problem, sight)
+            if why and sight.claim is not None:
+                self._say(
+                    logging.INFO, "The %s was computing the same, and %s: it is taken over", told_of(sight.claim), why
+                )
+            if not self._take(storage, sight, terms):
+                return False
+        self._works = True
+        return True
 
-    def _take(self, storage: SwapsConditionally, data: bytes, tag: str | None, old: Claim | None, terms: Terms) -> bool:
+    def _wait(self, sight: Sight, answer: float) -> None:
+        """Wait until it is time to look again, as far as patience goes.
+
+        Args:
+            sight: What was there.
+            answer: How many seconds the store took to say so.
+        """
+        if sight.claim is not None:
+            self._seat.who = told_of(sight.claim)
+        longest = min(max(_LONGEST, _LONGEST_ANSWERS * answer), _SLOWEST)
+        self._pause = min(max(_FIRST, _FIRST_ANSWERS * answer, 1.5 * self._pause), longest)
+        # So that those who wait do not wait in step.
+        most = self._patience.most(self._pause * random.uniform(0.5, 1))  # noqa: S311  the same
+        wait_until(lambda: self._seat.is_off, self._seat.bell, most, heeds=True)
+        self._patience.look(self._seat.who)
+
+    def _take(self, storage: SwapsConditionally, sight: Sight, terms: Terms) -> bool:
         """Put a claim in the place of what is there; return False if another one was faster."""
-        fence = 1 if old is None else old.fence + 1
-        claim = Claim(self._holder, fence, 0, terms.seconds, process_token(terms.home), self._run_id)
-        standing = standing_in(data) if is_claim(data) else data if self._record_in(data) is not None else b""
-        sealed = seal_claim(claim, self._store.keys(), path=self._path, standing=standing)
+        fence, vain = (1, 0) if sight.claim is None else (sight.claim.fence + 1, sight.claim.vain)
+        token = process_token(terms.home)
+        claim = Claim(self._holder, fence, 0, terms.seconds, token, self._run_id, vain, self._who())
+        sealed = seal_claim(claim, self._store.keys(), path=self._path, standing=sight.standing)
         try:
-            self._hold(storage, claim, storage.swap(self._path, sealed, tag), standing)
+            self._hold(storage, claim, storage.swap(self._path, sealed, sight.tag), sight.standing)
         except (ObjectExistsError, ObjectChangedError):
             return False
         except BaseException:  # it may be there
-            give_back(Lease(storage, self._path, claim, None, standing=standing, keys=self._store.keys))
+            give_back(self._leased(storage, claim, None, sight.standing))
             raise
         return True
 
-    def _opened(self, data: bytes) -> Claim | None:
-        if not is_claim(data):
-            return None
-        keys, where = self._store.keys(), self._store.location
-        # Who cannot be understood is waited for all the same, as long as there are signs of life.
-        return open_claim(data, keys, path=self._path, location=where) or Claim("?")
-
-    def _step(self, data: bytes, tag: str | None, claim: Claim | None, terms: Terms) -> _Next:
-        """Decide what comes next, where the result is not to be used as it is."""
-        if claim is None:
-            return _Next.CLAIM if not data or self._may_replace(data) else _Next.COMPUTE
-        if not claim.holder:
-            return _Next.CLAIM
-        if claim.run and claim.run in self._around:
-            self._say_own()
-            return _Next.COMPUTE
-        seen, since = self._seen
-        if seen != tag:
-            self._seen = tag, time.monotonic()
-        elif time.monotonic() - since >= claim.seconds:
-            return self._take_over(claim, f"gave no sign of life for {claim.seconds:g} seconds")
-        if claim.process and is_proven_dead(terms.home, claim.process):
-            return self._take_over(claim, "is dead")
-        return _Next.WAIT
-
-    def _may_replace(self, data: bytes) -> bool:
-        """Return whether a claim may stand in for what is there. The records of transactions say more than that."""
-        found = self._record_in(data)
-        if found is None:
-            return True  # damaged: `find` has kept the evidence
-        return isinstance(found, Record) and found.transaction is None and len(data) + MAX_CLAIM_SIZE <= MAX_RECORD_SIZE
-
-    def _record_in(self, data: bytes) -> Record | Versioned | None:
-        try:
-            return open_record(data, self._store.keys(), path=self._path, location=self._store.location)
-        except EntrepotError:
-            return None
-
-    def _take_over(self, claim: Claim, why: str) -> _Next:
-        self._say(logging.INFO, "The run %s was computing the same, and %s: it is taken over", claim.run, why)
-        return _Next.CLAIM
+    def _warn_of(self, problem: EntrepotError, sight: Sight) -> None:
+        """Say that a claim does not verify; once, and not where `find` has said so of all that is there."""
+        if self._has_warned or (sight.record is None and standing_in(sight.data)):
+            return
+        self._has_warned = True
+        kept = keep_evidence(self._store.storage, self._path)
+        self._say(
+            logging.WARNING,
+            "What says that another run computes the same was not written by one: it is not waited for, and replaced"
+            " (%s). %s",
+            problem,
+            f"What was found is kept in {kept}." if kept else "No copy of it could be kept.",
+        )
 
     def _hold(self, storage: SwapsConditionally, claim: Claim, tag: str, standing: bytes) -> None:
-        lease = Lease(storage, self._path, claim, tag, standing=standing, keys=self._store.keys)
-        with _lock:
-            self._lease = lease
-            is_off = self._off
-        (give_back if is_off else renew_from_now_on)(lease)
+        self._works, self._seat.who = True, claim.who
+        self._lease = lease = self._leased(storage, claim, tag, standing)
+        # First this, then the look; `let_go` does it the other way round: one of both sees the other.
+        (give_back if self._seat.is_off else renew_from_now_on)(lease)
+
+    def _leased(self, storage: SwapsConditionally, claim: Claim, tag: str | None, standing: bytes) -> Lease:
+        keys, restores = self._store.keys, self.spare is not None
+        return Lease(storage, self._path, claim, tag, standing=standing, keys=keys, restores=restores)
 
     # --- after it -----------------------------------------------------------------------------------------------------
 
@@ -365,17 +328,19 @@ class Flight:
 
         It does not wait for the store.
         """
-        with _lock:
-            self._off = True
-            lease = self._lease
-        self._bell.ring()
+        self._seat.close()
+        lease, vain = self._lease, 0
+        if self._works and not (lease is not None and lease.lost):  # else another one has it already
+            vain = ENOUGH if self.computed or (lease is not None and lease.done) else 1
         if lease is not None:
+            lease.vain = vain
             give_back(lease)
-        self._end()
+        self._seat.end(vain)
 
 
-def _wants(found: Lookup, is_early: Callable[[Record], bool] | None) -> bool:
-    return is_early is not None and found.record is not None and is_early(found.record)
+def _is_fine(found: Lookup | None, is_early: Callable[[Record], bool] | None) -> bool:
+    """Return whether what is found is to be used, and not to be computed again."""
+    return found is not None and (is_early is None or found.record is None or not is_early(found.record))
 
 
 def _swapping(store: ResultStore) -> SwapsConditionally | None:
@@ -391,14 +356,3 @@ def _swapping(store: ResultStore) -> SwapsConditionally | None:
             storage.location,
         )
     return None
-
-
-def _after_fork_in_child() -> None:
-    """Wait for nobody who stayed in the parent."""
-    global _lock  # noqa: PLW0603  another thread may have held it
-    _lock = threading.Lock()
-    _entries.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from entrepot.errors import DamagedResultError, MissingResultError, ObjectNotFoundError
+
 if TYPE_CHECKING:
     from entrepot.protocols.serializer import Serializer
     from entrepot.results.record import Record
@@ -45,10 +47,31 @@ class InStore:
         """Return the value.
 
         Raises:
-            DamagedResultError: If it is not there any more, or was altered.
+            MissingResultError: If it was kept until its run ended, and that has ended.
+            DamagedResultError: If it is not there any more for another reason, or was altered.
             StorageError: If the store cannot be read.
         """
-        return self._store.load_record(self.record, serializer=self._serializer)
+        try:
+            return self._store.load_record(self.record, serializer=self._serializer)
+        except DamagedResultError as error:
+            if self._has_passed():
+                raise MissingResultError(
+                    f"the result of {self.record.task.get('name', 'a task')!r} (run {self.record.run.get('id', '?')})"
+                    ' was kept until the flow run around it was completed (keep="run"), and was removed then: read it'
+                    " in the flow, or keep it longer, by another keep= on the task"
+                ) from error
+            raise
+
+    def _has_passed(self) -> bool:
+        """Return whether it is gone, as it was to be."""
+        payload = self.record.payload
+        if payload is None or self.record.about.get("keep") != "run":
+            return False
+        try:
+            self._store.storage.stat(payload)
+        except ObjectNotFoundError:
+            return True
+        return False
 
 
 class Lazy(Generic[R]):
@@ -80,7 +103,8 @@ class Lazy(Generic[R]):
         """Return the result; from a store it is read, and checked, at each call.
 
         Raises:
-            DamagedResultError: If it is not there any more, or was altered.
+            MissingResultError: If it was kept until its run ended (`keep="run"`), and that has ended.
+            DamagedResultError: If it is not there any more for another reason, or was altered.
             StorageError: If the store cannot be read.
         """
         source = self._source

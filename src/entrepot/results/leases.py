@@ -14,11 +14,12 @@ from dataclasses import replace
 from typing import Final
 
 from entrepot.crypto.keyring import Keyring
-from entrepot.errors import ObjectChangedError, ObjectNotFoundError
+from entrepot.errors import IntegrityError, ObjectChangedError, ObjectNotFoundError, UnknownKeyError
 from entrepot.protocols.storage import SwapsConditionally
 from entrepot.results.claims import Claim, is_claim, open_claim, seal_claim
+from entrepot.results.record import MAX_RECORD_SIZE
 
-__all__ = ["Lease", "give_back", "renew_from_now_on"]
+__all__ = ["Lease", "give_back", "is_being_given_back", "renew_from_now_on"]
 
 _logger = logging.getLogger("entrepot.results")
 
@@ -37,9 +38,11 @@ class Lease:
         tag: Of what is there; None if the claim may be there or not, since nobody said.
         standing: The record that was there before.
         keys: Returns the ring.
+        restores: Whether that record is put back as it was if nothing comes of the claim: it can still be used.
 
     Attributes:
         standing: As given.
+        vain: How many computations it counts as, for those who wait, if nothing comes of it.
         lost: Whether another object was found in its place.
         done: Whether the record took its place.
     """
@@ -53,6 +56,7 @@ class Lease:
         *,
         standing: bytes,
         keys: Callable[[], Keyring],
+        restores: bool = False,
     ) -> None:
         self._storage = storage
         self._path = path
@@ -60,10 +64,17 @@ class Lease:
         self._tag = tag
         self.standing = standing
         self._keys = keys
+        self._restores = restores
+        self.vain = 1
         self._lock = threading.Lock()
         self.lost = False
         self.done = False
         self.due = time.monotonic() + claim.seconds / _BEATS
+
+    @property
+    def holder(self) -> str:
+        """The id of who holds it."""
+        return self._claim.holder
 
     def renew(self) -> None:
         """Change the claim, so that others see that its holder lives.
@@ -102,8 +113,10 @@ class Lease:
         with self._lock:
             if self.done or self.lost:
                 return
-            freed = Claim("", self._claim.fence, 0, self._claim.seconds, "", self._claim.run)
-            self._swap(self.standing or seal_claim(freed, self._keys(), path=self._path))
+            old = self._claim
+            freed = Claim("", old.fence, 0, old.seconds, "", old.run, old.vain + self.vain, old.who)
+            restored = self._restores and self.standing
+            self._swap(restored or seal_claim(freed, self._keys(), path=self._path, standing=self.standing))
             self.lost = True  # nothing of this holder's comes after it
 
     def _swap(self, data: bytes) -> bool:
@@ -115,8 +128,8 @@ class Lease:
                     return True
             # A write whose answer was lost, and which was repeated, says that of the object that it wrote.
             try:
-                content, tag = self._storage.get_tagged(self._path)
-            except ObjectNotFoundError:
+                content, tag = self._storage.get_tagged(self._path, limit=MAX_RECORD_SIZE)
+            except (ObjectNotFoundError, IntegrityError, UnknownKeyError):
                 break
             found = bytes(content)
             if found == data:
@@ -131,7 +144,10 @@ class Lease:
     def _is_ours(self, data: bytes) -> bool:
         if not is_claim(data):
             return False
-        claim = open_claim(data, self._keys(), path=self._path, location=self._path)
+        try:
+            claim = open_claim(data, self._keys(), path=self._path, location=self._path)
+        except (IntegrityError, UnknownKeyError):
+            return False
         return claim is not None and claim.holder == self._claim.holder
 
 
@@ -140,6 +156,7 @@ class _Heart:
         self._bell = threading.Condition()
         self._held: set[Lease] = set()
         self._returned: list[Lease] = []
+        self._returning: set[str] = set()  # the holders of those, until the store has answered
         self._thread: threading.Thread | None = None
 
     def add(self, lease: Lease) -> None:
@@ -152,7 +169,12 @@ class _Heart:
             self._held.discard(lease)
             if not lease.done and not lease.lost:
                 self._returned.append(lease)
+                self._returning.add(lease.holder)
                 self._wake()
+
+    def is_returning(self, holder: str) -> bool:
+        with self._bell:
+            return holder in self._returning
 
     def give_all_back(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -189,6 +211,8 @@ class _Heart:
                 due = [lease for lease in self._held if lease.due <= now]
             for lease in returned:
                 _try(lease.give_back, "given back; others wait until it counts as left behind")
+                with self._bell:
+                    self._returning.discard(lease.holder)
             for lease in due:
                 _try(lease.renew, "renewed, and may be lost")
 
@@ -211,6 +235,11 @@ def renew_from_now_on(lease: Lease) -> None:
 def give_back(lease: Lease) -> None:
     """Give a lease back before long, unless its record is in; this does not wait for the store."""
     _heart.give_back(lease)
+
+
+def is_being_given_back(holder: str) -> bool:
+    """Return whether a claim is about to be given back by this process."""
+    return _heart.is_returning(holder)
 
 
 def _at_exit() -> None:

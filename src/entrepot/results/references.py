@@ -9,14 +9,17 @@ look-up say "expired".
 import base64
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import count, takewhile
 from typing import Final
 
 from entrepot.errors import SerializationError
-from entrepot.hashing.files import recorded_state
+from entrepot.hashing.files import ABSENT, recorded_state
 
-__all__ = ["changed_reference", "reference_notes", "refers_to_files"]
+__all__ = ["UNCHANGED", "changed_reference", "reference_notes", "reference_states", "refers_to_files"]
+
+UNCHANGED: Final = "unchanged"
+"""What `reference_states` says of what is as it was."""
 
 _PIECE: Final = 256  # characters: what a record keeps of one text
 _LONGEST: Final = 800 * _PIECE  # characters in all, some 5,000 files: a record keeps 1,000 notes
@@ -53,13 +56,28 @@ def refers_to_files(about: Mapping[str, str]) -> bool:
 
 def changed_reference(about: Mapping[str, str]) -> str:
     """Return which file or folder that a record notes is not what it was, for people; "" if all are."""
+    for kind, path, state in reference_states(about):
+        if state != UNCHANGED:
+            return f"the {kind} {path} that it refers to has changed since"
+    return ""
+
+
+def reference_states(about: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Yield kind ("file" or "folder"), path, and state of what a record notes: each is looked at when it is asked for.
+
+    The state is `UNCHANGED`, or else "changed", "gone" (or not to be read), or "appeared".
+    """
     if not refers_to_files(about):
-        return ""
+        return
     names = takewhile(about.__contains__, (f"files.{n:03}" for n in count()))
     noted: dict[str, str] = json.loads(zlib.decompress(base64.b64decode("".join(about[name] for name in names))))
-    for name, state in noted.items():
+    for name, then in noted.items():
+        kind, _, path = name.partition(":")
         now = recorded_state(name)
-        if now != state:
-            kind, _, path = name.partition(":")
-            return f"the {'folder' if kind == 'Dir' else 'file'} {path} that it refers to has changed since"
-    return ""
+        if now == then:
+            state = UNCHANGED
+        elif ABSENT in {now, then}:
+            state = "gone" if now == ABSENT else "appeared"
+        else:
+            state = "changed"
+        yield "folder" if kind == "Dir" else "file", path, state

@@ -146,11 +146,17 @@ class ResultStore:
                 self._uses.note(path)
             return Lookup(Outcome.HIT, path, record, value)
 
-    def fetch(self, key: str, *, serializer: Serializer | None = None) -> Lookup:
+    def fetch(self, key: str, *, serializer: Serializer | None = None, told: dict[str, str] | None = None) -> Lookup:
         """Return what is kept under a key, as a run wants it: a hit, a miss, expired or damaged.
 
         Damaged comes with a warning in the log, and a copy of what was found under `damaged/`; the next `write`
         replaces it. (It is not deleted: that could hit what another writer has put in its place meanwhile.)
+
+        Args:
+            key: The cache key.
+            serializer: As of `lookup`.
+            told: Of what damage the caller was told before, and where copies of that are: it looks again and again,
+                and wants no second warning of the same. Added to.
 
         Raises:
             UnknownKeyError: If the result is signed under a key that the ring lacks.
@@ -160,8 +166,12 @@ class ResultStore:
         found = self.lookup(key, serializer=serializer)
         if found.outcome in {Outcome.UNKNOWN_KEY, Outcome.UNREACHABLE} and found.error is not None:
             raise found.error
+        told = {} if told is None else told
+        if found.detail in told:
+            return dataclasses.replace(found, evidence=told[found.detail])
         if found.is_outdated:
             _logger.info("The stored result for key %s is not used: %s.", ascii(key[:100]), found.detail)
+            told[found.detail] = ""
         if found.outcome is Outcome.DAMAGED:
             kept = self._keep_evidence(found)
             _logger.warning(
@@ -170,6 +180,7 @@ class ResultStore:
                 found.detail,
                 f"What was found is kept in {kept}." if kept else "No copy of it could be kept.",
             )
+            told[found.detail] = kept
             return dataclasses.replace(found, evidence=kept)
         return found
 

@@ -60,6 +60,13 @@ class Stream(Generic[T]):
             self._begun = True
         return iter(items)
 
+    def __length_hint__(self) -> int:
+        """Return how many items there are, where that is known: they are kept, or a list's."""
+        items = self._items
+        if isinstance(items, Kept):
+            return items.count
+        return len(items) if isinstance(items, list | tuple) else NotImplemented
+
     def __repr__(self) -> str:
         items = self._items
         return f"Stream(<{items.count} kept items>)" if isinstance(items, Kept) else f"Stream({type(items).__name__})"

@@ -41,6 +41,7 @@ _COLUMNS: Final = (
     "started",
     "ended",
 )
+_CREATED: Final = _COLUMNS.index("created")
 _SUMMARY: Final = ", ".join(_COLUMNS)
 _SHORTEST_PREFIX: Final = 4  # fewer characters of an id are a slip more often than a choice
 _SHOWN: Final = 5
@@ -244,9 +245,14 @@ def _find(connection: sqlite3.Connection, wanted: str) -> _Row:
 def _only(found: Sequence[_Row], wanted: str, what: str) -> _Row:
     if len(found) == 1:
         return found[0]
-    shown = ", ".join(f"{row[0]} ({row[2]})" for row in found[:_SHOWN])
+    if found[0][0].startswith(wanted):
+        shown, how = [f"{row[0]} ({row[2]})" for row in found[:_SHOWN]], "say more of the id"
+    else:
+        times = [datetime.fromisoformat(row[_CREATED]).astimezone() for row in found[:_SHOWN]]
+        shown = [f"{row[0][:8]} ({time:%Y-%m-%d %H:%M})" for row, time in zip(found, times, strict=False)]
+        how = "say which by its id"
     more = ", ..." if len(found) > _SHOWN else ""
-    raise RunNotFoundError(f"{wanted!r} is {what}: {shown}{more}; say more of the id", run_id=wanted)
+    raise RunNotFoundError(f"{wanted!r} is {what}: {', '.join(shown)}{more}; {how}", run_id=wanted)
 
 
 def _refuse(connection: sqlite3.Connection, wanted: str) -> NoReturn:

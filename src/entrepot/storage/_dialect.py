@@ -82,8 +82,8 @@ class Dialect:
     swaps: bool | None = False
     """Whether `swap` is known to heed its condition or not; None where the store has to be asked."""
 
-    def read_tagged(self, path: str) -> tuple[Buffer, str]:
-        """Return an object's bytes and its tag; of families that swap."""
+    def read_tagged(self, path: str, most: int | None) -> tuple[Buffer, str]:
+        """Return an object's bytes, at most so many of them, and its tag; of families that swap."""
         raise NotImplementedError(path)
 
     def swap(self, path: str, data: bytes, tag: str | None) -> str:
@@ -103,7 +103,7 @@ class Dialect:
         below = f"{prefix}/" if prefix else ""
         for name, info in self.fs.find(base, detail=True, withdirs=False).items():
             path = name.lstrip("/").removeprefix(inside)
-            if info["type"] == "file" and path.startswith(below) and is_path(path):
+            if info.get("type") == "file" and path.startswith(below) and is_path(path):
                 yield _object_info(path, info)
 
     def stat(self, path: str) -> ObjectInfo:

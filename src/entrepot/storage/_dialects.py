@@ -13,7 +13,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from entrepot.errors import ConfigurationError
 from entrepot.protocols.storage import Buffer, ObjectInfo
 from entrepot.storage._buffers import joined
-from entrepot.storage._clouds import S3, GoogleStorage
+from entrepot.storage._clouds import S3, AzureStorage, GoogleStorage
 from entrepot.storage._dialect import Dialect, protocol_of
 from entrepot.storage._swaps import changed, tag_of
 from entrepot.storage.local import LocalStorage
@@ -54,10 +54,10 @@ class Memory(Dialect):
 
     swaps = True
 
-    def read_tagged(self, path: str) -> tuple[Buffer, str]:
-        """Return an object's bytes and its tag."""
+    def read_tagged(self, path: str, most: int | None) -> tuple[Buffer, str]:
+        """Return an object's bytes, at most so many of them, and its tag."""
         content = self.read(path, 0, None)
-        return content, tag_of(content)
+        return memoryview(content)[:most], tag_of(content)
 
     def swap(self, path: str, data: bytes, tag: str | None) -> str:
         """Write an object under the same lock."""
@@ -103,9 +103,10 @@ class Local(Dialect):
 
     swaps = True
 
-    def read_tagged(self, path: str) -> tuple[Buffer, str]:
-        """Return an object's bytes and its tag."""
-        return self._store.get_tagged(path)
+    def read_tagged(self, path: str, most: int | None) -> tuple[Buffer, str]:
+        """Return an object's bytes, at most so many of them, and the tag of those."""
+        content = self._store.get(path, length=most)
+        return content, tag_of(content)
 
     def swap(self, path: str, data: bytes, tag: str | None) -> str:
         """Write an object if the one in its place has this tag."""
@@ -203,6 +204,8 @@ def dialect_for(fs: AbstractFileSystem, root: str) -> Dialect:
         kind = S3
     elif module.startswith("gcsfs."):
         kind = GoogleStorage
+    elif module.startswith("adlfs.") and hasattr(fs, "service_client"):  # not the one for the first Data Lake
+        kind = AzureStorage
     else:
         kind = Dialect if protocol_of(fs) in _OBJECT_STORES else Folders
     return kind(fs, root)

@@ -28,13 +28,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from entrepot._folders import make_folders
-from entrepot.errors import ObjectChangedError
+from entrepot.errors import IntegrityError, ObjectChangedError
 from entrepot.protocols.storage import Buffer
 from entrepot.storage._buffers import as_views
 from entrepot.storage._posix import let_go, open_file, read_at, sync, write_temporary
 from entrepot.storage.paths import RESERVED_PREFIX
 
-__all__ = ["LOCKS", "PATIENCE", "changed", "swap_file", "tag_of"]
+__all__ = ["LOCKS", "PATIENCE", "changed", "swap_file", "tag_of", "too_large"]
 
 LOCKS: Final = f"{RESERVED_PREFIX}swaps"
 PATIENCE: Final = 2.0
@@ -46,8 +46,15 @@ _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 def tag_of(content: Buffer) -> str:
-    """Return the tag of an object by its content. Equal contents are one: to a reader there is no difference."""
-    return hashlib.blake2b(content, digest_size=20).hexdigest()
+    """Return the tag of an object by its content. Equal contents are one: to a reader there is no difference.
+
+    The size comes first, so that a large object in the place of a small one need not be read to see that it is another.
+    """
+    return f"{_size_in_tag(len(memoryview(content).cast('B')))}{hashlib.blake2b(content, digest_size=20).hexdigest()}"
+
+
+def _size_in_tag(size: int) -> str:
+    return f"{size:x}-"
 
 
 def changed(path: str, *, location: str) -> ObjectChangedError:
@@ -57,6 +64,12 @@ def changed(path: str, *, location: str) -> ObjectChangedError:
         path=path,
         location=location,
     )
+
+
+def too_large(path: str, limit: int, *, location: str) -> IntegrityError:
+    """Return what is raised for an object that is larger than any which was written in its place can be."""
+    where = f"{location.rstrip('/')}/{path}"
+    return IntegrityError(f"{where} has more than {limit} bytes, which nothing of ours has there", location=where)
 
 
 def swap_file(root: str, folder: int, path: str, content: bytes, tag: str) -> bool:
@@ -74,13 +87,13 @@ def swap_file(root: str, folder: int, path: str, content: bytes, tag: str) -> bo
     """
     folders, _, name = path.rpartition("/")
     while True:
-        if _tag_in(folder, name) != tag:
+        if not _has_tag(folder, name, tag):
             return False  # before anything is written
         temp = write_temporary(folder, as_views(content))
         try:
             with _lock(root, path, f"{folders}/{temp}" if folders else temp) as is_ours:
                 if is_ours:
-                    if _tag_in(folder, name) != tag:
+                    if not _has_tag(folder, name, tag):
                         return False
                     os.rename(temp, name, src_dir_fd=folder, dst_dir_fd=folder)
                     break
@@ -93,13 +106,13 @@ def swap_file(root: str, folder: int, path: str, content: bytes, tag: str) -> bo
     return True
 
 
-def _tag_in(folder: int, name: str) -> str | None:
+def _has_tag(folder: int, name: str, tag: str) -> bool:
     try:
         fd, size = open_file(folder, name)
     except _ABSENT:
-        return None
+        return False
     try:
-        return tag_of(read_at(fd, 0, size))
+        return tag.startswith(_size_in_tag(size)) and tag_of(read_at(fd, 0, size)) == tag
     finally:
         let_go(fd)
 

@@ -168,15 +168,16 @@ class EncryptedStorage:
             ),
         )
 
-    def _get_tagged(self, path: str) -> tuple[Buffer, str]:
+    def _get_tagged(self, path: str, *, limit: int | None = None) -> tuple[Buffer, str]:
         """Return an object's bytes, all of them verified, and the tag of its ciphertext, which is never the same twice.
 
         Raises:
             ObjectNotFoundError: If there is none.
-            IntegrityError: If it was altered, moved or cut short.
+            IntegrityError: If it was altered, moved or cut short, or is larger than `limit`.
         """
         check_path(path, location=self.location)
-        data, tag = cast("SwapsConditionally", self._storage).get_tagged(path)
+        most = None if limit is None else encrypted_size(limit)
+        data, tag = cast("SwapsConditionally", self._storage).get_tagged(path, limit=most)
         sealed = memoryview(data).cast("B")
         content = decrypt_range(
             self._keys(),

@@ -25,7 +25,7 @@ from entrepot.storage._buffers import as_views, joined
 from entrepot.storage._clouds import S3_RETRIES, s3_config
 from entrepot.storage._dialect import Dialect, protocol_of
 from entrepot.storage._dialects import dialect_for
-from entrepot.storage._swaps import changed
+from entrepot.storage._swaps import changed, too_large
 from entrepot.storage.outage import (
     Diagnosis,
     Trouble,
@@ -99,6 +99,8 @@ class FileStorage:
             if protocol in {"s3", "s3a"}:
                 options["config_kwargs"] = {**s3_config(storage_options), **(options.get("config_kwargs") or {})}
             fs, root = _opened(protocol, url, options)
+        except EntrepotError:
+            raise
         except ImportError as error:
             extra = _EXTRAS.get(protocol)
             todo = f"install it: pip install 'entrepot[{extra}]'" if extra else f"it needs {error.name or 'a library'}"
@@ -152,16 +154,24 @@ class FileStorage:
             " do not wait for each other there",
         )
 
-    def get_tagged(self, path: str) -> tuple[Buffer, str]:
+    def get_tagged(self, path: str, *, limit: int | None = None) -> tuple[Buffer, str]:
         """Return an object's bytes and its tag.
 
         Raises:
             ObjectNotFoundError: If the store answered that there is none.
+            IntegrityError: If it is larger than `limit`.
             StorageError: If it did not, or refused, or cannot swap.
         """
         self._check(path)
         self._check_swaps()
-        return self._guarded(path, "read", lambda: self._speaking().read_tagged(path))
+        most = None if limit is None else limit + 1
+        try:
+            content, tag = self._guarded(path, "read", lambda: self._speaking().read_tagged(path, most))
+        except _PastEndError:  # of an empty object there are no first bytes
+            content, tag = self._guarded(path, "read", lambda: self._speaking().read_tagged(path, None))
+        if limit is not None and len(content) > limit:
+            raise too_large(path, limit, location=self._location)
+        return content, tag
 
     def swap(self, path: str, data: Buffers, tag: str | None) -> str:
         """Write an object if the one in its place has this tag.
@@ -380,7 +390,7 @@ class FileStorage:
         name = f"{RESERVED_PREFIX}probe-{os.urandom(12).hex()}"
         try:
             self._guarded("", "write to", lambda: dialect.write(name, [memoryview(b"1")], exclusive=False))
-            _, tag = self._guarded("", "read", lambda: dialect.read_tagged(name))
+            _, tag = self._guarded("", "read", lambda: dialect.read_tagged(name, None))
             tag = self._guarded("", "write to", lambda: dialect.swap(name, b"22", tag))
             self._guarded("", "write to", lambda: dialect.write(name, [memoryview(b"333")], exclusive=False))
             try:
@@ -407,6 +417,10 @@ def _opened(protocol: str, url: str, options: Mapping[str, Any]) -> tuple[Abstra
         # has, and waits a minute for its answer.
         gcs = importlib.import_module("gcsfs.core").GCSFileSystem
         return gcs(skip_instance_cache=True, **options), gcs._strip_protocol(url)  # noqa: SLF001  fsspec's own way
+    if protocol in {"sftp", "ssh"}:
+        sftp = importlib.import_module("entrepot.storage._sftp")  # the one that looks who the server is
+        found: tuple[AbstractFileSystem, str] = sftp.open_sftp(url, options)
+        return found
     opened: tuple[AbstractFileSystem, str] = url_to_fs(url, skip_instance_cache=True, **options)
     return opened
 

@@ -31,7 +31,7 @@ from entrepot.storage._posix import (
     take_out,
     write_durably,
 )
-from entrepot.storage._swaps import changed, swap_file, tag_of
+from entrepot.storage._swaps import changed, swap_file, tag_of, too_large
 from entrepot.storage.outage import from_os_error
 from entrepot.storage.paths import RESERVED_PREFIX, check_path, check_prefix, check_range, is_path
 from entrepot.storage.stages import LocalStage
@@ -217,14 +217,17 @@ class LocalStorage:
         """Return True: see `storage._swaps` for how."""
         return True
 
-    def get_tagged(self, path: str) -> tuple[Buffer, str]:
+    def get_tagged(self, path: str, *, limit: int | None = None) -> tuple[Buffer, str]:
         """Return an object's bytes and its tag.
 
         Raises:
             ObjectNotFoundError: If there is none.
+            IntegrityError: If it is larger than `limit`.
             StorageError: If it cannot be read.
         """
-        content = self.get(path)
+        content = self.get(path, length=None if limit is None else limit + 1)
+        if limit is not None and len(content) > limit:
+            raise too_large(path, limit, location=self._root)
         return content, tag_of(content)
 
     def swap(self, path: str, data: Buffers, tag: str | None) -> str:

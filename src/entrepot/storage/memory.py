@@ -10,7 +10,7 @@ from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.errors import ObjectExistsError, ObjectNotFoundError, SerializationError
 from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo
 from entrepot.storage._buffers import joined
-from entrepot.storage._swaps import changed, tag_of
+from entrepot.storage._swaps import changed, tag_of, too_large
 from entrepot.storage.paths import check_path, check_prefix, check_range
 
 __all__ = ["MemoryStorage"]
@@ -99,13 +99,16 @@ class MemoryStorage:
         """Return True: the same lock."""
         return True
 
-    def get_tagged(self, path: str) -> tuple[bytes, str]:
+    def get_tagged(self, path: str, *, limit: int | None = None) -> tuple[bytes, str]:
         """Return an object's bytes and its tag.
 
         Raises:
             ObjectNotFoundError: If there is none.
+            IntegrityError: If it is larger than `limit`.
         """
         content, _ = self._object(path)
+        if limit is not None and len(content) > limit:
+            raise too_large(path, limit, location=self.location)
         return content, tag_of(content)
 
     def swap(self, path: str, data: Buffers, tag: str | None) -> str:

@@ -118,8 +118,8 @@ class PrefixedStorage:
     def _sweep(self, path: str) -> None:
         cast("Sweeps", self._storage).sweep(f"{self._prefix}/{path}")
 
-    def _get_tagged(self, path: str) -> tuple[Buffer, str]:
-        return cast("SwapsConditionally", self._storage).get_tagged(self._inner(path))
+    def _get_tagged(self, path: str, *, limit: int | None = None) -> tuple[Buffer, str]:
+        return cast("SwapsConditionally", self._storage).get_tagged(self._inner(path), limit=limit)
 
     def _swap(self, path: str, data: Buffers, tag: str | None) -> str:
         return cast("SwapsConditionally", self._storage).swap(self._inner(path), data, tag)

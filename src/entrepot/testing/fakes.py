@@ -111,9 +111,9 @@ class FaultyStorage:
         with _Step(self, "make_durable", path):
             cast("MakesDurable", self._storage).make_durable(path)
 
-    def _get_tagged(self, path: str) -> tuple[Buffer, str]:
+    def _get_tagged(self, path: str, *, limit: int | None = None) -> tuple[Buffer, str]:
         with _Step(self, "get_tagged", path):
-            return cast("SwapsConditionally", self._storage).get_tagged(path)
+            return cast("SwapsConditionally", self._storage).get_tagged(path, limit=limit)
 
     def _swap(self, path: str, data: Buffers, tag: str | None) -> str:
         with _Step(self, "swap", path):

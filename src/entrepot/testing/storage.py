@@ -20,6 +20,7 @@ import pytest
 
 from entrepot.errors import (
     EntrepotError,
+    IntegrityError,
     InvalidPathError,
     ObjectChangedError,
     ObjectExistsError,
@@ -447,6 +448,17 @@ class StorageContract(ReadableStorageContract):
         with pytest.raises(ObjectExistsError):
             swapping.swap("a/b", b"second", None)
         assert bytes(swapping.get("a/b")) == b"first"
+
+    def test_what_is_larger_than_its_reader_allows_is_not_read(self, swapping: Any) -> None:
+        tag = swapping.swap("a/b", b"12345", None)
+        content, read = swapping.get_tagged("a/b", limit=5)
+        assert (bytes(content), read) == (b"12345", tag)
+        with pytest.raises(IntegrityError):
+            swapping.get_tagged("a/b", limit=4)
+        swapping.put("a/b", b"")
+        assert bytes(swapping.get_tagged("a/b", limit=5)[0]) == b""
+        with pytest.raises(ObjectNotFoundError):
+            swapping.get_tagged("x/y", limit=5)
 
     def test_a_bad_path_is_not_swapped(self, swapping: Any) -> None:
         for path in BAD_PATHS:

@@ -1,5 +1,6 @@
 """`entrepot cache explain` and `entrepot cache why`: what made a run compute, or not."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -10,12 +11,14 @@ from rich.text import Text
 
 from entrepot import settings
 from entrepot.cli.cache.filters import watched
+from entrepot.cli.cache.places import Stores
 from entrepot.cli.cache.topic import app
+from entrepot.cli.known import nearest_names
 from entrepot.cli.options import AsJson
-from entrepot.cli.output import ok, print_json, show, told, when
-from entrepot.cli.records import StorageOption, find, open_store
+from entrepot.cli.output import fact, ok, print_json, show, told, when
+from entrepot.cli.records import StorageOption, find
 from entrepot.engine.accounts import kept_sources
-from entrepot.engine.explaining import explain_record, explain_run
+from entrepot.engine.explaining import BY_NOW, explain_record, explain_run
 from entrepot.errors import MissingResultError, RunNotFoundError
 from entrepot.results.explain import Difference, Explanation, differences, facts_of, run_text, with_sources
 from entrepot.results.lookup import Lookup, Outcome
@@ -27,13 +30,20 @@ from entrepot.runs.keyed import key_of, recent_keys
 __all__ = ["explain", "why"]
 
 _KEY: Final = re.compile(r"(?:[ec][0-9]{1,3}-[0-9a-f]{5}|fn/|name/|run/|transaction/|sha256:)")
+_ID: Final = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.ASCII)
 _STYLES: Final = {"hit": "green", "damaged": "red", "unknown key": "red", "unreachable": "red", "failed": "red"}
+_LABEL: Final = 9  # characters
 _INSIDE: Final = 100  # runs inside a flow run that are explained
 _SHOWN: Final = 3  # differences of each
+_NAMES: Final = 1000  # newest runs, by whose tasks a name that is none is corrected
 _RUNS: Final = 100  # newest runs of a task, in which `why` looks for two keys
 
 RunOrKey = Annotated[
-    str, typer.Argument(metavar="RUN_OR_KEY", help="A run, by id or name, or a key; the beginning will do.")
+    str,
+    typer.Argument(
+        metavar="RUN_OR_KEY",
+        help="A run, by id or name, or a key; the beginning will do. Or the name of a task: its newest run, then.",
+    ),
 ]
 Scan = Annotated[
     bool,
@@ -66,21 +76,24 @@ def explain(
 ) -> None:
     """Explain why a run used a result again or computed it, or why what is kept under a key was computed.
 
-    Of a flow run, every run inside it is explained, a line each.
+    Of a flow run, every run inside it is explained, a line each; of a task, its newest run.
 
     For a miss, the nearest record is shown, and every part in which the keys differ: which part of which input, which
     function (as a diff), which global, version or parameter.
     """
-    subject = _subject(run_or_key, storage)
+    stores = Stores(storage)
+    subject = _subject(run_or_key, stores)
     if subject.store is None and subject.run is not None and subject.run.kind == "flow":
-        _explain_inside(subject.run, storage, as_json=as_json)
+        _explain_inside(subject.run, stores, as_json=as_json)
         return
     known = _explained(subject, scan=scan)
     if as_json:
-        print_json(asdict(known))
+        print_json(asdict(known) | _named(subject.run))
         return
-    for name, fact in _lines(known):
-        show(Text(f"{name:<9} ", style="dim").append_text(fact if isinstance(fact, Text) else told(fact)))
+    if subject.run is not None:
+        fact("Run", f"{subject.run.name} ({subject.run.run_id}) of {subject.run.definition}", _LABEL)
+    for name, said in _lines(known):
+        fact(name, said, _LABEL)
     if known.outcome == "miss" and known.nearest is None:
         ok("there is no other record of this task to compare with")
     for one in known.differences:
@@ -98,38 +111,40 @@ def why(
     as_json: AsJson = False,
 ) -> None:
     """Print one line for each part in which two runs or keys differ; of one run, from the nearest record."""
+    stores = Stores(storage)
     if other is None:
-        pair = _last_two(run_or_key, storage)
+        pair = _last_two(run_or_key, stores)
         if pair is None:
-            found = _explained(_subject(run_or_key, storage), scan=False)
+            found = _explained(_subject(run_or_key, stores), scan=False)
             _print_why(found.differences, found, as_json=as_json)
             return
     else:
-        pair = (_record(run_or_key, storage), _record(other, storage))
+        pair = (_record(run_or_key, stores), _record(other, stores))
     new, old = pair
     sources = kept_sources(settings.home_folder())
     _print_why(with_sources(differences(facts_of(old), facts_of(new)), sources.read), None, as_json=as_json)
 
 
-def _explain_inside(run: RunSummary, storage: str | None, *, as_json: bool) -> None:
+def _explain_inside(run: RunSummary, stores: Stores, *, as_json: bool) -> None:
     """Explain every run inside a flow run, a line each."""
     history = RunHistory(default_path())
     inside = list(_inside(history.get(run.run_id)))
-    known = [(one, _explained(_of_run(history, one, storage), scan=False)) for one in inside[:_INSIDE]]
+    known = [(one, _explained(_of_run(history, one, stores), scan=False)) for one in inside[:_INSIDE]]
     if as_json:
-        print_json([asdict(found) | {"name": one.name, "run_id": one.run_id} for one, found in known])
+        print_json([asdict(found) | _named(one) for one, found in known])
         return
     for one, found in known:
-        line = told(f"{one.name} ({one.run_id[:8]})  ")
-        line.append_text(told(found.outcome, _STYLES.get(found.outcome, "yellow")))
-        differing = "; ".join(map(str, found.differences[:_SHOWN]))
-        more = f"; {len(found.differences) - _SHOWN} more" if len(found.differences) > _SHOWN else ""
-        reason = found.why if found.key else found.why.partition(":")[0]
-        show(line.append_text(told(f": {differing or reason}{more}")))
+        line = told(f"{one.definition or '?'}: {one.name} ({one.run_id[:8]})  ")
+        show(line.append_text(_verdict(found, briefly=True)))
     if len(inside) > _INSIDE:
         ok(f"and {len(inside) - _INSIDE:,} more; ask for one by its id, or for its task with `entrepot cache why TASK`")
     elif not inside:
         ok("nothing ran inside it")
+
+
+def _named(run: RunSummary | None) -> dict[str, str]:
+    """Return which run is explained, for programs; nothing where a key is."""
+    return {} if run is None else {"name": run.name, "run_id": run.run_id, "definition": run.definition}
 
 
 def _inside(run: RunDetails) -> Iterator[RunDetails]:
@@ -141,9 +156,9 @@ def _inside(run: RunDetails) -> Iterator[RunDetails]:
 # --- what is meant ----------------------------------------------------------------------------------------------------
 
 
-def _subject(wanted: str, storage: str | None) -> _Subject:
+def _subject(wanted: str, stores: Stores) -> _Subject:
     """Return what is meant by an argument: a key, or else a run, or else the beginning of a key."""
-    store = open_store(storage)
+    store = stores.default()
     exact = store.describe(wanted)
     if exact.outcome is not Outcome.MISS:
         return _Subject(store, exact)
@@ -153,39 +168,29 @@ def _subject(wanted: str, storage: str | None) -> _Subject:
     try:
         run = history.find(wanted)
     except RunNotFoundError as error:
-        try:
+        with contextlib.suppress(MissingResultError):
             return _Subject(store, find(store, wanted))
-        except MissingResultError:
-            raise error from None
-    return _of_run(history, run, storage)
+        newest = history.list(kind=None, flow=wanted, limit=1)
+        if not newest:
+            near = nearest_names(wanted, {one.definition for one in history.list(kind=None, limit=_NAMES)})
+            if not near:
+                raise
+            raise RunNotFoundError(f"{error}{near} (a task)", run_id=wanted) from None
+        run = newest[0]
+    return _of_run(history, run, stores)
 
 
-def _of_run(history: RunHistory, run: RunSummary, storage: str | None) -> _Subject:
+def _of_run(history: RunHistory, run: RunSummary, stores: Stores) -> _Subject:
     used = key_of(history.path, run.run_id)
     if used is None:
         return _Subject(None, None, run)
     key, location = used
-    store = open_store(storage)
-    if storage is None:
-        store = _store_at(location, store)
+    store = stores.at(location)
     return _Subject(store, store.describe(key), run)
 
 
-def _store_at(location: str, default: ResultStore) -> ResultStore:
-    """Return the store of a result: the default one if it is there, or the one at the place above it."""
-    if location.startswith(f"{default.location.rstrip('/')}/"):
-        return default
-    root = re.sub(r"/(?:records|payloads|versions)/[^/]+/.*\Z", "", location)
-    if root != location and (root.startswith("/") or "://" in root):
-        return open_store(root)
-    raise MissingResultError(
-        f"the result of this run is in {location}, which is not in {default.location}; say with --storage which store"
-        " that is"
-    )
-
-
-def _record(wanted: str, storage: str | None) -> Record:
-    subject = _subject(wanted, storage)
+def _record(wanted: str, stores: Stores) -> Record:
+    subject = _subject(wanted, stores)
     record = None if subject.found is None else subject.found.record
     if record is None:
         why_not = "it has no cache key" if subject.found is None else subject.found.detail
@@ -193,13 +198,13 @@ def _record(wanted: str, storage: str | None) -> Record:
     return record
 
 
-def _last_two(task: str, storage: str | None) -> tuple[Record, Record] | None:
+def _last_two(task: str, stores: Stores) -> tuple[Record, Record] | None:
     """Return the records of the last two keys of a task, the newer first; None if no task has this name."""
     history = RunHistory(default_path())
     runs = history.list(kind=None, flow=task, limit=1)
     if not runs:
         return None
-    store = open_store(storage)
+    store = stores.default()
     found: list[Record] = []
     for key in recent_keys(history.path, runs[0].key, limit=_RUNS):
         record = store.describe(key).record
@@ -229,7 +234,8 @@ def _explained(subject: _Subject, *, scan: bool) -> Explanation:
     )
     if run is None:
         return known
-    return explain_run(known, found.record, run.run_id, cached=run.state_name == "Cached")
+    was_cached = run.state_name == "Cached"
+    return explain_run(known, found.record, run.run_id, cached=was_cached, began=run.created, ended=run.ended)
 
 
 def _without_key(run: RunSummary | None) -> Explanation:
@@ -244,9 +250,20 @@ def _without_key(run: RunSummary | None) -> Explanation:
     return Explanation("not kept", "", why_not, "" if run is None else run.key)
 
 
+def _verdict(known: Explanation, *, briefly: bool = False) -> Text:
+    """Return the outcome and why: in brief, of a miss the first parts that differ."""
+    why = known.why if known.key or not briefly else known.why.partition(":")[0]
+    if briefly:
+        why = _ID.sub(r"\1", why.partition(BY_NOW)[0])
+    if briefly and known.outcome == "miss" and known.differences:
+        more = len(known.differences) - _SHOWN
+        why = "; ".join(map(str, known.differences[:_SHOWN])) + (f"; {more} more" if more > 0 else "")
+    why = why.removeprefix(f"{known.outcome} ")  # "expired: expired at ..."
+    return told(known.outcome, _STYLES.get(known.outcome, "yellow")).append_text(told(f": {why}"))
+
+
 def _lines(known: Explanation) -> Iterator[tuple[str, Any]]:
-    outcome = told(known.outcome, _STYLES.get(known.outcome, "yellow"))
-    yield "Outcome", outcome.append_text(told(f": {known.why}"))
+    yield "Outcome", _verdict(known)
     if known.key:
         yield "Key", known.key
     if known.task:

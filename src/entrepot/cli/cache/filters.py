@@ -4,37 +4,32 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, TypeVar
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from entrepot._amounts import bytes_of, seconds_of
+from entrepot._clock import SYSTEM_CLOCK
+from entrepot.cli.known import KnownNames
 from entrepot.errors import OptionError
 from entrepot.results.lookup import Lookup
 
-__all__ = [
-    "FlowOption",
-    "LargerThan",
-    "NewerThan",
-    "OlderThan",
-    "SmallerThan",
-    "TagOption",
-    "TaskOption",
-    "Wanted",
-    "watched",
-]
+__all__ = ["Wanted", "filtered", "watched"]
 
 T = TypeVar("T")
 
-TaskOption = Annotated[str | None, typer.Option("--task", "-t", help="Of the task (or flow) of this name or key.")]
-FlowOption = Annotated[str | None, typer.Option("--flow", "-f", help="Computed in a run of the flow of this name.")]
-TagOption = Annotated[list[str] | None, typer.Option("--tag", help="Of runs with this tag; several: with all of them.")]
-OlderThan = Annotated[str | None, typer.Option("--older-than", help="Kept longer ago: 90s, 15m, 12h, 7d, 2w.")]
-NewerThan = Annotated[str | None, typer.Option("--newer-than", help="Kept since then: 90s, 15m, 12h, 7d, 2w.")]
-LargerThan = Annotated[str | None, typer.Option("--larger-than", help="Of more bytes: 512MiB, 50GB.")]
-SmallerThan = Annotated[str | None, typer.Option("--smaller-than", help="Of fewer bytes: 512MiB, 50GB.")]
+_OPTIONS: Final = {
+    "task": (str | None, typer.Option("--task", "-t", help="Of the task (or flow) of this name or key.")),
+    "flow": (str | None, typer.Option("--flow", "-f", help="Computed in a run of the flow of this name.")),
+    "tag": (list[str] | None, typer.Option("--tag", help="Of runs with this tag; several: with all of them.")),
+    "older_than": (str | None, typer.Option("--older-than", help="Kept longer ago: 90s, 15m, 12h, 7d, 2w.")),
+    "newer_than": (str | None, typer.Option("--newer-than", help="Kept since then: 90s, 15m, 12h, 7d, 2w.")),
+    "larger_than": (str | None, typer.Option("--larger-than", help="Of more bytes: 512MiB, 50GB.")),
+    "smaller_than": (str | None, typer.Option("--smaller-than", help="Of fewer bytes: 512MiB, 50GB.")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +83,11 @@ class Wanted:
             _amount(smaller_than, bytes_of, "--smaller-than"),
         )
 
+    def hint(self, known: KnownNames) -> str:
+        """Return, for the end of a message, what may have been meant by names that no result goes by; else ""."""
+        hint = known.hint(task=self.task, flow=self.flow, tags=self.tags)
+        return f": {hint}" if hint else ""
+
     @property
     def is_anything(self) -> bool:
         """Whether no filter was given."""
@@ -107,6 +107,30 @@ class Wanted:
             and (self.above is None or record.size > self.above)
             and (self.below is None or record.size < self.below)
         )
+
+
+def filtered(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say which results are meant; it takes them as `Wanted`, its first argument."""
+    first, *others = signature(command).parameters.values()
+    types = get_type_hints(command, include_extras=True)
+    added = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
+        for name, (kind, option) in _OPTIONS.items()
+    ]
+    others = [other.replace(annotation=types[other.name]) for other in others]
+    positional = [other for other in others if other.kind is not Parameter.KEYWORD_ONLY]
+    named = [other for other in others if other.kind is Parameter.KEYWORD_ONLY]
+    shown = [*positional, *named[:1], *added, *named[1:]]  # after --storage
+
+    def called(*args: object, **options: Any) -> None:
+        now = SYSTEM_CLOCK.now()
+        wanted = Wanted.of_options(now, **{name: options.pop(name) for name in _OPTIONS})
+        command(*args, **{first.name: wanted}, **options)
+
+    called.__name__, called.__doc__ = command.__name__, command.__doc__
+    called.__annotations__ = {one.name: one.annotation for one in shown}
+    called.__signature__ = Signature(shown)  # type: ignore[attr-defined]  # what typer reads
+    return called
 
 
 def _amount(given: str | None, read: Callable[[str], int], option: str) -> int | None:

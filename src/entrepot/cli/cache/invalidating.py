@@ -8,18 +8,9 @@ from typing import Annotated
 
 import typer
 
-from entrepot.cli.cache.filters import (
-    FlowOption,
-    LargerThan,
-    NewerThan,
-    OlderThan,
-    SmallerThan,
-    TagOption,
-    TaskOption,
-    Wanted,
-    watched,
-)
+from entrepot.cli.cache.filters import Wanted, filtered, watched
 from entrepot.cli.cache.topic import app
+from entrepot.cli.known import KnownNames
 from entrepot.cli.options import Yes
 from entrepot.cli.output import ok
 from entrepot.cli.records import StorageOption, find, open_store
@@ -31,17 +22,12 @@ __all__ = ["invalidate"]
 
 
 @app.command()
+@filtered
 def invalidate(
+    wanted: Wanted,
     keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="Keys, or beginnings of some.")] = None,
     *,
     storage: StorageOption = None,
-    task: TaskOption = None,
-    flow: FlowOption = None,
-    tag: TagOption = None,
-    older_than: OlderThan = None,
-    newer_than: NewerThan = None,
-    larger_than: LargerThan = None,
-    smaller_than: SmallerThan = None,
     everything: Annotated[bool, typer.Option("--all", help="All results of the store.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the keys that it would take back.")] = False,
     yes: Yes = False,
@@ -52,55 +38,46 @@ def invalidate(
     """
     store = open_store(storage)
     now = store.clock.now()
-    wanted = Wanted.of_options(
-        now,
-        task=task,
-        flow=flow,
-        tag=tag,
-        older_than=older_than,
-        newer_than=newer_than,
-        larger_than=larger_than,
-        smaller_than=smaller_than,
-    )
     if bool(keys) + (not wanted.is_anything) + everything != 1:
         raise OptionError(
             "say which results: keys, or filters such as --task and --older-than, or --all; not several of these",
             option="keys",
         )
     meant = [find(store, key) for key in keys] if keys else None
+    known = KnownNames()
     if dry_run:
         count = 0
-        for one in _meant(store, meant, wanted, now):
+        for one in _meant(known.noted(store.records()), meant, wanted, now):
             typer.echo(_name(one))
             count += 1
-        ok(f"would take back {_results(count)} in {store.location}")
+        ok(f"would take back {_results(count)} in {store.location}{'' if count else wanted.hint(known)}")
         return
     if not yes:
-        _ask(sum(1 for _ in watched(_meant(store, meant, wanted, now), "counting results")), store)
+        count = sum(1 for _ in watched(_meant(known.noted(store.records()), meant, wanted, now), "counting results"))
+        if not count:
+            ok(f"there are no such results in {store.location}{wanted.hint(known)}")
+            return
+        _ask(count, store)
     count = 0
-    for one in watched(_meant(store, meant, wanted, now), "deleting records"):
+    for one in watched(_meant(known.noted(store.records()), meant, wanted, now), "deleting records"):
         store.storage.delete(one.path)
         count += 1
-    ok(f"took back {_results(count)} in {store.location}")
+    ok(f"took back {_results(count)} in {store.location}{'' if count else wanted.hint(known)}")
 
 
-def _meant(store: ResultStore, found: list[Lookup] | None, wanted: Wanted, now: datetime) -> Iterator[Lookup]:
+def _meant(looks: Iterable[Lookup], found: list[Lookup] | None, wanted: Wanted, now: datetime) -> Iterator[Lookup]:
     """Yield the results that are meant; of those that filters choose, none that was kept after the command began."""
     if found is not None:
         yield from found
         return
     limit = now if wanted.until is None else min(now, wanted.until)
     bounded = wanted if wanted.is_anything else replace(wanted, until=limit)
-    looks: Iterable[Lookup] = store.records()
     for one in looks:
         if bounded.takes(one) and (one.record is None or one.record.created < limit):
             yield one
 
 
 def _ask(count: int, store: ResultStore) -> None:
-    if not count:
-        ok(f"there are no such results in {store.location}")
-        raise typer.Exit
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         message = f"{_results(count)} would be taken back, but there is nobody to ask; --yes says so"
         raise OptionError(message, option="--yes")

@@ -10,7 +10,7 @@ from rich.text import Text
 from entrepot._clock import SYSTEM_CLOCK
 from entrepot.cli.artifacts import artifacts_of
 from entrepot.cli.options import AsJson
-from entrepot.cli.output import print_json, show, span, state_text, table, told, when
+from entrepot.cli.output import fact, print_json, show, span, state_text, table, when
 from entrepot.cli.runs.topic import app
 from entrepot.cli.runs.tree import tree
 from entrepot.engine.past import SNAPSHOTS
@@ -26,6 +26,8 @@ _STATES = (
     *("Pending", "Running", "Completed", "Failed", "Cancelled", "Crashed", "Paused", "Scheduled", "Cached", "Retrying"),
     *("AwaitingRetry", "TimedOut", "NotReady", "Suspended", "Resumed"),
 )
+
+_LABEL = 10  # characters
 
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
 OfFlow = Annotated[str | None, typer.Option("--flow", help="Only runs of the flow (or task) of this name.")]
@@ -69,24 +71,22 @@ def ls(
     if not found:
         typer.echo(f"no runs{' like that' if flow or state else ''} in {default_path()}{_near(flow, state)}", err=True)
         return
-    show(
-        table(
-            ("Id", "Name", "Flow" if kind == "flow" else "Of", "State", "Created", "Took", "Attempts"),
-            [
-                (
-                    run.run_id[:8],
-                    run.name,
-                    run.definition,
-                    _state(run),
-                    when(run.created),
-                    span(run.duration),
-                    run.epoch if run.epoch > 1 else "",
-                )
-                for run in found
-            ],
-            keep=("Id", "Name", "State", "Created", "Took"),
+    retried = any(run.epoch > 1 for run in found)
+    rows = [
+        (
+            run.run_id[:8],
+            run.name,
+            run.definition,
+            _state(run),
+            when(run.created),
+            span(run.duration),
+            *([run.epoch if run.epoch > 1 else ""] if retried else []),
         )
-    )
+        for run in found
+    ]
+    of = "Flow" if kind == "flow" else "Of"
+    headings = ("Id", "Name", of, "State", "Created", "Took", *(["Attempts"] if retried else []))
+    show(table(headings, rows, keep=("Id", "Name", "State", "Created", "Took")))
 
 
 @app.command(name="show")
@@ -119,24 +119,23 @@ def show_(
         ("Tags", ", ".join(found.tags) or "-"),
         ("Process", found.process_id),
         *[(f"  {name}", value) for name, value in found.parameters.items()],
+        *[("Result", one.result_location) for one in outline.past if one.result_location][-1:],
         *_hints(outline),
     ]
     if found.message:
         facts.insert(3, ("Message", found.message))
     for name, value in facts:
-        line = Text(f"{name:<10} ", style="dim")
-        show(line.append_text(value if isinstance(value, Text) else told(value)))
+        fact(name, value, _LABEL)
     show("")
     show(
         table(
-            ("Time", "Attempt", "State", "Message", "Result"),
+            ("Time", "Attempt", "State", "Message"),
             [
                 (
                     when(one.timestamp, exact=True),
                     one.epoch,
                     state_text(one.state_type, one.state_name),
                     one.message,
-                    one.result_location,
                 )
                 for one in outline.past
             ],

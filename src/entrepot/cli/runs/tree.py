@@ -12,6 +12,7 @@ from entrepot.runs.outline import RunBranch, RunGroup, RunNode
 __all__ = ["tree"]
 
 _MESSAGE = 120  # characters
+_ID = 8  # of them, which commands take for the whole id
 
 StateText = Callable[[RunNode], Text]
 
@@ -23,7 +24,7 @@ def tree(top: RunNode, state: StateText) -> Tree:
         top: The run.
         state: Returns how the state of a run is shown.
     """
-    made = Tree(_line(top, state))
+    made = Tree(_line(top, state, with_id=False))
     branches: list[tuple[Tree, RunBranch | str]] = [(made, branch) for branch in reversed(_below(top))]
     while branches:  # not by recursion: flows may be as deep as they like
         above, branch = branches.pop()
@@ -46,8 +47,12 @@ def _below(branch: RunBranch) -> list[RunBranch | str]:
     ]
 
 
-def _line(run: RunNode, state: StateText) -> Text:
-    line = Text.assemble(state(run), " ", told(run.name or run.run_id), told(f" {span(run.duration)}", "dim"))
+def _line(run: RunNode, state: StateText, *, with_id: bool = True) -> Text:
+    line = Text.assemble(state(run), " ", told(run.name or run.run_id))
+    if run.name and with_id:
+        line.append_text(told(f" ({run.run_id[:_ID]})", "dim"))
+    if run.duration is not None:
+        line.append_text(told(f" {span(run.duration)}", "dim"))
     if run.epoch > 1:
         line.append(f" attempt {run.epoch}", style="yellow")
     if run.sources:

@@ -1,6 +1,7 @@
 """`entrepot store gc`: removes what nobody needs any more."""
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -8,10 +9,11 @@ import typer
 
 from entrepot import settings
 from entrepot._amounts import bytes_of, seconds_of
-from entrepot.cli.options import AsJson
+from entrepot.cli.known import KnownNames
+from entrepot.cli.options import AsJson, Yes
 from entrepot.cli.output import ok, print_json, show, table, warn
-from entrepot.cli.records import StorageOption, open_store
-from entrepot.cli.store.topic import amount, app, progress_bar
+from entrepot.cli.records import StorageOption, open_store, size_text
+from entrepot.cli.store.topic import app, progress_bar
 from entrepot.errors import OptionError
 from entrepot.results.collect import GRACE, Collector, Report, Rules
 
@@ -26,6 +28,7 @@ _T = TypeVar("_T")
         "Examples:\n"
         "  entrepot store gc --dry-run                     look first\n"
         "  entrepot store gc                               what has expired or is past its own policy, and leftovers\n"
+        "  entrepot store gc --yes                         the same, unasked\n"
         "  entrepot store gc --older-than 30d --tag daily  also results with a tag that are a month old\n"
         "  entrepot store gc --keep-last 3 --flow report   also all but the latest three of each task in a flow\n"
         "  entrepot store gc --max-size 50GB --json        also the least recently used; for programs\n"
@@ -54,11 +57,13 @@ def gc(
             " longest transaction takes; under 20m only while nobody writes."
         ),
     ] = None,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove results that have expired or are past their policy, payloads that no result needs, and leftovers.
 
-    Flows may go on meanwhile: nothing that they need is removed. It can be stopped at any moment, and run again.
+    Flows may go on meanwhile: nothing that they need is removed. It can be stopped at any moment, and run again. At a
+    terminal it says what would go, and asks; in scripts and with --yes or --json it does not.
     """
     current = settings.current()
     filtered = task is not None or flow is not None or bool(tag)
@@ -74,13 +79,34 @@ def gc(
     )
     seconds = _read(seconds_of, grace, "grace")
     store = open_store(storage)
-    with progress_bar() as told:
-        collector = Collector(store, rules, grace=GRACE if seconds is None else seconds, progress=told)
-        report = collector.preview() if dry_run else collector.run()
+    grace_seconds = GRACE if seconds is None else seconds
+
+    def collect(*, is_dry: bool) -> Report:
+        with progress_bar() as told:
+            collector = Collector(store, rules, grace=grace_seconds, progress=told)
+            return collector.preview() if is_dry else collector.run()
+
+    asked = False
+    if not dry_run and not yes and not as_json and sys.stdin.isatty() and sys.stdout.isatty():
+        planned = collect(is_dry=True)
+        if planned.records or planned.payloads or planned.leftovers:
+            asked = True
+            _show(planned, store.location)
+            if not typer.confirm("Remove this?", err=True):
+                ok("nothing was removed")
+                raise typer.Exit(1)
+    report = collect(is_dry=dry_run)
     if as_json:
         print_json(_facts(report, store.location))
         return
-    _show(report, store.location)
+    _show(report, store.location, in_full=not asked)
+    if not report.records and filtered:
+        known = KnownNames()
+        for _ in known.noted(store.records()):
+            pass
+        hint = known.hint(task=task, flow=flow, tags=rules.tags)
+        if hint:
+            ok(hint)
 
 
 def _read(parse: Callable[[str], _T], text: str | None, option: str) -> _T | None:
@@ -96,24 +122,42 @@ def _facts(report: Report, location: str) -> dict[str, Any]:
     return {"store": location, **dataclasses.asdict(report)}
 
 
-def _show(report: Report, location: str) -> None:
-    if report.shares:
-        rows = [(share.task or "-", share.reason, share.records, amount(share.size)) for share in report.shares]
-        show(table(("Task", "Why", "Results", "Size"), rows, keep=("Results", "Size")))
+def _show(report: Report, location: str, *, in_full: bool = True) -> None:
+    if report.shares and in_full:
+        waits = any(share.waiting_size for share in report.shares)
+        rows = [
+            (
+                share.task or "-",
+                share.reason,
+                share.records,
+                size_text(share.payload_size),
+                size_text(share.size),
+                *([size_text(share.waiting_size)] if waits else []),
+            )
+            for share in report.shares
+        ]
+        headings = ("Task", "Why", "Results", "Payloads", "In all", *(["After grace"] if waits else []))
+        show(table(headings, rows, keep=headings[1:]))
     done = "would free" if report.is_dry else "freed"
     ok(
-        f"{done} {amount(report.size)} in {location}: {report.records} results, {report.payloads} payloads,"
-        f" {report.leftovers} leftovers; {report.kept} results stay"
+        f"{done} {size_text(report.size)} in {location}: {_some(report.records, 'result')},"
+        f" {_some(report.payloads, 'payload')}, {_some(report.leftovers, 'leftover')};"
+        f" {_some(report.kept, 'result')} {'stays' if report.kept == 1 else 'stay'}"
     )
     if report.waiting:
         ok(
-            f"{report.waiting} payloads ({amount(report.waiting_size)}) that no result needs are younger than the"
-            " grace, and wait: whoever wrote them may be about to keep their results"
+            f"{_some(report.waiting, 'payload')} ({size_text(report.waiting_size)}) that no result needs"
+            f" {'is' if report.waiting == 1 else 'are'} younger than the grace (--grace, by default 1d), and left for a"
+            " later collection: whoever wrote them may be about to keep their results"
         )
     if report.changed:
-        ok(f"{report.changed} results were replaced meanwhile, and stay")
+        ok(f"{_some(report.changed, 'result')} became others meanwhile, and stay")
     if report.is_blind:
         warn(
             "there are results that cannot be read under the keys of this ring, so no payload was removed; collect with"
             " a ring that has all keys"
         )
+
+
+def _some(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

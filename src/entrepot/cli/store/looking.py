@@ -1,19 +1,23 @@
 """`entrepot store verify` and `entrepot store stats`: whether all is whole, and what takes room."""
 
 import dataclasses
+import sys
 from collections import Counter
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from entrepot.cli.listed import shortened
 from entrepot.cli.options import AsJson
-from entrepot.cli.output import ok, print_json, show, table
-from entrepot.cli.records import StorageOption, open_store
-from entrepot.cli.store.topic import amount, app, progress_bar
+from entrepot.cli.output import fact, ok, print_json, show, table, told
+from entrepot.cli.records import StorageOption, open_store, size_text
+from entrepot.cli.store.topic import app, progress_bar
 from entrepot.results.statistics import Count, Statistics, statistics
 from entrepot.results.verify import Problem, verify
 
 __all__: list[str] = []
+
+_LABEL: Final = 8  # characters
 
 
 @app.command(
@@ -39,12 +43,12 @@ def verify_(
     store = open_store(storage)
     checked, size = 0, 0
     problems: list[Problem] = []
-    with progress_bar() as told:
+    with progress_bar() as tell:
         for found in verify(store, readers=readers):
             checked, size = checked + 1, size + found.size
             if found.problem is not None:
                 problems.append(found.problem)
-            told("verifying", checked)
+            tell("verifying", checked)
     counts = Counter(problem.kind.value for problem in problems)
     if as_json:
         print_json(
@@ -58,10 +62,14 @@ def verify_(
         )
     else:
         if problems:
-            rows = [(one.kind.value, one.task, one.path, one.detail) for one in problems]
-            show(table(("What", "Task", "Path", "Detail"), rows, keep=("What",)))
+            for one in problems:
+                show(told(one.kind.value, "red").append_text(told(f" of {one.task}" if one.task else "")))
+                if one.key:
+                    fact("  Key", one.key, _LABEL)
+                fact("  Path", one.path, _LABEL)
+                fact("  Detail", one.detail.removeprefix(f"{store.location.rstrip('/')}/{one.path} "), _LABEL)
         said = ", ".join(f"{count} with {_an(kind)}" for kind, count in sorted(counts.items())) or "all is well"
-        ok(f"{checked} results ({amount(size)}) in {store.location}: {said}")
+        ok(f"{checked} results ({size_text(size)}) in {store.location}: {said}")
     if problems:
         raise typer.Exit(1)
 
@@ -70,8 +78,8 @@ def verify_(
 def stats(*, storage: StorageOption = None, as_json: AsJson = False) -> None:
     """Show what is in a store: counts and bytes by task, serializer and age; what is shared, orphaned or damaged."""
     store = open_store(storage)
-    with progress_bar() as told:
-        found = statistics(store, tick=told)
+    with progress_bar() as tell:
+        found = statistics(store, tick=tell)
     if as_json:
         print_json({"store": store.location, **dataclasses.asdict(found)})
         return
@@ -80,23 +88,27 @@ def stats(*, storage: StorageOption = None, as_json: AsJson = False) -> None:
 
 def _show(found: Statistics, location: str) -> None:
     rows = [
-        ("records", found.records, amount(found.record_size)),
+        ("records", found.records, size_text(found.record_size)),
         *((f"  {count.name}", count.records, "") for count in found.states),
-        ("payloads", found.payloads, amount(found.payload_size)),
-        ("  saved by sharing", "", amount(found.saved)),
-        ("  that no result needs", found.orphans, amount(found.orphan_size)),
-        ("evidence of damage", found.evidence, amount(found.evidence_size)),
+        ("payloads", found.payloads, size_text(found.payload_size)),
+        ("  saved by sharing", "", size_text(found.saved)),
+        ("  that no result needs", found.orphans, size_text(found.orphan_size)),
+        ("evidence of damage", found.evidence, size_text(found.evidence_size)),
     ]
     show(table((location, "Count", "Size"), rows, keep=("Count", "Size")))
     for title, counts in (("Task", found.tasks), ("Serializer", found.serializers), ("Age", found.ages)):
         show("", table((title, "Results", "Size"), [_row(count) for count in counts], keep=("Results", "Size")))
     if found.largest:
-        largest = [(large.key, large.task, amount(large.size)) for large in found.largest]
+        is_seen = sys.stdout.isatty()
+        largest = [
+            (shortened(large.key) if is_seen else large.key, large.task, size_text(large.size))
+            for large in found.largest
+        ]
         show("", table(("Largest", "Task", "Size"), largest, keep=("Size",)))
 
 
 def _row(count: Count) -> tuple[str, int, str]:
-    return count.name or "-", count.records, amount(count.size)
+    return count.name or "-", count.records, size_text(count.size)
 
 
 def _an(kind: str) -> str:

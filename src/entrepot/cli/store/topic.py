@@ -2,16 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from entrepot.cli.options import topic
 
-__all__ = ["Told", "amount", "app", "progress_bar"]
-
-_KIBI: Final = 1024
+__all__ = ["Told", "app", "progress_bar"]
 
 app = topic(
     "Where results are kept: free room, check that all is whole, see what takes room.",
@@ -59,13 +56,3 @@ def progress_bar() -> Iterator[Told]:
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield Told(progress)
-
-
-def amount(size: int) -> str:
-    """Return a number of bytes for people."""
-    shown = float(size)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if shown < _KIBI:
-            return f"{shown:.0f} {unit}" if unit == "B" else f"{shown:.1f} {unit}"
-        shown /= _KIBI
-    return f"{shown:.1f} TiB"

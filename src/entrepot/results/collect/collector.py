@@ -14,7 +14,7 @@ from entrepot.errors import ObjectNotFoundError
 from entrepot.protocols.storage import DeletesIf
 from entrepot.results.claims import is_claim
 from entrepot.results.collect.lease import Lease
-from entrepot.results.collect.leftovers import Leftovers
+from entrepot.results.collect.leftovers import Leftovers, is_left_behind
 from entrepot.results.collect.policy import Rules, Share, judge, orphans, shares
 from entrepot.results.collect.survey import Survey
 from entrepot.results.condemned import PATIENCE, notice_folder
@@ -45,7 +45,7 @@ class Report:
         shares: By task and reason, the largest first.
         records: How many records.
         payloads: How many payloads.
-        leftovers: How many other objects: notices, markers, evidence, unfinished writes.
+        leftovers: How many other objects: notices, markers, evidence, unfinished writes, claims that nobody holds.
         size: Bytes, of all of it.
         waiting: Payloads that no record needs, but are too young to be removed.
         waiting_size: Their bytes.
@@ -159,7 +159,7 @@ class Collector:
             notice = self._give_notice(lease, [path for path, _, _ in rows])
             for path, sha, state in rows:
                 lease.renew()
-                if self._delete_record(path, sha, state):
+                if self._delete_record(path, sha, state, lease.began):
                     database.execute("UPDATE record SET gone = 1 WHERE path = ?", (path,))
                 else:
                     self._changed += 1
@@ -168,7 +168,7 @@ class Collector:
             self._store.storage.delete(notice)
             after = rows[-1][0]
 
-    def _delete_record(self, path: str, sha: bytes, state: str) -> bool:
+    def _delete_record(self, path: str, sha: bytes, state: str, now: float | None) -> bool:
         """Delete a record if it is the one that was judged.
 
         Object stores cannot do that in one step. There, who replaces a record sees our notice, and waits a while until
@@ -180,8 +180,10 @@ class Collector:
             seen = read_record(self._store, path)
             if seen is None:
                 return True
-            if (seen.sha, seen.state) != (sha, state) or is_claim(seen.data):
-                return False  # it is another one, or a run is about to replace it
+            if (seen.sha, seen.state) != (sha, state):
+                return False  # it is another one
+            if is_claim(seen.data) and not is_left_behind(self._store, path, seen.data, now):
+                return False  # a run is about to replace it
             if isinstance(storage, DeletesIf):
                 return storage.delete_if(path, seen.data)
             if clock.monotonic() - looked < PATIENCE / 2:
@@ -266,21 +268,14 @@ class Collector:
         now: float,
     ) -> Report:
         database = survey.database
-        counted = [0, 0]
-
-        def count(rows: Iterator[tuple[str, int, float]]) -> Iterator[tuple[str, int, float]]:
-            for row in rows:
-                counted[0] += 1
-                counted[1] += row[1]
-                yield row
-
-        found = shares(database, count(freed), is_done=not is_dry)
-        waiting, waiting_size = 0, 0
-        if not survey.is_blind:
-            before = None if self._grace <= 0 else now - self._grace
-            for _, size, modified in orphans(database, is_done=not is_dry, before=None):
-                if before is not None and (modified is None or modified > before):
-                    waiting, waiting_size = waiting + 1, waiting_size + size
+        went, waits = _Sum(), _Sum()
+        late: Iterator[tuple[str, int, float]] = iter(())
+        if not survey.is_blind and self._grace > 0:
+            young = now - self._grace
+            late = (
+                row for row in orphans(database, is_done=not is_dry, before=None) if row[2] is None or row[2] > young
+            )
+        found = shares(database, went.counted(freed), waits.counted(late), is_done=not is_dry)
         gone = "gone = 1" if not is_dry else "verdict IS NOT NULL"
         (records, kept) = database.execute(
             f"SELECT coalesce(sum({gone}), 0), coalesce(sum(NOT ({gone})), 0) FROM record"  # noqa: S608  a text of ours
@@ -288,16 +283,29 @@ class Collector:
         return Report(
             tuple(found),
             records,
-            counted[0],
+            went.count,
             left_count,
             sum(share.size for share in found) + left_size,
-            waiting,
-            waiting_size,
+            waits.count,
+            waits.size,
             self._changed,
             kept,
             survey.is_blind,
             is_dry,
         )
+
+
+class _Sum:
+    """Counts payloads as they are gone through."""
+
+    def __init__(self) -> None:
+        self.count = self.size = 0
+
+    def counted(self, rows: Iterator[tuple[str, int, float]]) -> Iterator[tuple[str, int, float]]:
+        for row in rows:
+            self.count += 1
+            self.size += row[1]
+            yield row
 
 
 def _nobody(what: str, count: int, total: int | None) -> None:

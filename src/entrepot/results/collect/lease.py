@@ -1,7 +1,8 @@
 """One collection at a time in a store. Writers do not depend on it: two at once would only undo each other's care.
 
 Each says that it is there (`collected/runs/<id>.json`), looks whether another one is, and goes away if so. One that is
-killed is noticed at once on its own machine, else after ten minutes.
+killed is noticed at once on its own machine, else after ten minutes. A sign of life that is dated in the future (the
+store's clock was set back since, or somebody set the time) is given the present time: so it gets ten minutes, too.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Final, Self
 
 from entrepot._clock import Clock
 from entrepot.errors import CollectionError, EntrepotError, ObjectNotFoundError
-from entrepot.protocols.storage import Storage
+from entrepot.protocols.storage import Storage, Touches
 from entrepot.results.condemned import COLLECTED
 
 __all__ = ["Lease", "store_time"]
@@ -132,8 +133,20 @@ class Lease:
             if _is_dead(other, owner) or (age is not None and age > _DEAD):
                 self._storage.delete(info.path)
                 continue
-            found.append((other, f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"))
+            who = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
+            if age is not None and age < -_DEAD:  # those who live differ by a minute or so
+                who += ", whose last sign of life was dated in the future, and counts as of now"
+                self._date(info.path)
+            found.append((other, who))
         return found
+
+    def _date(self, path: str) -> None:
+        """Give a sign of life of another collection the store's present time."""
+        with suppress(ObjectNotFoundError):  # it has just ended
+            if isinstance(self._storage, Touches):
+                self._storage.touch(path)
+            else:
+                self._storage.put(path, bytes(self._storage.get(path, length=4096)))
 
     @staticmethod
     def _path(collection: str) -> str:

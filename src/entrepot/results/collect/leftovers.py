@@ -1,4 +1,4 @@
-"""What else a result store accumulates: marks of transactions that are over, evidence, notes of use, unfinished writes.
+"""What else a result store accumulates: marks of transactions, evidence, notes of use, claims, unfinished writes.
 
 Each kind is removed only where nothing can need it any more, and after an age besides.
 """
@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from entrepot.errors import EntrepotError, ObjectNotFoundError
-from entrepot.protocols.storage import ObjectInfo, Sweeps
+from entrepot.errors import EntrepotError, IntegrityError, ObjectNotFoundError, UnknownKeyError
+from entrepot.protocols.storage import DeletesIf, ObjectInfo, Sweeps
+from entrepot.results.claims import is_claim, open_claim, standing_in
 from entrepot.results.collect.lease import Lease
 from entrepot.results.collect.survey import Survey
 from entrepot.results.condemned import COLLECTED
@@ -19,7 +20,7 @@ from entrepot.results.store import ResultStore
 from entrepot.results.used import USED
 from entrepot.results.versions import VERSIONS, chain_of
 
-__all__ = ["Leftovers"]
+__all__ = ["Leftovers", "is_left_behind"]
 
 _DAY: Final = 86_400.0
 _UNFINISHED: Final = _DAY  # longer than a write takes
@@ -27,6 +28,7 @@ _UNDECIDED: Final = 7 * _DAY  # a transaction that is not over by then is aborte
 _CHAINS: Final = 7 * _DAY
 _MARKERS: Final = 30 * _DAY  # longer than a process that was stopped in a transaction is let sleep
 _EVIDENCE: Final = 30 * _DAY
+_CLAIMS: Final = _DAY  # those of who computes are renewed every few seconds, and each twenty minutes at least
 
 
 class Leftovers:
@@ -77,6 +79,8 @@ class Leftovers:
         for find in (self._notices, self._markers, self._chains, self._notes_of_use):
             for info in find():
                 yield info, storage.delete
+        for info in self._claims():
+            yield info, self._delete_claim
         for info in self._older("damaged", _EVIDENCE):
             yield info, storage.delete
         if isinstance(storage, Sweeps):
@@ -127,6 +131,27 @@ class Leftovers:
         except ObjectNotFoundError:
             return True
 
+    def _claims(self) -> Iterator[ObjectInfo]:
+        """Yield claims without a record that nobody holds any more."""
+        found = self._database.execute(
+            "SELECT path, size, modified FROM claim WHERE modified <= ?", (self._now - _CLAIMS,)
+        )
+        for path, size, modified in found.fetchall():
+            yield ObjectInfo(path, size, datetime.fromtimestamp(modified, UTC))
+
+    def _delete_claim(self, path: str) -> None:
+        storage = self._store.storage
+        try:
+            data = bytes(storage.get(path, length=MAX_RECORD_SIZE + 1))
+            if not is_claim(data) or standing_in(data) or not is_left_behind(self._store, path, data, self._now):
+                return  # it has been taken up since
+        except (ObjectNotFoundError, IntegrityError, UnknownKeyError):
+            return
+        if isinstance(storage, DeletesIf):
+            storage.delete_if(path, data)
+        else:
+            storage.delete(path)
+
     def _notes_of_use(self) -> Iterator[ObjectInfo]:
         for info in self._store.storage.list(USED):
             path = f"{RECORDS}/{info.path.removeprefix(f'{USED}/')}.json"
@@ -151,3 +176,25 @@ class Leftovers:
     def _has(self, table: str, column: str, value: str, rest: str = "") -> bool:
         found = self._database.execute(f"SELECT 1 FROM {table} WHERE {column} = ? {rest}", (value,))  # noqa: S608  names of ours
         return found.fetchone() is not None
+
+
+def is_left_behind(store: ResultStore, path: str, data: bytes, now: float | None) -> bool:
+    """Return whether nobody computes any more what a claim says that somebody does.
+
+    Args:
+        store: Where it is.
+        path: Of the record.
+        data: What is there.
+        now: The store's own time, as a timestamp; None if it tells none.
+
+    Raises:
+        StorageError: If the store cannot be read.
+    """
+    try:
+        claim = open_claim(data, store.keys(), path=path, location=f"{store.location.rstrip('/')}/{path}")
+    except (IntegrityError, UnknownKeyError):
+        claim = None
+    if claim is not None and not claim.holder:
+        return True
+    modified = store.storage.stat(path).modified
+    return now is not None and modified is not None and modified.timestamp() <= now - _CLAIMS

@@ -43,12 +43,16 @@ class Share:
         reason: Why, in a word or two.
         records: How many.
         size: Bytes of records and payloads.
+        payload_size: Those of payloads among them.
+        waiting_size: Bytes of payloads that go with these records, but only once the grace is over.
     """
 
     task: str
     reason: str
     records: int
     size: int
+    payload_size: int = 0
+    waiting_size: int = 0
 
 
 def judge(database: sqlite3.Connection, rules: Rules, *, now: float, grace: float) -> None:
@@ -127,23 +131,46 @@ def orphans(database: sqlite3.Connection, *, is_done: bool, before: float | None
         after = rows[-1][0]
 
 
-def shares(database: sqlite3.Connection, freed: Iterator[tuple[str, int, float]], *, is_done: bool) -> list[Share]:
-    """Return what is freed, by task and reason; a payload counts for one of the records that needed it."""
+def shares(
+    database: sqlite3.Connection,
+    freed: Iterator[tuple[str, int, float]],
+    waiting: Iterator[tuple[str, int, float]],
+    *,
+    is_done: bool,
+) -> list[Share]:
+    """Return what is freed, by task and reason; a payload counts for one of the records that needed it.
+
+    Args:
+        database: Of a `Survey`.
+        freed: Path, size and time of the payloads that are.
+        waiting: Of those that no record needs any more, but are too young.
+        is_done: Whether it was done; else it would be.
+    """
     gone = "gone = 1" if is_done else "verdict IS NOT NULL"
-    found: dict[tuple[str, str], list[int]] = {}
-    for task, reason, count, size in database.execute(
-        f"SELECT coalesce(task, ''), verdict, count(*), sum(size) FROM record WHERE {gone} GROUP BY 1, 2"  # noqa: S608  texts of ours
-    ):
-        found[task, reason] = [count, size]
-    for path, size, _ in freed:
-        owner = database.execute(
+
+    def owner(path: str) -> tuple[str, str]:
+        found = database.execute(
             f"SELECT coalesce(task, ''), verdict FROM ref JOIN record ON path = owner WHERE ref.payload = ? AND {gone}"  # noqa: S608  texts of ours
             " LIMIT 1",
             (path,),
-        ).fetchone() or ("", "no record")
-        found.setdefault(owner, [0, 0])[1] += size
-    made = [Share(task, reason, count, size) for (task, reason), (count, size) in found.items()]
-    return sorted(made, key=lambda share: (-share.size, share.task, share.reason))
+        ).fetchone()
+        return ("", "no record") if found is None else (found[0], found[1])
+
+    sums: dict[tuple[str, str], list[int]] = {}
+    for task, reason, count, size in database.execute(
+        f"SELECT coalesce(task, ''), verdict, count(*), sum(size) FROM record WHERE {gone} GROUP BY 1, 2"  # noqa: S608  texts of ours
+    ):
+        sums[task, reason] = [count, size, 0, 0]
+    for path, size, _ in freed:
+        of_payload = sums.setdefault(owner(path), [0, 0, 0, 0])
+        of_payload[1] += size
+        of_payload[2] += size
+    for path, size, _ in waiting:
+        late = sums.get(owner(path))
+        if late is not None:
+            late[3] += size
+    made = [Share(task, reason, *sum_) for (task, reason), sum_ in sums.items()]
+    return sorted(made, key=lambda share: (-share.size, -share.waiting_size, share.task, share.reason))
 
 
 def _selected(rules: Rules) -> tuple[str, list[Any]]:

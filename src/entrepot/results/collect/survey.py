@@ -33,6 +33,7 @@ CREATE TABLE record (
 ) WITHOUT ROWID;
 CREATE TABLE ref (payload TEXT, owner TEXT, PRIMARY KEY (payload, owner)) WITHOUT ROWID;
 CREATE TABLE payload (path TEXT PRIMARY KEY, size INTEGER, modified REAL) WITHOUT ROWID;
+CREATE TABLE claim (path TEXT PRIMARY KEY, size INTEGER, modified REAL) WITHOUT ROWID;
 CREATE TABLE chain (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE transactions (id TEXT PRIMARY KEY) WITHOUT ROWID;
 """
@@ -114,7 +115,8 @@ class Survey:
 
     def _read_record(self, info: ObjectInfo) -> None:
         seen = read_record(self._store, info.path)
-        if seen is None:
+        if seen is None:  # the claim of a run, and no record yet
+            self.database.execute("INSERT OR REPLACE INTO claim VALUES (?, ?, ?)", (info.path, info.size, _time(info)))
             return
         self.is_blind = self.is_blind or seen.is_blind
         self._note(info.path, seen.payloads, seen.transaction)

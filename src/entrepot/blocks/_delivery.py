@@ -1,0 +1,138 @@
+"""How a webhook's request is delivered: signed, and again where it may help."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import random
+import secrets
+import string
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from entrepot.blocks._http import HTTPResponse
+from entrepot.errors import BlockedAddressError, WebhookError
+
+__all__ = ["check_template", "deliver", "filled", "signing_key"]
+
+_FIRST_PAUSE: Final = 0.5  # seconds; doubled each time
+_LONGEST_PAUSE: Final = 60.0
+_AGAIN: Final = frozenset({429, 502, 503, 504})  # the server says: not now
+_IDEMPOTENT: Final = frozenset({"GET", "PUT", "DELETE"})
+_PREFIX: Final = "whsec_"
+_NAMES: Final = {"body": "", "subject": ""}
+
+
+def signing_key(secret: str) -> bytes:
+    """Return the bytes to sign with: base64 after `whsec_`, as Standard Webhooks has it, or the text itself.
+
+    Raises:
+        ValueError: If there is no base64 after the prefix, or nothing at all.
+    """
+    if not secret.startswith(_PREFIX):
+        key = secret.encode()
+    else:
+        try:
+            key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+        except binascii.Error:
+            raise ValueError("what stands after 'whsec_' is no base64") from None
+    if not key:
+        raise ValueError("the signing secret is empty")
+    return key
+
+
+def deliver(
+    send: Callable[[Mapping[str, str]], HTTPResponse],
+    method: str,
+    body: bytes | None,
+    *,
+    retries: int,
+    key: bytes | None,
+    sleep: Callable[[float], object] = time.sleep,
+    now: Callable[[], float] = time.time,
+) -> HTTPResponse:
+    """Send a request, and again where it may help; return the last answer.
+
+    Where it is signed, all attempts have one `webhook-id`, by which a receiver tells that it had it already, and each
+    has the signature of its own time: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`
+    (https://www.standardwebhooks.com). So a signed request is repeated whatever became of it. One that is not signed
+    is repeated only if the server said that it did not take it, or if its method means the same when done twice.
+
+    Args:
+        send: Sends it once, with these headers too.
+        method: The HTTP method.
+        body: What is sent.
+        retries: How often it is repeated at most.
+        key: What to sign with, if at all.
+        sleep: Waits for some seconds.
+        now: The time, in seconds since 1970.
+
+    Raises:
+        BlockedAddressError: If the address may not be called.
+        WebhookError: If the last attempt had no answer.
+    """
+    number = f"msg_{secrets.token_urlsafe(18)}"
+    for attempt in range(retries + 1):
+        headers = {} if key is None else _signature(key, number, int(now()), body or b"")
+        pause = min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE) * (0.5 + random.random() / 2)  # noqa: S311  no secret
+        try:
+            answer = send(headers)
+        except BlockedAddressError:
+            raise
+        except WebhookError:
+            if attempt == retries or (key is None and method not in _IDEMPOTENT):
+                raise
+        else:
+            if attempt == retries or answer.status not in _AGAIN:
+                return answer
+            pause = _asked_for(answer, pause)
+        sleep(pause)
+    raise AssertionError  # the last attempt returned or raised
+
+
+def _signature(key: bytes, number: str, timestamp: int, body: bytes) -> dict[str, str]:
+    signed = hmac.digest(key, f"{number}.{timestamp}.".encode() + body, hashlib.sha256)
+    return {
+        "webhook-id": number,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
+    }
+
+
+def _asked_for(answer: HTTPResponse, pause: float) -> float:
+    """Return how long the server wants us to wait, if it says so in seconds."""
+    said = answer.headers.get("retry-after", "").strip()
+    return min(float(said), _LONGEST_PAUSE) if said.isascii() and said.isdecimal() else pause
+
+
+def check_template(template: str) -> str:
+    """Return a template of a message that can be filled in.
+
+    Raises:
+        ValueError: If it names anything but `$body` and `$subject`, or is no JSON though it looks like that.
+    """
+    try:
+        text = string.Template(template).substitute(_NAMES)
+    except (KeyError, ValueError):
+        raise ValueError("it may name $body and $subject only; write $$ for a dollar sign") from None
+    if _is_json(template):
+        try:
+            json.loads(text)
+        except ValueError:
+            raise ValueError('it is no JSON: put the names in quotes, as in {"text": "$subject: $body"}') from None
+    return template
+
+
+def filled(template: str, body: str, subject: str | None) -> tuple[str, bytes]:
+    """Return content type and content of a message in a template; in JSON, the texts are escaped for it."""
+    words = {"body": body, "subject": subject or ""}
+    if not _is_json(template):
+        return "text/plain; charset=utf-8", string.Template(template).substitute(words).encode()
+    escaped = {name: json.dumps(text, ensure_ascii=False)[1:-1] for name, text in words.items()}
+    return "application/json", string.Template(template).substitute(escaped).encode()
+
+
+def _is_json(template: str) -> bool:
+    return template.lstrip().startswith(("{", "["))

@@ -1,0 +1,353 @@
+"""A block for SQL databases, through SQLAlchemy: PostgreSQL, SQLite, MySQL and what else it has a dialect for."""
+
+import asyncio
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypeVar
+from urllib.parse import quote
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from entrepot.blocks._quiet import Failed, attempt
+from entrepot.blocks.core import Block
+from entrepot.errors import ConfigurationError, DatabaseError, EntrepotError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, CursorResult, Engine, Row
+
+__all__ = ["SqlAlchemyConnector"]
+
+T = TypeVar("T")
+
+_Rows: TypeAlias = "list[Row[Any]]"  # up here: in the class, `list` is a method
+_Many: TypeAlias = Sequence[Mapping[str, Any]]
+
+_OPEN_AT_MOST: Final = 16
+_engines: "OrderedDict[bytes, Engine]" = OrderedDict()
+_engines_lock = threading.Lock()
+
+
+class SqlAlchemyConnector(Block):
+    """A SQL database: where it is, and how to get in.
+
+    Connections are pooled for each process and shared by equal blocks; each call takes one for itself, so that one
+    block may be used by many tasks at once. Parameters of statements are bound, never put into the text::
+
+        database = SqlAlchemyConnector.load("warehouse")
+        database.execute("INSERT INTO sales VALUES (:day, :amount)", {"day": today, "amount": 12})
+        rows = database.fetch_all("SELECT * FROM sales WHERE amount > :least", {"least": 10})
+    """
+
+    _block_type_name: ClassVar[str] = "SQLAlchemy Connector"
+    _block_type_slug: ClassVar[str] = "sqlalchemy-connector"
+    _block_capabilities: ClassVar[tuple[str, ...]] = ("database",)
+    _description: ClassVar[str] = "Query and change a SQL database, through SQLAlchemy."
+
+    driver: str = Field(description="Dialect and driver, as SQLAlchemy has them: 'postgresql+psycopg', 'sqlite'.")
+    database: str | None = Field(default=None, description="The name of the database, or the file of SQLite.")
+    username: str | None = Field(default=None, description="Who logs in.")
+    password: SecretStr | None = Field(default=None, description="The password of that user.")
+    host: str | None = Field(default=None, description="Name or address of the server.")
+    port: int | None = Field(default=None, ge=1, le=65535, description="Port of the server; None for the usual one.")
+    query: dict[str, str] = Field(
+        default_factory=dict, description="Options in the URL, such as {'sslmode': 'verify-full'}."
+    )
+    connect_args: dict[str, SecretStr | int | float | bool] = Field(
+        default_factory=dict, description="Options of the driver's connect(); texts are kept as secrets."
+    )
+    pool_size: int = Field(default=5, ge=1, le=1000, description="Connections that a process keeps open.")
+    timeout: float = Field(
+        default=30.0, gt=0, le=3600, description="Seconds to wait for a free connection of the pool."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_url_apart(cls, data: Any) -> Any:
+        """Let `url=` stand for the parts of it; the password in it is kept as a secret."""
+        if not isinstance(data, dict) or "url" not in data:
+            return data
+        given = {name: value for name, value in data.items() if name != "url"}
+        url = data["url"]
+        return {**_parts_of(url.get_secret_value() if isinstance(url, SecretStr) else str(url)), **given}
+
+    @field_validator("driver")
+    @classmethod
+    def _check_driver(cls, value: str) -> str:
+        if not value.replace("+", "").replace("_", "").isalnum() or value.count("+") > 1:
+            raise ValueError("write dialect or dialect+driver, such as 'postgresql+psycopg' or 'sqlite'")
+        return value
+
+    # --- questions ----------------------------------------------------------------------------------------------
+
+    def fetch_all(self, statement: str, parameters: Mapping[str, Any] | None = None) -> _Rows:
+        """Return all rows of a query; each row is a tuple with names (`row.amount`).
+
+        Args:
+            statement: SQL; `:name` stands for a parameter.
+            parameters: By name.
+
+        Raises:
+            DatabaseError: If the database cannot be reached, or refuses the statement.
+            ConfigurationError: If SQLAlchemy or the driver is not installed.
+        """
+        return self._asked(statement, parameters, lambda found: list(found.all()))
+
+    def fetch_one(self, statement: str, parameters: Mapping[str, Any] | None = None) -> "Row[Any] | None":
+        """Return the first row of a query, or None; as `fetch_all`."""
+        return self._asked(statement, parameters, lambda found: found.first())
+
+    def fetch_batches(
+        self, statement: str, parameters: Mapping[str, Any] | None = None, *, size: int = 1000
+    ) -> Iterator[_Rows]:
+        """Yield the rows of a query in lists of at most `size`, without holding all of them; as `fetch_all`.
+
+        The connection is in use until the last batch was taken or the iterator is closed.
+        """
+        with self.connection() as connection:
+            found = self._guarded(
+                lambda: connection.execution_options(stream_results=True).execute(_text(statement), parameters or {})
+            )
+            while batch := self._guarded(lambda: list(found.fetchmany(size))):
+                yield batch
+
+    # --- changes ------------------------------------------------------------------------------------------------
+
+    def execute(self, statement: str, parameters: Mapping[str, Any] | None = None) -> int:
+        """Do one statement in a transaction of its own; return how many rows it changed (-1 where that is unknown).
+
+        Args:
+            statement: SQL; `:name` stands for a parameter.
+            parameters: By name.
+
+        Raises:
+            DatabaseError: If the database cannot be reached, or refuses; nothing was changed then.
+        """
+        return self._done(statement, parameters or {})
+
+    def execute_many(self, statement: str, parameters: _Many) -> int:
+        """Do one statement for each of many sets of parameters, all or none of them; as `execute`."""
+        return self._done(statement, list(parameters)) if parameters else 0
+
+    @contextmanager
+    def connection(self) -> "Iterator[Connection]":
+        """Lend a connection of SQLAlchemy, in a transaction: committed at the end, rolled back on an error.
+
+        Raises:
+            DatabaseError: If the database cannot be reached.
+        """
+        engine = self.engine()
+        connection = self._guarded(engine.connect)
+        try:
+            yield connection
+            self._guarded(connection.commit)
+        finally:
+            connection.close()  # rolls back what was not committed
+
+    def engine(self) -> "Engine":
+        """Return the engine of SQLAlchemy, for pandas (`pd.read_sql(..., database.engine())`) and the like.
+
+        Raises:
+            ConfigurationError: If SQLAlchemy or the driver is not installed, or the options make no engine.
+        """
+        return _kept(attempt(self._opened, lambda error: _unusable(self.driver, error)))
+
+    def close(self) -> None:
+        """Close the pooled connections of this process; the next call opens new ones."""
+        with _engines_lock:
+            engine = _engines.pop(self._digest(), None)
+        if engine is not None:
+            engine.dispose()
+
+    def check(self) -> str:
+        """Connect, and return what answered, for people.
+
+        Raises:
+            DatabaseError: If the database cannot be reached, or does not let this user in.
+        """
+        with self.connection() as connection:
+            self._guarded(lambda: connection.exec_driver_sql("SELECT 1").scalar())
+            version = ".".join(map(str, connection.dialect.server_version_info or ()))
+            return f"connected to {connection.dialect.name} {version} at {self._place()}".replace("  ", " ")
+
+    async def afetch_all(self, statement: str, parameters: Mapping[str, Any] | None = None) -> _Rows:
+        """Do what `fetch_all` does, off the event loop."""
+        return await asyncio.to_thread(self.fetch_all, statement, parameters)
+
+    async def afetch_one(self, statement: str, parameters: Mapping[str, Any] | None = None) -> "Row[Any] | None":
+        """Do what `fetch_one` does, off the event loop."""
+        return await asyncio.to_thread(self.fetch_one, statement, parameters)
+
+    async def aexecute(self, statement: str, parameters: Mapping[str, Any] | None = None) -> int:
+        """Do what `execute` does, off the event loop."""
+        return await asyncio.to_thread(self.execute, statement, parameters)
+
+    async def aexecute_many(self, statement: str, parameters: _Many) -> int:
+        """Do what `execute_many` does, off the event loop."""
+        return await asyncio.to_thread(self.execute_many, statement, parameters)
+
+    # --- how ----------------------------------------------------------------------------------------------------
+
+    def _asked(
+        self, statement: str, parameters: Mapping[str, Any] | None, take: "Callable[[CursorResult[Any]], T]"
+    ) -> T:
+        with self.connection() as connection:
+            return self._guarded(lambda: take(connection.execute(_text(statement), parameters or {})))
+
+    def _done(self, statement: str, parameters: Any) -> int:
+        with self.connection() as connection:
+            return self._guarded(lambda: int(connection.execute(_text(statement), parameters).rowcount))
+
+    def _guarded(self, call: Callable[[], T]) -> T:
+        """Return what a call of SQLAlchemy returns; an error of it leads to no frame with the password."""
+        return _kept(attempt(call, self._failed))
+
+    def _failed(self, error: Exception) -> EntrepotError:
+        import sqlalchemy.exc  # noqa: PLC0415  who gets here has loaded it
+
+        said = _said(error, [secret.get_secret_value() for secret in self._secrets()])
+        if isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError) or (
+            isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated
+        ):
+            what = f"{self._place()} cannot be reached, or broke off: {said}; check host, port, user and password"
+            return DatabaseError(what, retryable=True)
+        if isinstance(error, sqlalchemy.exc.TimeoutError):
+            return DatabaseError(
+                f"all connections to {self._place()} were in use for {self.timeout:g} s; raise pool_size or timeout",
+                retryable=True,
+            )
+        return DatabaseError(f"{self._place()} refused the statement: {said}", retryable=False)
+
+    def _secrets(self) -> list[SecretStr]:
+        texts = [value for value in self.connect_args.values() if isinstance(value, SecretStr)]
+        return texts if self.password is None else [self.password, *texts]
+
+    def _place(self) -> str:
+        """Return where the database is, for people."""
+        server = "" if self.host is None else self.host + ("" if self.port is None else f":{self.port}") + "/"
+        return f"{self.driver.partition('+')[0]}://{server}{self.database or ''}"
+
+    def _options(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the parts of the URL and the driver's options, in clear."""
+        password = None if self.password is None else self.password.get_secret_value()
+        url = {
+            "drivername": self.driver,
+            "username": self.username,
+            "password": password,
+            "host": self.host,
+            "port": self.port,
+            "database": self.database,
+            "query": dict(self.query),
+        }
+        arguments = {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in self.connect_args.items()
+        }
+        return url, arguments
+
+    def _digest(self) -> bytes:
+        return hashlib.sha256(repr((self._options(), self.pool_size, self.timeout)).encode()).digest()
+
+    def _opened(self) -> "Engine":
+        """Return the engine of this block in this process, which is made on first need."""
+        import sqlalchemy  # noqa: PLC0415  only who uses a database pays for it
+
+        key = self._digest()
+        with _engines_lock:
+            engine = _engines.get(key)
+            if engine is None:
+                url, arguments = self._options()
+                options: dict[str, Any] = {} if self.driver.startswith("sqlite") else {"pool_size": self.pool_size}
+                if not self.driver.startswith("sqlite"):
+                    options["pool_timeout"] = self.timeout
+                engine = _engines[key] = sqlalchemy.create_engine(
+                    sqlalchemy.URL.create(**url),
+                    connect_args=arguments,
+                    pool_pre_ping=True,  # a server that restarted is no error
+                    hide_parameters=True,  # values have no place in messages
+                    **options,
+                )
+                if len(_engines) > _OPEN_AT_MOST:
+                    _engines.popitem(last=False)[1].dispose()
+            _engines.move_to_end(key)
+            return engine
+
+
+def _after_fork_in_child() -> None:
+    """Leave the connections to the parent: two processes that speak on one confuse the server."""
+    global _engines_lock  # noqa: PLW0603  another thread may have held it, and is not here to give it back
+    _engines_lock = threading.Lock()
+    engines = list(_engines.values())
+    _engines.clear()
+    for engine in engines:
+        engine.dispose(close=False)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _kept(found: "T | Failed") -> T:
+    if isinstance(found, Failed):
+        raise found.error
+    return found
+
+
+def _text(statement: str) -> Any:
+    import sqlalchemy  # noqa: PLC0415  only who uses a database pays for it
+
+    return sqlalchemy.text(statement)
+
+
+def _parts_of(url: str) -> dict[str, Any]:
+    """Return the fields that a URL stands for.
+
+    Raises:
+        ValueError: If it is none. It is not repeated: it may have a password in it.
+    """
+    try:
+        from sqlalchemy import make_url  # noqa: PLC0415  only who gives a URL pays for it
+    except ImportError:
+        raise ValueError('to read a URL SQLAlchemy is needed: pip install "entrepot[sql]"') from None
+    try:
+        parts = make_url(url)
+    except Exception:  # noqa: BLE001  whatever it says, it may repeat the URL
+        raise ValueError("it is no URL of a database; write 'dialect+driver://user:password@host/database'") from None
+    if any(not isinstance(value, str) for value in parts.query.values()):
+        raise ValueError("an option stands in the URL twice")
+    found = {
+        "driver": parts.drivername,
+        "username": parts.username,
+        "password": None if parts.password is None else SecretStr(str(parts.password)),
+        "host": parts.host,
+        "port": parts.port,
+        "database": parts.database,
+        "query": dict(parts.query),
+    }
+    return {name: value for name, value in found.items() if value not in (None, {})}
+
+
+def _unusable(driver: str, error: Exception) -> EntrepotError:
+    if isinstance(error, ModuleNotFoundError):
+        todo = 'pip install "entrepot[sql]"' if error.name == "sqlalchemy" else "install the driver that it names"
+        return ConfigurationError(
+            f"the database driver {driver!r} needs the module {error.name!r}, which is not installed; {todo}",
+            setting="driver",
+        )
+    return ConfigurationError(
+        f"no database engine can be made of this block ({type(error).__name__}): check driver, query and connect_args",
+        setting="driver",
+    )
+
+
+def _said(error: Exception, secrets: Sequence[str]) -> str:
+    """Return the driver's own first words, without statement, values and secrets."""
+    words = " ".join(str(getattr(error, "orig", None) or error).split())
+    for secret in secrets:
+        for form in (secret, quote(secret, safe="")):
+            if form:
+                words = words.replace(form, "***")
+    return words[:300]

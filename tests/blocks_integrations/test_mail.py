@@ -1,0 +1,204 @@
+"""`EmailServer`, against a real SMTP server on loopback."""
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import ValidationError
+
+from entrepot.blocks import EmailServer
+from entrepot.errors import NotificationError
+from entrepot_test_secrets import leaks, our_frames
+
+PASSWORD = "the mail passw0rd"
+
+
+class Box:
+    """What the server got."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[list[str], EmailMessage]] = []
+        self.tls: list[bool] = []
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802  aiosmtpd's name
+        if address.startswith("nobody@"):
+            return "550 no such user"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802  as above
+        message: Any = message_from_bytes(envelope.content, policy=policy.default)
+        self.got.append((list(envelope.rcpt_tos), message))
+        self.tls.append(server.transport.get_extra_info("ssl_object") is not None)
+        return "250 kept"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate of 'localhost' that only this test trusts, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=2))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return folder / "cert.pem", folder / "key.pem"
+
+
+Start = Callable[..., tuple[EmailServer, Box]]
+
+
+@pytest.fixture
+def start(certificate: tuple[Path, Path]) -> Iterator[Start]:
+    """Start a server and return a block for it."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    servers: list[asyncio.Server] = []
+
+    def begin(security: str = "starttls", **options: Any) -> tuple[EmailServer, Box]:
+        box = Box()
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*certificate)
+
+        def authenticator(server: SMTP, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+            right = isinstance(data, LoginPassword) and (data.login, data.password) == (b"me", PASSWORD.encode())
+            return AuthResult(success=right, handled=False)
+
+        starttls = {"tls_context": context, "require_starttls": True}
+        kinds = {"none": {"auth_require_tls": False}, "starttls": starttls, "tls": {"auth_require_tls": False}}
+
+        async def listen() -> asyncio.Server:
+            made = lambda: SMTP(box, hostname="localhost", authenticator=authenticator, loop=loop, **kinds[security])  # noqa: E731
+            return await loop.create_server(made, "127.0.0.1", 0, ssl=context if security == "tls" else None)
+
+        server = asyncio.run_coroutine_threadsafe(listen(), loop).result(30)
+        servers.append(server)
+        port = server.sockets[0].getsockname()[1]
+        given = {
+            "host": "localhost",
+            "port": port,
+            "security": security,
+            "username": "me",
+            "password": PASSWORD,
+            "sender": "Alerts <alerts@example.test>",
+            "ca_file": str(certificate[0]),
+            "timeout": 20,
+        }
+        return EmailServer(**{**given, **options}), box
+
+    yield begin
+    for server in servers:
+        loop.call_soon_threadsafe(server.close)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls", "none"])
+def test_a_message_arrives_as_it_was_sent(start: Start, security: str) -> None:
+    block, box = start(security)
+    number = block.send(
+        ["Anna <a@example.test>", "b@example.test"],
+        "Ümläut and a very long subject " + "x" * 120,
+        "Hello\n.\nWörld",
+        html="<p>Hello</p>",
+        attachments={"täble.csv": b"a,b\r\n1,2\n\0"},
+    )
+    ((to, message),) = box.got
+    assert to == ["a@example.test", "b@example.test"]
+    assert box.tls == [security != "none"]
+    assert message["Message-ID"] == number
+    assert message["From"] == "Alerts <alerts@example.test>"
+    assert message["Subject"] == "Ümläut and a very long subject " + "x" * 120
+    body = message.get_body(("plain",))
+    assert body is not None
+    assert body.get_content().replace("\r\n", "\n").rstrip("\n") == "Hello\n.\nWörld"
+    (attachment,) = message.iter_attachments()
+    assert (attachment.get_filename(), attachment.get_content()) == ("täble.csv", b"a,b\r\n1,2\n\0")
+
+
+def test_notify_goes_to_the_recipients_of_the_block(start: Start) -> None:
+    block, box = start(recipients=["team@example.test"])
+    block.notify("it failed", "Flow 'x'")
+    asyncio.run(block.anotify("again"))
+    assert [(to, message["Subject"]) for to, message in box.got] == [
+        (["team@example.test"], "Flow 'x'"),
+        (["team@example.test"], "A message of Entrepot"),
+    ]
+    assert block.check() == f"connected to localhost:{block.port} as me"
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"password": PASSWORD[::-1]}, "does not let 'me' in"),
+        ({"ca_file": None}, "certificate that is not valid"),
+        ({"host": "127.0.0.1"}, "certificate that is not valid"),
+        ({"port": 1}, "cannot be reached"),
+    ],
+)
+def test_what_goes_wrong_is_one_error_without_secrets(start: Start, options: dict[str, Any], match: str) -> None:
+    block, box = start(**options)
+    with pytest.raises(NotificationError, match=match) as caught:
+        block.send("a@example.test", "subject", f"text with {PASSWORD}")
+    assert box.got == []
+    assert not leaks(our_frames(caught.value).replace(f"text with {PASSWORD}", ""), PASSWORD)
+
+
+def test_a_refused_recipient_is_told(start: Start) -> None:
+    block, _ = start()
+    with pytest.raises(NotificationError, match="refuses 1 of the recipients"):
+        block.send(["a@example.test", "nobody@example.test"], "s", "b")
+
+
+@pytest.mark.parametrize("text", ["a@b\r\nBcc: x@y", "no address", "a@b, c@d", "@b", "a@"])
+def test_an_address_cannot_be_more_than_one(start: Start, text: str) -> None:
+    block, box = start()
+    with pytest.raises(ValueError, match="address"):
+        block.send(text, "s", "b")
+    with pytest.raises(ValidationError):
+        EmailServer(host="h", sender=text)
+    assert box.got == []
+
+
+def test_headers_cannot_be_injected(start: Start) -> None:
+    block, box = start()
+    with pytest.raises(ValueError, match="line break"):
+        block.send("a@example.test", "s\nBcc: x@example.test", "b")
+    with pytest.raises(ValueError, match="line break"):
+        block.send("a@example.test", "s", "b", attachments={"x\r\nX-Evil: 1": b""})
+    with pytest.raises(ValueError, match="nobody"):
+        block.notify("x")
+    assert box.got == []
+
+
+def test_a_password_never_goes_in_clear_to_another_machine() -> None:
+    with pytest.raises(ValidationError, match="in clear"):
+        EmailServer(host="203.0.113.9", security="none", username="me", password=PASSWORD, sender="a@b.test")
+    with pytest.raises(ValidationError, match="no username"):
+        EmailServer(host="h", password=PASSWORD, sender="a@b.test")

@@ -1,0 +1,124 @@
+"""At a terminal of 80 columns: lists fit, and what they show short is what other commands take."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from entrepot import flow, home, task
+from entrepot.cache_policies import INPUTS
+from entrepot.cli.listed import Lines, short_key
+from entrepot.results.store import ResultStore
+from entrepot.runs import default_recorder
+from entrepot_test_terminals import Terminal
+
+from .conftest import Invoke
+
+
+@task(cache_policy=INPUTS)
+def load_orders_of_a_whole_day_from_the_warehouse(day: str) -> str:
+    return day
+
+
+@task(persist_result=True, result_storage_key="report-{parameters[day]}")
+def report(day: str) -> str:
+    return day
+
+
+@task(cache_key_fn=lambda _, given: f"a-model-with-a-name-that-is-longer-than-its-column-{given['day']}")
+def train(day: str) -> str:
+    return day
+
+
+@flow
+def nightly(day: str) -> None:
+    load_orders_of_a_whole_day_from_the_warehouse(day)
+    report(day)
+    train(day)
+
+
+@pytest.fixture(autouse=True)
+def some(entrepot_home: Path) -> None:
+    nightly("monday")
+    default_recorder().flush()
+
+
+def test_a_list_fits_and_its_keys_open_what_they_stand_for(terminal: Callable[..., Terminal], invoke: Invoke) -> None:
+    screen = terminal(["cache", "ls"], COLUMNS="80", NO_COLOR="1")
+    assert screen.end() == 0, screen.seen
+    heading, *lines = screen.seen.replace("\r\n", "\n").splitlines()
+    assert heading.split() == ["Key", "Of", "Created", "Size", "State"]
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    keys = [line.split()[0] for line in lines if not line.startswith(" ")]
+    assert len(keys) == 3
+    of = {key: invoke("cache", "show", key, "--json").data["task"]["name"] for key in keys}
+    assert set(of.values()) == {"load_orders_of_a_whole_day_from_the_warehouse", "report", "train"}
+    assert of["report/report-monday"] == "report"
+    assert invoke("cache", "explain", "report/report-monday", "--json").data["task"].endswith("report")
+
+
+def test_tasks_that_make_the_same_text_are_told_apart(invoke: Invoke) -> None:
+    @task(cache_key_fn=lambda *_: "2026-01-02")
+    def load() -> int:
+        return 1
+
+    @task(cache_key_fn=lambda *_: "2026-01-02")
+    def clean() -> int:
+        return 2
+
+    load()
+    clean()
+    assert "2 results" in invoke("cache", "show", "2026-01-02", exit_code=1).stderr
+    for found in ResultStore(home.results_storage(), ring=home.ring).records():
+        assert found.record is not None
+        assert invoke("cache", "show", short_key(found), "--json").data["key"] == found.record.key
+
+
+@pytest.mark.parametrize("topic", ["cache", "result"])
+def test_wide_terminals_and_pipes_get_whole_keys(topic: str, invoke: Invoke) -> None:
+    results = list(ResultStore(home.results_storage(), ring=home.ring).records())
+    whole = {found.record.key for found in results if found.record}
+    wide = [Lines(200).heading().plain, *(Lines(200).line(found).plain for found in results)]
+    for lines in (wide, invoke(topic, "ls").stdout.splitlines()):
+        assert lines[0].split() == ["Key", "Of", "Created", "Expires", "Size", "Serializer", "State"]
+        assert {line.split()[0] for line in lines[1:]} == whole
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120])
+def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
+    for found in ResultStore(home.results_storage(), ring=home.ring).records():
+        assert all(len(line) <= columns for line in Lines(columns).line(found).plain.splitlines())
+
+
+def test_a_text_of_a_user_cannot_look_like_lines_of_the_list() -> None:
+    @task(cache_key_fn=lambda *_: "forged\ne1-0123456789ab  payroll", name="forger")
+    def forge() -> int:
+        return 1
+
+    forge()
+    for found in ResultStore(home.results_storage(), ring=home.ring).records():
+        if found.record is not None and found.record.task["name"] == "forger":
+            assert not any(line.startswith("e1-0123456789ab") for line in Lines(80).line(found).plain.splitlines())
+            assert short_key(found) == found.record.key
+            return
+    raise AssertionError("it was not kept")
+
+
+def test_what_is_damaged_is_listed_by_what_shows_it(invoke: Invoke, entrepot_home: Path) -> None:
+    for file in (entrepot_home / "results" / "records").rglob("*.json"):
+        file.chmod(0o600)
+        file.write_bytes(file.read_bytes().replace(b"monday", b"sunday"))
+    found = list(ResultStore(home.results_storage(), ring=home.ring).records())
+    assert len(found) == 3
+    for line in [Lines(80).line(one).plain for one in found]:
+        assert line.endswith(" damaged")
+        assert "does not verify" in invoke("cache", "show", line.split()[0], exit_code=1).stderr
+
+
+def test_the_ids_in_the_tree_of_a_run_are_taken_by_other_commands(invoke: Invoke) -> None:
+    tree = invoke("runs", "show", invoke("runs", "--json").data[0]["name"]).stdout.splitlines()
+    for name in ("load_orders_of_a_whole_day_from_the_warehouse-1", "report-1", "train-1"):
+        (line,) = [line for line in tree if f" {name} " in line]
+        short = line.partition(" (")[2].partition(")")[0]
+        assert invoke("runs", "show", short, "--json").data["name"] == name
+        assert invoke("cache", "explain", short, "--json").data["run_id"].startswith(short)

@@ -1,0 +1,158 @@
+"""`SFTP`: a folder on a server that is who it is expected to be; against OpenSSH's, where it is installed."""
+
+import getpass
+import os
+import pickle
+import shutil
+import socket
+import subprocess
+import time
+import traceback
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entrepot.errors import ConfigurationError, StorageAccessError, StorageUnreachableError
+from entrepot.filesystems import SFTP, RemoteFileSystem
+from entrepot.protocols.storage import Storage
+from entrepot.storage import FileStorage, open_storage
+from entrepot.testing import StorageContract
+from entrepot_test_secrets import leaks
+
+PASSWORD = "pass-w0rd of the sftp user"
+
+
+@dataclass
+class Server:
+    """A server, and how to get in."""
+
+    port: int
+    host_key: str
+    folder: str  # as the server has it
+    options: dict[str, Any]
+
+    def block(self, **options: Any) -> SFTP:
+        given = {"host": "127.0.0.1", "port": self.port, "path": self.folder, "host_key": self.host_key, **self.options}
+        return SFTP(**{**given, **options})
+
+
+def make_key(file: Path) -> str:
+    """Make a pair of keys; return the public one."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", file], check=True)
+    return file.with_suffix(".pub").read_text()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    program = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        pytest.skip("sshd is not installed (apt-get install openssh-server)")
+    folder = tmp_path_factory.mktemp("sshd")
+    if os.getuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # where it goes to be without rights
+    host_key, _ = make_key(folder / "host"), make_key(folder / "user")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\n"
+        f"PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nMaxStartups 100\nSubsystem sftp internal-sftp\n"
+    )
+    process = subprocess.Popen([program, "-D", "-e", "-f", folder / "config"], stderr=(folder / "log").open("wb"))
+    try:
+        until = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                assert process.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < until
+                time.sleep(0.05)
+        options = {"username": getpass.getuser(), "private_key": (folder / "user").read_text()}
+        yield Server(port, host_key, f"{folder}/data", options)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+class TestSFTPStorage(StorageContract):
+    exclusive = False
+
+    @pytest.fixture
+    def storage(self, server: Server) -> Storage:
+        return FileStorage(server.block().as_storage()._dialect.fs, f"{server.folder}/contract/{uuid.uuid4().hex}")
+
+
+def test_it_writes_reads_lists_and_checks(server: Server) -> None:
+    block = server.block(path=f"{server.folder}/plain")
+    block.write_path("a/b", b"1")
+    assert (block.read_path("a/b"), block.list_paths()) == (b"1", ["a/b"])
+    assert "wrote, read and deleted" in block.check()
+    assert not leaks(f"{block!r} {block.model_dump_json()} {block.as_storage().location}", PASSWORD)
+
+
+def test_a_server_that_is_not_known_is_not_told_the_password(server: Server) -> None:
+    with pytest.raises(StorageAccessError, match=r"host key .* is not known.*ssh-keyscan"):
+        server.block(host_key=None, known_hosts=os.devnull).check()
+    with pytest.raises(StorageAccessError, match=r"host key .* is not known"):
+        RemoteFileSystem(
+            basepath=f"sftp://127.0.0.1:{server.port}/data", settings={**server.options, "known_hosts": os.devnull}
+        ).check()
+
+
+def test_a_server_with_another_key_than_is_known_is_refused(server: Server, tmp_path: Path) -> None:
+    other = make_key(tmp_path / "other")
+    with pytest.raises(StorageAccessError, match="another host key"):
+        server.block(host_key=other).check()
+
+
+def test_a_file_of_known_hosts_is_heeded(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "known").write_text(f"[127.0.0.1]:{server.port} {server.host_key}")
+    server.block(host_key=None, known_hosts=str(tmp_path / "known")).check()
+    with pytest.raises(ConfigurationError, match=r"cannot read .*absent"):
+        server.block(host_key=None, known_hosts=str(tmp_path / "absent")).check()
+
+
+def test_urls_work_with_the_same_care(server: Server) -> None:
+    url = f"sftp://{server.options['username']}@127.0.0.1:{server.port}{server.folder}/by-url"
+    storage = open_storage(url, private_key=server.options["private_key"], host_key=server.host_key)
+    storage.put("a", b"1")
+    assert bytes(pickle.loads(pickle.dumps(storage)).get("a")) == b"1"
+
+
+def test_wrong_credentials_and_keys_are_clear_errors_without_secrets(server: Server) -> None:
+    for options, kind, match in (
+        ({"password": PASSWORD, "private_key": None}, StorageAccessError, "refused"),
+        ({"private_key": PASSWORD}, ConfigurationError, "private key cannot be read"),
+        ({"host_key": "ssh-ed25519 AAAA"}, ConfigurationError, "host key cannot be read"),
+        ({"port": 1}, StorageUnreachableError, "check the endpoint"),
+    ):
+        with pytest.raises(kind, match=match) as caught:
+            server.block(**options).check()
+        shown = "".join(
+            traceback.TracebackException.from_exception(caught.value, capture_locals=True).format()
+        ).rpartition("in as_storage")[2]
+        assert not leaks(shown, PASSWORD)
+
+
+def test_a_connection_that_was_lost_is_made_again(server: Server) -> None:
+    storage = server.block(path=f"{server.folder}/again").as_storage()
+    storage.put("a", b"1")
+    storage._dialect.fs.client.close()
+    assert bytes(storage.get("a")) == b"1"
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+def test_a_forked_child_speaks_on_a_connection_of_its_own(server: Server) -> None:
+    storage = server.block(path=f"{server.folder}/forked").as_storage()
+    storage.put("a", b"1")
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if bytes(storage.get("a")) == b"1" else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert bytes(storage.get("a")) == b"1"
