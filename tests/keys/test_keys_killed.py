@@ -98,9 +98,9 @@ def test_a_rotation_that_is_killed_loses_nothing_and_is_finished_by_the_next(
 
 
 @pytest.mark.soak
-@pytest.mark.skipif(not SOAK, reason="set ENTREPOT_SOAK to the number of kills")
+@pytest.mark.skipif(not SOAK, reason="set ENTREPOT_SOAK to anything but 0")
 @pytest.mark.timeout(0)
 def test_a_rotation_that_is_killed_at_every_call_loses_nothing(
     ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert campaign(ask, tmp_path, monkeypatch, blocks=max(3, SOAK // 12), step=1) >= SOAK
+    assert campaign(ask, tmp_path, monkeypatch, blocks=6, step=1) >= 200
