@@ -128,7 +128,7 @@ def _ring(provider: KeyProvider, *, eager: bool) -> Keyring:
         if known is not None and _is_fresh(known, look, eager=eager):
             return known.ring
         try:
-            opened = open_keyring(provider, sealed_data=_sealed_data)
+            opened, look = _opened(provider, look)
         except KeyProviderError as error:
             if known is None:
                 raise
@@ -145,9 +145,21 @@ def _ring(provider: KeyProvider, *, eager: bool) -> Keyring:
             )
         opened.newest = lambda: _ring(provider, eager=True)
         now = time.monotonic()
-        seen = _look(provider)
-        _rings[location] = _Opened(opened, seen, None if seen is not None else now + _PATIENCE, now)
+        _rings[location] = _Opened(opened, look, None if look is not None else now + _PATIENCE, now)
         return opened
+
+
+def _opened(provider: KeyProvider, look: object | None) -> tuple[Keyring, object | None]:
+    """Return the ring, and what its document looked like when it was read.
+
+    One that changes while it is read is read again: the old ring with the new look would be taken for the new one.
+    """
+    while True:
+        opened = open_keyring(provider, sealed_data=_sealed_data)
+        seen = _look(provider)
+        if seen == look:
+            return opened, look
+        look = seen
 
 
 def _is_fresh(known: _Opened, look: object, *, eager: bool) -> bool:

@@ -12,6 +12,7 @@ from entrepot.blocks.rewrap import rewrap_documents
 from entrepot.blocks.system import Secret
 from entrepot.coordination import pauses
 from entrepot.crypto.keyring import Keyring
+from entrepot.crypto.providers import FileKeyProvider
 from entrepot.crypto.seal import read_header, read_key
 from entrepot.engine import places
 from entrepot.engine.world import World
@@ -306,6 +307,23 @@ class TestRunningProcesses:
         documents = BlockDocuments(default_documents().store, lambda: held)
         assert b"sesame" in documents.open(documents.latest("secret", "one"))
         assert held.primary("block").id != home.ring().primary("block").id
+
+    def test_a_change_at_the_very_moment_of_reading_is_seen(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        home.ring()
+        home._rings.clear()
+        real = FileKeyProvider.read
+        reads: list[int] = []
+
+        def read(self: FileKeyProvider) -> bytes | None:
+            document = real(self)
+            reads.append(1)
+            if len(reads) == 1:
+                rotating.stage(FileKeyProvider(self.path), ["block"])
+            return document
+
+        monkeypatch.setattr(FileKeyProvider, "read", read)
+        assert home.ring().epoch == 2
+        assert home.ring().epoch == 2
 
     def test_a_key_that_nobody_knows_is_looked_for_once_and_raises(self) -> None:
         held = home.ring()
