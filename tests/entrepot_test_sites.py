@@ -1,5 +1,8 @@
 """Fake distributions for plugin tests: a module, and a metadata folder with entry points."""
 
+import os
+import shutil
+import sys
 import textwrap
 from pathlib import Path
 
@@ -35,3 +38,10 @@ class FakeSite:
             text = "".join(f"[entrepot.{group}]\n{lines}\n" for group, lines in groups.items())
         (info / "entry_points.txt").write_text(text)
         return info
+
+
+def uv() -> str:
+    """Return the program that builds and installs wheels."""
+    found = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    assert found, "uv is not installed: install the 'build' dependency group"
+    return found

@@ -505,7 +505,7 @@ def _with_attrs(df: pd.DataFrame) -> pd.DataFrame:
 
 def equal() -> dict[str, tuple[object, object]]:
     """Return pairs of values that are the same."""
-    shared = [1, "a"]
+    shared, other = [1, "a"], [1, "a"]
     grid = np.arange(24, dtype=np.float64).reshape(2, 3, 4)
     node = Node("a", Node("b"))
     asked = Node("a", Node("b"))
@@ -532,9 +532,11 @@ def equal() -> dict[str, tuple[object, object]]:
         "infinities that add up to nan": ([float("inf"), float("-inf")] * 10, [float("inf"), float("-inf")] * 10),
         "nan keys": ({float("nan"): 1, float("nan"): 2}, {float("nan"): 2, float("nan"): 1}),
         "np nan": (np.float64("nan"), -np.float64("nan")),
-        "shared": ([shared, shared], [[1, "a"], [1, "a"]]),
-        "shared in dict": ({"a": shared, "b": shared}, {"a": list(shared), "b": list(shared)}),
-        "shared tuple": ((shared,) * 3, ([1, "a"], [1, "a"], [1, "a"])),
+        "shared": ([shared, shared], [other, other]),
+        "shared in dict": ({"a": shared, "b": shared}, {"b": other, "a": other}),
+        "shared in a dict of mixed keys": ({1: [shared], "b": shared}, {"b": other, 1: [other]}),
+        "shared tuple": ((shared,) * 3, (other,) * 3),
+        "shared, though nobody can tell": ([(1, ("a",))] * 2, [(1, ("a",)), tuple([1, tuple(["a"])])]),  # noqa: C409
         "shared long": (["x" * 1000] * 3, ["".join(["x"] * 1000) for _ in range(3)]),
         "int made otherwise": (10**30, int("1" + "0" * 30)),
         "text made otherwise": ("ab" * 10, "".join(["ab"] * 10)),
@@ -560,7 +562,7 @@ def equal() -> dict[str, tuple[object, object]]:
         "array of objects": (np.array([{"a": 1, "b": 2}], object), np.array([{"b": 2, "a": 1}], object)),
         "frame in blocks": (wide, pieces),
         "frame after a change back": (wide.assign(z=1).drop(columns="z"), wide),
-        "unused levels": (multi[:2], pd.MultiIndex.from_tuples([(1, "a"), (2, "b")])),
+        "unused levels, removed": (multi[:2].remove_unused_levels(), pd.MultiIndex.from_tuples([(1, "a"), (2, "b")])),
         "what is under a mask": (
             pd.array([1, None], "Int64"),
             pd.arrays.IntegerArray(np.array([1, 99]), np.array([False, True])),

@@ -11,6 +11,7 @@ __all__ = [
     "AmbiguousBlockNameError",
     "ArtifactNotFoundError",
     "BlockExistsError",
+    "BlockFileError",
     "BlockNotFoundError",
     "BlockSchemaError",
     "BlockedAddressError",
@@ -52,6 +53,7 @@ __all__ = [
     "PauseTimeoutError",
     "PausedRunError",
     "PluginConflictError",
+    "PluginDeniedError",
     "PluginError",
     "PluginLoadError",
     "RefusedSerializerError",
@@ -142,6 +144,12 @@ class PluginConflictError(PluginError, ValueError):
 
 class PluginLoadError(PluginError, ImportError):  # type: ignore[misc]  # ImportError types `name` as optional
     """The distribution that claims this name could not give a usable class for it."""
+
+    distribution: str
+
+
+class PluginDeniedError(PluginError, PermissionError):
+    """The settings do not allow the distribution that claims this name; nothing of it was imported."""
 
     distribution: str
 
@@ -270,6 +278,18 @@ class BlockSchemaError(EntrepotError, ValueError):
     """A stored block does not fit the class that is installed; values are never shown."""
 
     name: str
+    saved_version: int | None = None
+    class_version: int | None = None
+    missing: Sequence[str] = ()
+    unknown: Sequence[str] = ()
+    refused: Sequence[str] = ()
+    stub: str = ""
+
+
+class BlockFileError(EntrepotError, ValueError):
+    """Blocks that people wrote down, in a file or a variable, cannot be made; values are never shown."""
+
+    path: str
 
 
 class SecretMaskError(EntrepotError, ValueError):

@@ -3,6 +3,7 @@
     keyring.json      the keys, 0600
     config.toml       settings
     blocks/           sealed block documents
+    seen/             the highest version of each block that was seen from here
     results/          the default result store
     sources/          the source of the functions that cache keys cover, for explanations
     snapshots/        what another process needs to resume each flow run, encrypted
@@ -75,8 +76,8 @@ def results_storage() -> Storage:
 
 def blocks_storage() -> Storage:
     """Return where block documents lie: the setting `blocks_storage` (a path or URL), or the local folder."""
-    spec = settings.current().blocks_storage
-    return LocalStorage(home_path() / "blocks") if spec is None else open_storage(spec)
+    now = settings.current()  # once: this is asked at every load of a block
+    return LocalStorage(now.home / "blocks") if now.blocks_storage is None else open_storage(now.blocks_storage)
 
 
 def key_provider() -> KeyProvider:

@@ -154,10 +154,19 @@ def test_a_structure_with_too_many_ways_through_its_cycles_is_refused():
 
 
 def test_values_that_share_much_take_no_longer_than_their_size():
-    value: list[Any] = ["x" * 50]
+    def doubled() -> list[Any]:
+        value: list[Any] = ["x" * 50]
+        for _ in range(60):
+            value = [value, value]
+        return value
+
+    value = doubled()
+    assert hash_value(value) == hash_value(doubled())
+    assert hash_value(value) != hash_value([value[0], list(value[1])])
+    tuples: tuple[Any, ...] = ("x" * 50,)
     for _ in range(60):
-        value = [value, value]
-    assert hash_value(value) == hash_value([value[0], list(value[1])])
+        tuples = (tuples, tuples)
+    assert hash_value(tuples) == hash_value((tuples[0], tuple(list(tuples[1]))))  # noqa: C414  another one
 
 
 def test_a_class_can_say_what_its_instances_stand_for():

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import entrepot
+from entrepot_test_sites import uv
 
 PROJECT = Path(__file__).parent / "acme_plugin"
 
@@ -22,12 +23,6 @@ def run(*command: str | Path, **options: Any) -> str:
     )  # type: ignore[call-overload]
     assert done.returncode == 0, f"{command[:3]}:\n{done.stdout}\n{done.stderr}"
     return done.stdout
-
-
-def uv() -> str:
-    found = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    assert found, "uv is not installed: install the 'build' dependency group"
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -512,3 +512,13 @@ def test_a_check_can_be_set_by_an_upper_layer() -> None:
     names.set_check(check)
     found = names.get("deque")
     assert calls == [("deque", found)]
+
+
+def test_a_class_that_ends_while_names_are_reported_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = registry()
+    kept = a_class("Kept")
+    names.register("kept", kept)
+    names.register("ending", a_class("Ending"))
+    gc.collect()
+    monkeypatch.setattr(names, "names", lambda: ["ending", "kept"])  # as it was a moment before
+    assert [(entry.name, entry.status) for entry in names.report(load=True)] == [("kept", "loaded")]

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from entrepot.errors import OptionError, RefusedSerializerError, SerializationError
+from entrepot import task
+from entrepot.errors import OptionError, RefusedSerializerError, SerializationError, UnknownNameError
 from entrepot.results.lookup import Outcome
 from entrepot.results.store import ResultStore
 from entrepot.storage.memory import MemoryStorage
@@ -95,3 +96,63 @@ def test_the_compressed_form_of_what_is_allowed_is_allowed() -> None:
 def test_what_is_no_set_of_names_is_refused(allow: object) -> None:
     with pytest.raises(OptionError, match="no set of names"):
         ResultStore(MemoryStorage(), ring=RING, allow=allow)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("jsn", "did you mean 'json'"), ("compressed/parket", "did you mean 'parquet'"), ("Pickle", "'pickle'")],
+)
+def test_a_name_that_no_serializer_has_is_refused_with_the_nearest_before_anything_is_written(
+    name: str, nearest: str
+) -> None:
+    storage = Wrapped(MemoryStorage())
+    with pytest.raises(UnknownNameError, match=f"'{name}' is allowed for results .*{nearest}"):
+        Kept(storage, allow=frozenset({"npy", name})).write("key", [1], "auto")
+    assert not storage.calls
+
+
+def test_auto_is_no_format_that_could_be_allowed() -> None:
+    with pytest.raises(UnknownNameError, match="picks among those that are allowed"):
+        Kept(allow=frozenset({"auto"})).write("key", [1], "auto")
+
+
+def test_a_misspelt_name_is_found_before_the_work_and_where_nothing_can_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    storage = MemoryStorage()
+    Kept(storage).write("key", [1], "json")
+    with pytest.raises(UnknownNameError, match="did you mean 'json'"):
+        Kept(storage, allow=frozenset({"jsn"})).store.fetch("key")
+    monkeypatch.setenv("ENTREPOT_RESULTS_ALLOW", "jsn,parquet")
+    ran = []
+
+    @task(persist_result=True)
+    def work() -> int:
+        ran.append(1)
+        return 1
+
+    with pytest.raises(UnknownNameError, match="results_allow"):
+        work()
+    assert not ran
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        (pd.DataFrame({"a": [1], "b": [object()]}), r"value\.columns\[1\]"),
+        (pd.DataFrame({"a": [1]}, index=[object()]), r"value\.index"),
+        (np.array([None]), "value, an array of object"),
+        ({"a": [np.array([1])]}, r"value\['a'\]\[0\], a numpy.ndarray"),
+        ([1, {2, object()}], r"value\[1\]"),
+    ],
+)
+@pytest.mark.parametrize("allow", [SAFE, SAFE | {"arrow"}])
+def test_errors_name_the_part_and_advise_only_what_is_allowed(value: object, place: str, allow: frozenset[str]) -> None:
+    with pytest.raises(SerializationError, match=place) as caught:
+        Kept(allow=allow).write("key", value, "auto")
+    assert "pickle" not in str(caught.value)
+
+
+def test_where_pickle_is_allowed_it_is_advised() -> None:
+    with pytest.raises(SerializationError, match="or use result_serializer='pickle'"):
+        Kept(allow=SAFE | {"pickle"}).write("key", [object()], "json")

@@ -227,7 +227,7 @@ def no_pickle(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_pickle")
 @pytest.mark.parametrize(
     "annotation",
-    [Point, np.float64, np.ndarray, OrderedDict[str, int], Boxed[int], "Point", tuple[int, Point]],
+    [Point, np.longdouble, np.ndarray, OrderedDict[str, int], Boxed[int], "Point", tuple[int, Point]],
     ids=str,
 )
 def test_a_class_that_only_pickle_could_write_is_said_before_the_work(annotation: Any) -> None:

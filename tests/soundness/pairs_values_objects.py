@@ -280,7 +280,7 @@ arrays.values(
         ("filled(np.empty(5), 1.5)", "np.full(5, 1.5)"),
         ("np.array([{'a': 1, 'b': 2}], object)", "np.array([{'b': 2, 'a': 1}], object)"),
         ("np.ones((3, 1))", "np.ones((1, 3)).T"),
-        ("[grid, grid]", "[grid, grid.copy()]"),
+        ("[grid, grid.copy()]", "[grid.copy(), grid.copy()]"),
         ("np.dtype('f8')", "np.dtype(float)"),
         ("np.add", "np.core.add if not hasattr(np, 'add') else getattr(np, 'add')"),
     ],
@@ -323,6 +323,16 @@ frames.values(
         ("pd.Timestamp(days[0])", "pd.Timestamp(days[0]).to_pydatetime()"),
         ("pd.NA", "pd.NaT"),
         ("pd.Period('2024-05', 'M')", "pd.Period('2024-05-01', 'D')"),
+        ("[wide, wide]", "[wide, wide.copy()]"),
+        (
+            "pd.MultiIndex.from_tuples([(1, 'a'), (2, 'b'), (3, 'c')])[:2]",
+            "pd.MultiIndex.from_tuples([(1, 'a'), (2, 'b')])",
+        ),
+        (
+            "pd.MultiIndex.from_product([['b', 'a'], [1]])",
+            "pd.MultiIndex(levels=[['b', 'a'], [1]], codes=[[0, 1], [0, 0]])",
+        ),
+        ("pd.Series(np.zeros(2, np.dtype('i4', metadata={'unit': 'm'})))", "pd.Series(np.zeros(2, 'i4'))"),
     ],
     agree=[
         ("frame(a=[1], b=[2])", "pd.DataFrame([[1, 2]], columns=['a', 'b'])"),
@@ -335,9 +345,9 @@ frames.values(
         ("pd.Series([3, 2, 1])[::-1].reset_index(drop=True)", "pd.Series([1, 2, 3])"),
         ("pd.Series(['a', None], dtype='str')", "pd.Series(['a', np.nan], dtype='str')"),
         ("pd.Timestamp('2024-05-01')", "pd.Timestamp(2024, 5, 1)"),
-        ("[wide, wide]", "[wide, wide.copy()]"),
+        ("[wide, wide.copy()]", "[wide.copy(), wide.copy()]"),
         (
-            "pd.MultiIndex.from_tuples([(1, 'a'), (2, 'b'), (3, 'c')])[:2]",
+            "pd.MultiIndex.from_tuples([(1, 'a'), (2, 'b'), (3, 'c')])[:2].remove_unused_levels()",
             "pd.MultiIndex.from_tuples([(1, 'a'), (2, 'b')])",
         ),
     ],

@@ -110,7 +110,8 @@ def with_one_change(data: st.DataObject, value: Any) -> Any:
 @given(values)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_value_that_was_made_otherwise_has_the_same_key(value):
-    assert key_of_value(made_otherwise(value)) == key_of_value(value)
+    again = made_otherwise(value)  # in which nothing stands in two places, as it may in what was drawn
+    assert key_of_value(made_otherwise(again)) == key_of_value(again)
 
 
 @given(values, st.data())

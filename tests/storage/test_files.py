@@ -543,6 +543,22 @@ def test_a_move_that_refuses_to_replace_is_helped(tmp_path: Path, silent: bool) 
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
 
 
+def test_a_family_that_cannot_swap_says_so_in_our_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    storage = FileStorage(Moving(silent=False), str(tmp_path))
+    storage.put("a", b"1")
+    assert not storage.can_swap()
+    assert "cannot replace an object only if it is still the one that was read" in caplog.text
+    asked: list[Callable[[], object]] = [
+        lambda: storage.get_tagged("a"),
+        lambda: storage.swap("a", b"2", "1"),
+        lambda: storage.swap("b", b"2", None),
+    ]
+    for ask in asked:
+        with pytest.raises(StorageError, match="cannot replace an object only if"):
+            ask()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_a_file_system_that_keeps_old_copies_is_refused(tmp_path: Path) -> None:
     cache = SimpleCacheFileSystem(fs=LocalFileSystem(), cache_storage=str(tmp_path))
     with pytest.raises(ConfigurationError, match="gives back what was there before"):

@@ -15,20 +15,27 @@ if TYPE_CHECKING:
     from entrepot.blocks.documents import BlockDocuments as BlockDocuments
     from entrepot.blocks.documents import StorageDocumentStore as StorageDocumentStore
     from entrepot.blocks.documents import use_documents as use_documents
+    from entrepot.blocks.history import BlockVersion as BlockVersion
     from entrepot.blocks.mail import EmailServer as EmailServer
+    from entrepot.blocks.migrations import migrates as migrates
     from entrepot.blocks.notifications import DiscordWebhook as DiscordWebhook
     from entrepot.blocks.notifications import MicrosoftTeamsWebhook as MicrosoftTeamsWebhook
     from entrepot.blocks.notifications import Notification as Notification
     from entrepot.blocks.notifications import PagerDuty as PagerDuty
+    from entrepot.blocks.sources import BlockSource as BlockSource
+    from entrepot.blocks.sources import use_sources as use_sources
     from entrepot.blocks.system import JSON as JSON
     from entrepot.blocks.system import Secret as Secret
     from entrepot.blocks.system import String as String
+    from entrepot.blocks.teams import StoredBlocks as StoredBlocks
     from entrepot.blocks.webhook import SlackWebhook as SlackWebhook
     from entrepot.blocks.webhook import Webhook as Webhook
 
 _HOMES = {
     "Block": "core",
     "BlockDocuments": "documents",
+    "BlockSource": "sources",
+    "BlockVersion": "history",
     "DiscordWebhook": "notifications",
     "DockerRegistryCredentials": "credentials",
     "EmailServer": "mail",
@@ -41,15 +48,20 @@ _HOMES = {
     "SlackWebhook": "webhook",
     "SqlAlchemyConnector": "databases",
     "StorageDocumentStore": "documents",
+    "StoredBlocks": "teams",
     "String": "system",
-    "use_documents": "documents",
     "Webhook": "webhook",
+    "migrates": "migrations",
+    "use_documents": "documents",
+    "use_sources": "sources",
 }
 
 __all__ = [
     "JSON",
     "Block",
     "BlockDocuments",
+    "BlockSource",
+    "BlockVersion",
     "DiscordWebhook",
     "DockerRegistryCredentials",
     "EmailServer",
@@ -61,9 +73,12 @@ __all__ = [
     "SlackWebhook",
     "SqlAlchemyConnector",
     "StorageDocumentStore",
+    "StoredBlocks",
     "String",
     "Webhook",
+    "migrates",
     "use_documents",
+    "use_sources",
 ]
 
 

@@ -27,12 +27,14 @@ class FieldFacts:
         open: Its annotation lets anything in (`Any`, `object`).
         bare: The secret type that a plain str or bytes in this field is meant to be, or None.
         keys: The names under which input can give it: its own, and its aliases.
+        block: Its annotation names a block class, at whatever depth.
     """
 
     secret: bool
     open: bool
     bare: type | None
     keys: frozenset[str]
+    block: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ def _find_facts(cls: type[BaseModel]) -> ClassFacts:
         walk = _Walk()
         walk.visit(info.annotation)
         secret = any(_is_secret_type(each) for each in walk.classes.values())
-        fields[name] = FieldFacts(secret, walk.open, _bare_secret(info.annotation), frozenset(_keys(name, info)))
+        block = any(hasattr(each, "get_block_type_slug") for each in walk.classes.values())
+        fields[name] = FieldFacts(secret, walk.open, _bare_secret(info.annotation), frozenset(_keys(name, info)), block)
         found |= walk.classes
     safe = [facts.keys for facts in fields.values() if not facts.secret and not facts.open]
     names = frozenset(name for each in (cls, *found.values()) for name in _member_names(each))

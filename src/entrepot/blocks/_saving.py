@@ -1,29 +1,28 @@
-"""Saving and loading blocks: between the block classes and the documents. Loaded by the first save or load.
+"""Saving, loading and deleting blocks: between their classes and the documents. Loaded by the first save or load.
 
 No function here raises while it holds a secret in clear: tracebacks can be logged with the locals of every frame.
 """
 
 import contextlib
 import hmac
-import inspect
 import json
 import pickle
-from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar, cast
 
 from entrepot._names import check_name
 from entrepot.blocks import _encoding
+from entrepot.blocks._about import About, Action, about_now
+from entrepot.blocks._decoding import Misfit, decode_fields, newer, quietly
+from entrepot.blocks._finding import exists, find, from_sources, given, is_open, refs, wrong_type
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents, current_ring
 from entrepot.blocks.fields import remember_secrets
+from entrepot.blocks.migrations import stub
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.seal import seal, unseal
 from entrepot.errors import (
-    AmbiguousBlockNameError,
-    BlockNotFoundError,
     BlockSchemaError,
     EntrepotError,
-    PluginError,
     SerializationError,
     UnhashableValueError,
     UnknownKeyError,
@@ -31,10 +30,25 @@ from entrepot.errors import (
 from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
 
-__all__ = ["delete", "exists", "identity", "load", "open_pickle", "refs", "save", "seal_pickle"]
+__all__ = [
+    "body_bytes",
+    "bytes_of",
+    "delete",
+    "exists",
+    "identity",
+    "load",
+    "load_inner",
+    "load_newest",
+    "open_pickle",
+    "reference_in",
+    "refs",
+    "save",
+    "save_again",
+    "save_over",
+    "seal_pickle",
+]
 
 B = TypeVar("B", bound=Block)
-T = TypeVar("T")
 
 _UNCHANGED: Final = "entrepot/block/unchanged/1"
 _IDENTITY: Final = "entrepot/block/identity/1"
@@ -55,12 +69,42 @@ class Origin(NamedTuple):
 def save(block: Block, name: str, *, overwrite: bool) -> DocumentRef:
     """Save a block; see `Block.save`."""
     check_name(name)
+    return _save(block, name, current_documents(), overwrite=overwrite)
+
+
+def save_again(block: Block, expected: DocumentRef, documents: BlockDocuments) -> DocumentRef:
+    """Save what was loaded of a version as the next one, if that version still is the newest.
+
+    Raises:
+        BlockExistsError: If it is not.
+    """
+    return _save(block, expected.name, documents, expected=expected, action="migrate", source=expected.version)
+
+
+def save_over(block: Block, expected: DocumentRef, documents: BlockDocuments) -> DocumentRef:
+    """Save a block as the version after another, if that still is the newest.
+
+    Raises:
+        BlockExistsError: If it is not.
+    """
+    return _save(block, expected.name, documents, expected=expected)
+
+
+def _save(
+    block: Block,
+    name: str,
+    documents: BlockDocuments,
+    *,
+    overwrite: bool = True,
+    expected: DocumentRef | None = None,
+    action: Action = "save",
+    source: int | None = None,
+) -> DocumentRef:
     cls = type(block)
     slug = cls.get_block_type_slug()
-    documents = current_documents()
     ring = documents.ring()
-    encoded = _quietly(lambda: _bytes_of(_encoding.encode_checked(block, _reference_in(documents, ring, (block,)))))
-    if isinstance(encoded, _encoding.Misfit):
+    encoded = quietly(lambda: bytes_of(_encoding.encode_checked(block, _reference_in(documents, ring, (block,)))))
+    if isinstance(encoded, Misfit):
         encoded = SerializationError(f"{cls.__name__} cannot be saved: {encoded}", serializer="block", path="value")
     if not isinstance(encoded, memoryview):
         raise encoded
@@ -68,21 +112,33 @@ def save(block: Block, name: str, *, overwrite: bool) -> DocumentRef:
         "schema": cls.get_block_schema_fingerprint(),
         "schema_version": cls._schema_version,
     }
-    ref = documents.save(slug, name, encoded, header=header, overwrite=overwrite)
+    whole = body_bytes(encoded, about_now(slug, action, source=source))
+    ref = documents.save(slug, name, whole, header=header, overwrite=overwrite, expected=expected)
     _set_origin(block, Origin(slug, name, documents.store.location, _digest(ring, encoded)))
     return ref
 
 
-def _bytes_of(body: dict[str, object]) -> memoryview:
+def bytes_of(body: dict[str, object]) -> memoryview:
     """Return a body as bytes, in a form that does not print itself."""
     text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return memoryview(text.encode())
 
 
+def body_bytes(fields: memoryview, about: About) -> memoryview:
+    """Return a body of fields, as bytes, with what it says of its making."""
+    said = json.dumps({"about": about.to_plain()}, separators=(",", ":"))
+    return memoryview(b"".join([said[:-1].encode(), b",", fields[1:]]))
+
+
+def reference_in(documents: BlockDocuments) -> _encoding.Reference:
+    """Return what gives slug and name of blocks that were saved in these documents and are unchanged."""
+    return _reference_in(documents, documents.ring(), ())
+
+
 def _reference_in(documents: BlockDocuments, ring: Keyring, within: tuple[Block, ...]) -> _encoding.Reference:
     def reference(block: Block) -> tuple[str, str] | None:
         if any(block is outer for outer in within):
-            raise _encoding.Misfit("a block contains itself; save one of them first, and put a loaded copy inside")
+            raise Misfit("a block contains itself; save one of them first, and put a loaded copy inside")
         origin = _origin_of(block)
         if origin is None or origin.location != documents.store.location:
             return None
@@ -95,7 +151,7 @@ def _reference_in(documents: BlockDocuments, ring: Keyring, within: tuple[Block,
 def _current_bytes(
     block: Block, documents: BlockDocuments, ring: Keyring, within: tuple[Block, ...] = ()
 ) -> memoryview:
-    return _bytes_of(_encoding.encode_fields(block, _reference_in(documents, ring, within)))
+    return bytes_of(_encoding.encode_fields(block, _reference_in(documents, ring, within)))
 
 
 def _digest(ring: Keyring, body: memoryview, like: bytes = b"") -> bytes:
@@ -121,13 +177,55 @@ def _set_origin(block: Block, origin: Origin) -> None:
 # --- loading ------------------------------------------------------------------------------------------------------
 
 
-def load(cls: type[B], name: str) -> B:
+def load(cls: type[B], name: str, version: int | None = None) -> B:
     """Load a block; see `Block.load`."""
+    if version is None:
+        found = given(cls, name)
+        if found is not None:
+            return found
     documents = current_documents()
-    ref = _find(cls, name, documents)
-    block = _load(ref, documents, (), cls=None if _is_open(cls) or ref.slug != cls.get_block_type_slug() else cls)
+    ref = find(cls, name, documents)
+    ref = documents.believe(ref) if version is None else documents.at(ref.slug, ref.name, version)
+    own = None if is_open(cls) or ref.slug != cls.get_block_type_slug() else cls
+    block = _load(ref, documents, (), cls=own)
+    if version is None:
+        _set_origin(block, _origin_in(block, ref, documents))
     if not isinstance(block, cls):
-        raise _wrong_type(cls, ref)
+        raise wrong_type(cls, ref)
+    return block
+
+
+def load_newest(ref: DocumentRef, documents: BlockDocuments) -> Block:
+    """Load the newest version of a block, by what a listing gave.
+
+    Raises:
+        EntrepotError: As `Block.load`.
+    """
+    block = _load(ref, documents, ())
+    _set_origin(block, _origin_in(block, ref, documents))
+    return block
+
+
+def load_inner(slug: str, name: str, documents: BlockDocuments, within: tuple[str, ...] = ()) -> Block:
+    """Load a block that is meant by name inside another one: saved with that, it stays a reference.
+
+    That holds of what a source gives, too: the secret of a variable is not sealed into a document unasked.
+
+    Args:
+        slug: Its type.
+        name: Its name.
+        documents: Where the other one is.
+        within: The blocks that it is in, the innermost first.
+
+    Raises:
+        EntrepotError: As `Block.load`.
+    """
+    ref = DocumentRef(slug, name, 1)
+    block = from_sources(slug, name)
+    if block is None:
+        ref = documents.believe(documents.latest(slug, name))
+        block = _load(ref, documents, within)
+    _set_origin(block, _origin_in(block, ref, documents))
     return block
 
 
@@ -145,120 +243,71 @@ def _load(
 
     def resolve(slug: str, name: str) -> Block:
         try:
-            return _load(documents.latest(slug, name), documents, (address, *within))
+            return load_inner(slug, name, documents, (address, *within))
         except EntrepotError as error:
             error.add_note(f"The block {address} refers to the block {slug}/{name}.")
             raise
 
-    body = memoryview(documents.open(ref))  # prints as an address, where the bytes would print themselves
-    loaded = _quietly(lambda: _encoding.decode_fields(found, json.loads(bytes(body)), resolve))
-    if isinstance(loaded, _encoding.Misfit):
-        loaded = _schema_error(str(loaded), ref, documents, found)
+    opened, header = documents.open_whole(ref)
+    body = memoryview(opened)  # prints as an address, where the bytes would print themselves
+    del opened
+    documents.remember(ref)
+    saved = int(header.get("schema_version", 1))
+    if saved > found._schema_version:  # noqa: SLF001  a setting of classes, for us
+        raise _newer_error(ref, found, saved)
+    loaded = quietly(lambda: decode_fields(found, json.loads(bytes(body)), resolve, version=saved))
+    if isinstance(loaded, Misfit):
+        loaded = _schema_error(loaded, ref, found, saved)
     if not isinstance(loaded, Block):
         raise loaded
-    ring = documents.ring()
-    digest = _digest(ring, _current_bytes(loaded, documents, ring))
-    _set_origin(loaded, Origin(ref.slug, ref.name, documents.store.location, digest))
     return loaded
 
 
-def _schema_error(problem: str, ref: DocumentRef, documents: BlockDocuments, cls: type[Block]) -> BlockSchemaError:
-    header = documents.header(ref)
+def _origin_in(block: Block, ref: DocumentRef, documents: BlockDocuments) -> Origin:
+    ring = documents.ring()
+    digest = _digest(ring, _current_bytes(block, documents, ring))
+    return Origin(ref.slug, ref.name, documents.store.location, digest)
+
+
+def _schema_error(misfit: Misfit, ref: DocumentRef, cls: type[Block], saved: int) -> BlockSchemaError:
     address = f"{ref.slug}/{ref.name}"
-    return BlockSchemaError(
+    fields = {"missing": misfit.missing, "unknown": misfit.unknown, "refused": misfit.refused}
+    source = stub(cls, saved, **fields)
+    message = (
         f"the saved block {address} (version {ref.version}) does not fit the class {cls.__module__}.{cls.__qualname__}:"
-        f" {problem}; it was saved under schema version {header.get('schema_version', '?')} and the class has"
-        f" {cls._schema_version}: use the version of the class that saved it, give new fields a default, or save the"
-        " block again with overwrite=True",
-        name=address,
+        f" {misfit}; it was saved under schema version {saved} and the class has {cls._schema_version}: use the version"
+        " of the class that saved it, give new fields a default, save the block again with overwrite=True"
+    )
+    message += f", or write a migration:\n\n{source}" if source else ", or mend its migrations"
+    return BlockSchemaError(
+        message, name=address, saved_version=saved, class_version=cls._schema_version, stub=source, **fields
     )
 
 
-# --- finding ------------------------------------------------------------------------------------------------------
+def _newer_error(ref: DocumentRef, cls: type[Block], saved: int) -> BlockSchemaError:
+    address = f"{ref.slug}/{ref.name}"
+    return BlockSchemaError(
+        f"the saved block {address} (version {ref.version}) is newer than its class: {newer(cls, saved)}; upgrade the"
+        " package that has the class; the block is as it was",
+        name=address,
+        saved_version=saved,
+        class_version=cls._schema_version,
+        stub="",
+        missing=(),
+        unknown=(),
+        refused=(),
+    )
 
 
-def exists(cls: type[Block], name: str) -> bool:
-    """Say whether a block is saved; see `Block.exists`."""
-    try:
-        _find(cls, name, current_documents())
-    except BlockNotFoundError:
-        return False
-    except AmbiguousBlockNameError:
-        return True
-    return True
+# --- deleting ---------------------------------------------------------------------------------------------------------
 
 
 def delete(cls: type[Block], name: str) -> None:
     """Delete a block; see `Block.delete`."""
     documents = current_documents()
-    ref = _find(cls, name, documents)
-    documents.delete(ref.slug, ref.name)
-
-
-def refs(cls: type[Block]) -> list[DocumentRef]:
-    """List saved blocks; see `Block.list`."""
-    documents = current_documents()
-    if not _is_open(cls):
-        return list(documents.store.list(cls.get_block_type_slug()))
-    return [ref for ref in documents.store.list() if _may_be(cls, ref.slug)]
-
-
-def _find(cls: type[Block], name: str, documents: BlockDocuments) -> DocumentRef:
-    """Return the newest version of the block that a class and a name mean."""
-    if isinstance(name, str) and "/" in name:
-        slug, _, rest = name.partition("/")
-        check_name(slug, what="block type")
-        check_name(rest)
-        try:
-            ref = documents.latest(slug, rest)
-        except BlockNotFoundError:
-            if slug not in BLOCKS.names():
-                BLOCKS.get(slug)  # raises, and says what to install
-            raise
-        if not _is_open(cls) and slug != cls.get_block_type_slug() and not issubclass(BLOCKS.get(slug), cls):
-            raise _wrong_type(cls, ref)
-        return ref
-    check_name(name)
-    if not _is_open(cls):
-        return documents.latest(cls.get_block_type_slug(), name)
-    found = [ref for ref in documents.find(name) if _may_be(cls, ref.slug)]
-    if len(found) == 1:
-        return found[0]
-    candidates = [f"{ref.slug}/{ref.name}" for ref in found]
-    if not candidates:
-        raise BlockNotFoundError(
-            f"no {cls.__name__} named {name!r} in {documents.store.location}: the blocks of that name are of other"
-            " types",
-            name=name,
-        )
-    raise AmbiguousBlockNameError(
-        f"blocks of {len(candidates)} types are named {name!r}: {', '.join(candidates)}; say which, as in"
-        f" Block.load({candidates[0]!r})",
-        name=name,
-        candidates=candidates,
-    )
-
-
-def _is_open(cls: type[Block]) -> bool:
-    """Return whether a class stands for more types than its own."""
-    return cls is Block or inspect.isabstract(cls)
-
-
-def _may_be(cls: type[Block], slug: str) -> bool:
-    if cls is Block:
-        return True
-    try:
-        return issubclass(BLOCKS.get(slug), cls)
-    except PluginError:  # a type that is not installed or broken is none of this class, as far as can be known
-        return False
-
-
-def _wrong_type(cls: type[Block], ref: DocumentRef) -> BlockNotFoundError:
-    return BlockNotFoundError(
-        f"{ref.slug}/{ref.name} is a {ref.slug} block, not a {cls.__name__}; load it with"
-        f" Block.load({f'{ref.slug}/{ref.name}'!r})",
-        name=f"{ref.slug}/{ref.name}",
-    )
+    ref = find(cls, name, documents)
+    about = about_now(ref.slug, "delete").to_plain()
+    documents.delete(ref.slug, ref.name, body=json.dumps({"about": about}).encode())
 
 
 # --- pickles and cache keys -----------------------------------------------------------------------------------------
@@ -298,7 +347,7 @@ def identity(block: Block) -> tuple[str, object]:
         key = ring.derive(ring.primary("block"), _IDENTITY)
         return hmac.digest(key, json.dumps(plain, sort_keys=True).encode(), "sha256").hex()
 
-    encoded = _quietly(lambda: _encoding.encode_fields(block, lambda _: None, veil=veil))
+    encoded = quietly(lambda: _encoding.encode_fields(block, lambda _: None, veil=veil))
     if isinstance(encoded, SerializationError):
         raise UnhashableValueError(
             f"a block of type {slug} has no stable identity: {encoded}", parameter="block", path=encoded.path
@@ -306,20 +355,3 @@ def identity(block: Block) -> tuple[str, object]:
     if not isinstance(encoded, dict):
         raise encoded
     return slug, encoded
-
-
-# --- keeping quiet --------------------------------------------------------------------------------------------------
-
-
-def _quietly(call: Callable[[], T]) -> T | EntrepotError | _encoding.Misfit:
-    """Return what a call returns, or the error that it raises, without its frames: those have secrets in them."""
-    try:
-        return call()
-    except (EntrepotError, _encoding.Misfit) as error:
-        error.__cause__ = error.__context__ = None
-        return error.with_traceback(None)
-    except Exception as error:  # noqa: BLE001  of users: a property, a validator; its frames and words show values
-        where = _encoding.kind_of(error)
-    return SerializationError(
-        f"a block could not be read or written: its class raised {where}", serializer="block", path="value"
-    )

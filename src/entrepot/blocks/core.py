@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import json
 from types import ModuleType
-from typing import Any, ClassVar, Self, SupportsIndex, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex, TypeAlias, cast
 
 from pydantic import BaseModel, PrivateAttr
 from pydantic.fields import ModelPrivateAttr
@@ -19,12 +19,17 @@ from entrepot._names import check_name, slugify
 from entrepot.blocks._annotations import facts_of
 from entrepot.blocks._model import DiscreetModel
 from entrepot.blocks.fields import holds_secret
+from entrepot.blocks.migrations import check_migrations
 from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
+
+if TYPE_CHECKING:
+    from entrepot.blocks.history import BlockVersion
 
 __all__ = ["Block"]
 
 _Names: TypeAlias = list[str]  # up here: in the class, `list` is a method
+_Versions: TypeAlias = "list[BlockVersion]"
 _Refs: TypeAlias = list[DocumentRef]
 
 
@@ -74,7 +79,8 @@ class Block(DiscreetModel):
         _documentation_url: Where to read more.
         _logo_url: A picture for user interfaces.
         _block_capabilities: What it can do, as words (`write-path`); those of base classes are added.
-        _schema_version: Raise it when fields change so that what was saved before no longer fits.
+        _schema_version: Raise it when fields change so that what was saved before no longer fits, and say with
+            `@migrates(from_version=...)` how the old fields become the new ones.
     """
 
     _block_type_name: ClassVar[str | None] = None
@@ -92,6 +98,10 @@ class Block(DiscreetModel):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         """Register the class under its slug, unless it is abstract or a generic one with its types filled in."""
         super().__pydantic_init_subclass__(**kwargs)
+        version = _fact(cls, "_schema_version")
+        if version is not None and "_schema_version" not in cls.__dict__:
+            type.__setattr__(cls, "_schema_version", version)  # it was annotated without ClassVar: see `_fact`
+        check_migrations(cls)
         slug = cls.get_block_type_slug()
         if not inspect.isabstract(cls) and not cls.__pydantic_generic_metadata__["origin"]:
             BLOCKS.register(slug, cls)
@@ -169,23 +179,26 @@ class Block(DiscreetModel):
         return _saving().save(self, name, overwrite=overwrite)  # type: ignore[no-any-return]
 
     @classmethod
-    def load(cls, name: str) -> Self:
-        """Return a saved block.
+    def load(cls, name: str, *, version: int | None = None) -> Self:
+        """Return a block: of the environment (`ENTREPOT_BLOCK__TYPE__NAME`) if that gives one, else a saved one.
+
+        What was saved under an older schema version goes through the migrations of the class; nothing stored changes.
 
         Args:
             name: The name of a block of this type; or `slug/name`. `Block.load` takes a bare name as well, if only one
                 block of any type has it.
+            version: Which version of it; by default the newest. Blocks that it refers to are always the newest.
 
         Raises:
-            BlockNotFoundError: If there is none; the message offers names that are near.
+            BlockNotFoundError: If there is none, or no such version; the message offers what is near.
             AmbiguousBlockNameError: If blocks of several types have that name.
             BlockSchemaError: If what was saved does not fit the class.
             UnknownBlockTypeError: If no installed or imported class has the slug.
-            IntegrityError: If the document was altered or moved.
+            IntegrityError: If the document was altered or moved, or a newer one that was seen here was taken away.
             UnknownKeyError: If it was sealed under a key that the keyring does not have.
             StorageError: If the documents cannot be reached.
         """
-        return _saving().load(cls, name)  # type: ignore[no-any-return]
+        return _saving().load(cls, name, version)  # type: ignore[no-any-return]
 
     @classmethod
     def delete(cls, name: str) -> None:
@@ -198,8 +211,32 @@ class Block(DiscreetModel):
         _saving().delete(cls, name)
 
     @classmethod
+    def history(cls, name: str) -> _Versions:
+        """Return every version of a saved block, oldest first: when, by whom, from where, with what.
+
+        A version that cannot be opened is there with the reason.
+
+        Raises:
+            BlockNotFoundError: If there is none.
+            AmbiguousBlockNameError: If blocks of several types have that name.
+        """
+        return _history().history(cls, name)  # type: ignore[no-any-return]
+
+    @classmethod
+    def rollback(cls, name: str, version: int) -> DocumentRef:
+        """Save the content of an older version as a new one; return which version that is. History stays.
+
+        Raises:
+            BlockNotFoundError: If there is no such block or version.
+            BlockExistsError: If another program saved the block at the same time.
+            IntegrityError: If that version was altered or moved.
+            UnknownKeyError: If it was sealed under a key that the keyring does not have.
+        """
+        return _history().rollback(cls, name, version)  # type: ignore[no-any-return]
+
+    @classmethod
     def exists(cls, name: str) -> bool:
-        """Say whether a block of this name is saved (of any type, on `Block` itself)."""
+        """Say whether `load` has a block of this name: saved, or given (of any type, on `Block` itself)."""
         return _saving().exists(cls, name)  # type: ignore[no-any-return]
 
     @classmethod
@@ -226,14 +263,24 @@ class Block(DiscreetModel):
         return await _in_thread(self.save, name, overwrite=overwrite)  # type: ignore[no-any-return]
 
     @classmethod
-    async def aload(cls, name: str) -> Self:
+    async def aload(cls, name: str, *, version: int | None = None) -> Self:
         """Do as `load`, off the event loop."""
-        return await _in_thread(cls.load, name)  # type: ignore[no-any-return]
+        return await _in_thread(cls.load, name, version=version)  # type: ignore[no-any-return]
 
     @classmethod
     async def adelete(cls, name: str) -> None:
         """Do as `delete`, off the event loop."""
         await _in_thread(cls.delete, name)
+
+    @classmethod
+    async def ahistory(cls, name: str) -> _Versions:
+        """Do as `history`, off the event loop."""
+        return await _in_thread(cls.history, name)  # type: ignore[no-any-return]
+
+    @classmethod
+    async def arollback(cls, name: str, version: int) -> DocumentRef:
+        """Do as `rollback`, off the event loop."""
+        return await _in_thread(cls.rollback, name, version)  # type: ignore[no-any-return]
 
     @classmethod
     async def aexists(cls, name: str) -> bool:
@@ -280,6 +327,12 @@ def _saving() -> ModuleType:
     from entrepot.blocks import _saving  # noqa: PLC0415  ciphers, keyring and storage only where something is saved
 
     return _saving
+
+
+def _history() -> ModuleType:
+    from entrepot.blocks import history  # noqa: PLC0415  as above
+
+    return history
 
 
 async def _in_thread(call: Any, /, *args: Any, **options: Any) -> Any:

@@ -119,7 +119,7 @@ def _parsed_yaml(text: str) -> object:
         import yaml  # noqa: PLC0415  only who has YAML needs it
     except ImportError:
         raise ConfigurationError(
-            "the kubeconfig is no JSON; to read YAML run: pip install pyyaml, or save it as JSON:"
+            'the kubeconfig is no JSON; to read YAML run: pip install "entrepot[yaml]", or save it as JSON:'
             " kubectl config view --raw --flatten -o json",
             setting="config",
         ) from None

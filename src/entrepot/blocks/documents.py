@@ -3,11 +3,13 @@
 In a storage, version 3 of the block `secret/my-api-key` is the object `secret/my-api-key/00000003.json`. To delete it
 leaves a tombstone, `00000004.deleted.json`, and the next save is version 5: numbers do not start again, so an old
 version that somebody puts back is older than what outlived it, and is not believed. Who can write to the storage can
-take the newest version away, so that the one before it is the newest: sealing does not notice that.
+take the newest version away, so that the one before it is the newest: sealing does not notice that, but a home that has
+seen the newer one does (`blocks._marks`).
 """
 
 import contextlib
 import contextvars
+import dataclasses
 import functools
 import re
 import warnings
@@ -18,11 +20,13 @@ from typing import Final
 
 from entrepot import home
 from entrepot.blocks._epochs import EPOCH, warn_if_older
+from entrepot.blocks._marks import Marks
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.seal import MAX_SEALED_SIZE, Header, Place, read_header, reseal, seal, unseal
 from entrepot.errors import (
     BlockExistsError,
     BlockNotFoundError,
+    IntegrityError,
     KeyringError,
     KeyringMissingError,
     ObjectChangedError,
@@ -31,6 +35,7 @@ from entrepot.errors import (
 )
 from entrepot.protocols.documents import DocumentRef, DocumentStore
 from entrepot.protocols.storage import Storage, SwapsConditionally
+from entrepot.storage import MemoryStorage
 
 __all__ = [
     "BlockDocuments",
@@ -45,6 +50,7 @@ _MAX_TRIES: Final = 20
 _NAME: Final = r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?"
 _PATH: Final = re.compile(rf"({_NAME})/({_NAME})/([0-9]{{8}})(\.deleted)?\.json\Z", re.ASCII)
 _MAX_VERSION: Final = 99_999_999
+_SHOWN: Final = 10
 
 _chosen: contextvars.ContextVar["BlockDocuments | None"] = contextvars.ContextVar("entrepot_documents", default=None)
 
@@ -177,13 +183,22 @@ class BlockDocuments:
     Attributes:
         store: Where the sealed documents lie.
         ring: Gives the keyring; asked when something is sealed or opened, not before.
+        marks: Which versions were seen from here, or None where nobody keeps that.
     """
 
     store: DocumentStore
     ring: Callable[[], Keyring]
+    marks: Marks | None = None
 
     def save(
-        self, slug: str, name: str, body: memoryview, *, header: Mapping[str, str | int], overwrite: bool
+        self,
+        slug: str,
+        name: str,
+        body: memoryview,
+        *,
+        header: Mapping[str, str | int],
+        overwrite: bool,
+        expected: DocumentRef | None = None,
     ) -> DocumentRef:
         """Seal a body and keep it as the next version.
 
@@ -193,22 +208,31 @@ class BlockDocuments:
             body: What to seal.
             header: What to say in clear.
             overwrite: Whether there may be an earlier version.
+            expected: Save only if this version is still the newest.
 
         Raises:
-            BlockExistsError: If there is one and there may not be, or if other writers kept winning.
+            BlockExistsError: If there is one and there may not be, if the newest one is not what was expected, or if
+                other writers kept winning.
         """
         ring = self.ring()
         for _ in range(_MAX_TRIES):
             latest = self.store.latest(slug, name)
+            if expected is not None and (latest is None or _age(latest) != _age(expected)):
+                raise BlockExistsError(
+                    f"the block {slug}/{name} was not saved: version {expected.version} of it is not the newest any"
+                    " more, another program has changed it; look at it again",
+                    name=f"{slug}/{name}",
+                )
             if latest is not None and not latest.deleted and not overwrite:
                 break
-            ref = DocumentRef(slug, name, 1 if latest is None else latest.version + 1)
+            ref = DocumentRef(slug, name, self._next(slug, name, latest))
             if ref.version > _MAX_VERSION:
                 break
             sealed = seal(ring, body, place=_place(ref), header={**header, EPOCH: ring.epoch})
             if self._append(ref, sealed):  # else another writer was faster: the next turn looks again
                 now = self.store.latest(slug, name)
                 if now is None or not now.deleted or now.version != ref.version:
+                    self.remember(ref)
                     return ref
         if overwrite:
             raise BlockExistsError(
@@ -235,14 +259,82 @@ class BlockDocuments:
             with contextlib.suppress(KeyringError, BlockNotFoundError):
                 self.open(ref)
         names = [ref.name for ref in self.store.list(slug)]
+        offer = _offer(name, names)
+        seen = 0 if self.marks is None else self.marks.highest(slug, name)
+        if seen > (0 if ref is None else ref.version):
+            offer = (
+                f"but version {seen} of it was seen from here: it was taken away since; restore it, or save it again"
+            )
         raise BlockNotFoundError(
-            f"no {slug} block named {name!r} in {self.store.location}; {_offer(name, names)}", name=f"{slug}/{name}"
+            f"no {slug} block named {name!r} in {self.store.location}; {offer}", name=f"{slug}/{name}"
         )
 
-    def delete(self, slug: str, name: str) -> bool:
+    def at(self, slug: str, name: str, version: int) -> DocumentRef:
+        """Return one version of a block that is not deleted.
+
+        Raises:
+            BlockNotFoundError: If there is no such block, or no such version of it; the message says which there are.
+        """
+        self.latest(slug, name)
+        known = [ref for ref in self.history(slug, name) if not ref.deleted]
+        for ref in known:
+            if ref.version == version:
+                return ref
+        numbers = ", ".join(str(ref.version) for ref in known[-_SHOWN:])
+        raise BlockNotFoundError(
+            f"there is no version {version} of the block {slug}/{name} in {self.store.location}; there"
+            f" {f'are {len(known)}, the newest of them' if len(known) > _SHOWN else 'are'}: {numbers}",
+            name=f"{slug}/{name}",
+        )
+
+    def history(self, slug: str, name: str) -> "list[DocumentRef]":
+        """Return every version that counts, oldest first: what is older than a tombstone was put back, and is not."""
+        versions = self.store.versions(slug, name)
+        graves = [index for index, ref in enumerate(versions) if ref.deleted]
+        return versions[graves[-1] if graves else 0 :]
+
+    def believe(self, ref: DocumentRef) -> DocumentRef:
+        """Return the newest version of a block, unless a newer one was seen from here.
+
+        Args:
+            ref: What the store gave as the newest a moment ago.
+
+        Raises:
+            BlockNotFoundError: If it was deleted a moment ago.
+            IntegrityError: If newer versions were taken away.
+        """
+        seen = 0 if self.marks is None else self.marks.highest(ref.slug, ref.name)
+        if ref.version >= seen:
+            return ref
+        now = self.store.latest(ref.slug, ref.name)  # a newer one may have come between that look and the mark
+        if now is not None and now.version >= seen:
+            return self.latest(ref.slug, ref.name)  # which says so if it was deleted
+        raise IntegrityError(
+            f"version {seen} of the block {ref.slug}/{ref.name} was seen from here, and now the newest in"
+            f" {self.store.location} is version {ref.version}: newer versions were taken away, or the store was set"
+            " back to a backup; if that is as it should be,"
+            f" `entrepot block rollback {ref.slug}/{ref.name} {ref.version}` makes its content the newest again",
+            location=self.store.location,
+        )
+
+    def as_they_are(self) -> "BlockDocuments":
+        """Return the same documents, for somebody who looks and marks nothing as seen."""
+        return self if self.marks is None else dataclasses.replace(self, marks=self.marks.as_they_are())
+
+    def remember(self, ref: DocumentRef) -> None:
+        """Mark a version as seen; call it with what was opened or written, not with what a store says it has."""
+        if self.marks is not None:
+            self.marks.raise_to(ref)
+
+    def delete(self, slug: str, name: str, *, body: bytes = b"") -> bool:
         """Delete a document: seal a tombstone as its next version, and remove all that are older.
 
         Without a keyring nothing can be sealed, nor opened: then everything is removed, and numbers start again.
+
+        Args:
+            slug: The block type.
+            name: The document's name.
+            body: What the tombstone says, sealed.
 
         Returns:
             Whether there was one.
@@ -253,17 +345,18 @@ class BlockDocuments:
         try:
             ring = self.ring()
         except KeyringMissingError:
-            return self.store.delete(slug, name)
+            return self._remove(slug, name)
         for _ in range(_MAX_TRIES):
             latest = self.store.latest(slug, name)
             if latest is None or latest.deleted:
                 return False
-            if latest.version >= _MAX_VERSION:
-                return self.store.delete(slug, name)
-            ref = DocumentRef(slug, name, latest.version + 1, deleted=True)
-            sealed = seal(ring, b"", place=_place(ref), header={"deleted": 1})
+            ref = DocumentRef(slug, name, self._next(slug, name, latest), deleted=True)
+            if ref.version > _MAX_VERSION:
+                return self._remove(slug, name)
+            sealed = seal(ring, body, place=_place(ref), header={"deleted": 1})
             if self._append(ref, sealed):  # else another one deleted it, or is about to save it again
                 self.store.prune(ref)
+                self.remember(ref)
                 return True
         raise BlockExistsError(
             f"the block {slug}/{name} was not deleted: other programs kept writing it at the same time; try again",
@@ -291,6 +384,10 @@ class BlockDocuments:
             IntegrityError: If it was altered, or sealed for another place.
             UnknownKeyError: If it needs a key that the ring does not have.
         """
+        return self.open_whole(ref)[0]
+
+    def open_whole(self, ref: DocumentRef) -> tuple[bytes, Header]:
+        """Return the body of one version, and what it says in clear, verified; raises as `open`."""
         ring = self.ring()
         said: dict[str, str | int] = {}
 
@@ -300,7 +397,7 @@ class BlockDocuments:
 
         body = unseal(ring, self._read(ref), place=place, location=self._describe(ref))
         warn_if_older(ring, said, self._describe(ref))
-        return body
+        return body, said
 
     def header(self, ref: DocumentRef) -> Mapping[str, str | int]:
         """Return what one version says of itself; unverified, for messages and listings."""
@@ -314,6 +411,16 @@ class BlockDocuments:
             UnknownKeyError: If they need a key that the ring does not have.
         """
         return reseal(ring, sealed, place=_place(ref), location=self._describe(ref), mark={EPOCH: ring.epoch})
+
+    def _next(self, slug: str, name: str, latest: DocumentRef | None) -> int:
+        """Return the number of the next version: none is used twice, also where the newest ones were taken away."""
+        seen = 0 if self.marks is None else self.marks.highest(slug, name)
+        return max(0 if latest is None else latest.version, seen) + 1
+
+    def _remove(self, slug: str, name: str) -> bool:
+        if self.marks is not None:
+            self.marks.forget(slug, name)  # first: who looks in between finds nothing missing
+        return self.store.delete(slug, name)
 
     def _append(self, ref: DocumentRef, sealed: bytes) -> bool:
         """Keep a version; return False if another writer has that number."""
@@ -360,7 +467,10 @@ def default_documents() -> BlockDocuments:
     They lie where the setting `blocks_storage` says, or in a folder of `ENTREPOT_HOME`.
     """
     # One operation asks for the ring several times; finding out whether it has changed costs more than the operation.
-    return BlockDocuments(StorageDocumentStore(home.blocks_storage()), functools.cache(home.ring))
+    storage = home.blocks_storage()
+    # What ends with its process was not taken away.
+    marks = None if isinstance(storage, MemoryStorage) else Marks(home.home_path() / "seen", storage.location)
+    return BlockDocuments(StorageDocumentStore(storage), functools.cache(home.ring), marks)
 
 
 def current_documents() -> BlockDocuments:

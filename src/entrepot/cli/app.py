@@ -29,7 +29,7 @@ _TOPICS: Final = {
     "limit": ("entrepot.cli.limits", "How many may do something at a time, or how often."),
     "variable": ("entrepot.cli.variables", "Small values by name, for flows."),
     "compat": ("entrepot.cli.compat", "Which names of Prefect a code base uses, and what they are here."),
-    "plugins": ("entrepot.cli.plugins", "Block types, serializers and task runners that are installed."),
+    "plugins": ("entrepot.cli.plugins", "What plugins are installed, whether they are sound, and how to write one."),
     "config": ("entrepot.cli.config", "Settings, and where their values come from."),
     "version": ("entrepot.cli.version", "This version, Python, the platform and the home folder."),
 }

@@ -1,12 +1,9 @@
 """`entrepot block`: types, and blocks that are saved sealed under a name."""
 
-import importlib
-import importlib.util
 import sys
 import time
 from datetime import timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any, Final
 
 import typer
@@ -14,10 +11,24 @@ from rich.text import Text
 
 from entrepot._names import check_name
 from entrepot.blocks import Block
+from entrepot.blocks.documents import current_documents
+from entrepot.blocks.history import stored
+from entrepot.blocks.sources import EnvironmentBlocks, variable_of
 from entrepot.cli.block_fields import FieldInfo, ask_for_block, build_block, describe_fields, interactive, read_options
+from entrepot.cli.block_files import apply, diff_, export, where_
+from entrepot.cli.block_history import Name, history_, rollback_, show_stored
+from entrepot.cli.block_schema import doctor, migrate_
+from entrepot.cli.importing import import_code
 from entrepot.cli.options import AsJson, Yes, topic
 from entrepot.cli.output import cut, ok, print_json, show, span, table, told, warn, when
-from entrepot.errors import BlockExistsError, EntrepotError, OptionError, PluginLoadError
+from entrepot.errors import (
+    BlockExistsError,
+    BlockSchemaError,
+    EntrepotError,
+    OptionError,
+    PluginError,
+    UnknownBlockTypeError,
+)
 from entrepot.plugins import BLOCKS, PluginEntry
 
 __all__ = ["app"]
@@ -34,11 +45,16 @@ app = topic(
         "      --secret-env aws_secret_access_key=AWS_SECRET_ACCESS_KEY\n"
         "  pass show api-key | entrepot block create secret my-api-key --secret-from-stdin value\n"
         "  entrepot block check s3/prod                          write, read and delete something there\n"
+        "  entrepot block history s3/prod                        who saved which version, and when\n"
+        "  entrepot block diff s3/prod 3 5                       what changed; secrets stay hidden\n"
+        "  entrepot block rollback s3/prod 3                     version 3 again, as a new version\n"
+        "  entrepot block doctor                                 does everything load with what is installed?\n"
+        "  entrepot block migrate --all                          save anew what is of an older schema version\n"
+        "  entrepot block export blocks.toml                     a file to review; secrets become references\n"
+        "  entrepot block apply blocks.toml                      save what is new or changed in it\n"
         "  entrepot block register -m my_package.blocks\n"
     ),
 )
-
-Name = Annotated[str, typer.Argument(help="type/name; or the name alone, if only one block has it.")]
 
 
 @app.command()
@@ -73,9 +89,18 @@ def ls(
 
 
 @app.command(name="show")
-def show_(name: Name, *, as_json: AsJson = False) -> None:
-    """Show a saved block; secrets are masked."""
-    block = Block.load(name)
+def show_(
+    name: Name,
+    *,
+    version: Annotated[int | None, typer.Option(help="Which version; by default the newest.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a saved block; secrets are masked. One whose class is not installed is shown as it is stored."""
+    try:
+        block = Block.load(name, version=version)
+    except (PluginError, BlockSchemaError) as error:
+        show_stored(stored(name, version), str(error), as_json=as_json)
+        return
     values = block.model_dump(mode="json", by_alias=True, fallback=str)
     if as_json:
         print_json({"type": block.get_block_type_slug(), "fields": values})
@@ -119,7 +144,8 @@ def create(
             raise OptionError(f"give a name: entrepot block create {type_} NAME", option="name")
         name = _prompt("name: ")
     check_name(name)
-    if not overwrite and cls.exists(name):
+    saved = current_documents().store.latest(type_, name)  # not `exists`: a variable may give it, and be outlived
+    if not overwrite and saved is not None and not saved.deleted:
         raise BlockExistsError(
             f"there is a block {type_}/{name} already; --overwrite saves a new version of it", name=f"{type_}/{name}"
         )
@@ -133,6 +159,8 @@ def create(
         _check_complete(fields, given, type_)
         block = build_block(cls, given)
     ref = block.save(name, overwrite=overwrite)
+    if EnvironmentBlocks().has(ref.slug, ref.name):
+        warn(f"the variable {variable_of(ref.slug, ref.name)} is set here and comes first: what was saved is hidden")
     ok(f"saved {ref.slug}/{ref.name}, version {ref.version}; {cls.__name__}.load({ref.name!r}) gives it back")
 
 
@@ -182,7 +210,7 @@ def register(
     if wanted is None or (module and file):
         raise OptionError("give a module (-m) or a file (-f)", option="--module")
     before = set(sys.modules)
-    loaded = _import(wanted)
+    loaded = import_code(wanted)
     fresh = (set(sys.modules) - before) | {loaded.__name__}
     found = [entry for entry in BLOCKS.report() if entry.target.partition(":")[0] in fresh]
     if not found:
@@ -197,6 +225,17 @@ def register(
             " your\npackage is installed, this command included, add them to its pyproject.toml:\n\n"
             f'  [project.entry-points."{BLOCKS.group}"]\n{lines}'
         )
+
+
+# Here, so that the help lists them after those above.
+app.command(name="history")(history_)
+app.command(name="diff")(diff_)
+app.command(name="rollback")(rollback_)
+app.command()(doctor)
+app.command(name="migrate")(migrate_)
+app.command()(apply)
+app.command()(export)
+app.command(name="where")(where_)
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
@@ -241,9 +280,12 @@ def _type_facts(entry: PluginEntry) -> dict[str, Any]:
         "status": entry.status,
         "detail": entry.detail,
     }
-    if entry.status in {"broken", "conflict"}:
+    if not entry.usable:
         return facts
-    cls: type[Block] = BLOCKS.get(entry.name)
+    try:
+        cls: type[Block] = BLOCKS.get(entry.name)
+    except UnknownBlockTypeError:  # a class of this program that ended a moment ago
+        return facts
     return facts | {
         "name": cls.get_block_type_name(),
         "description": cls.get_description() or "",
@@ -287,41 +329,3 @@ def _shown(value: object) -> str:
     if value is None:
         return "-"
     return value if isinstance(value, str) else repr(value)
-
-
-def _import(wanted: str | Path) -> ModuleType:
-    """Import a module by its name, or run a file as one."""
-    try:
-        return _run_file(wanted) if isinstance(wanted, Path) else _import_module(wanted)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # also SystemExit
-        raise PluginLoadError(
-            f"{wanted} cannot be imported: {type(error).__name__}: {error}; mend that, and register it again",
-            group=BLOCKS.group,
-            name=str(wanted),
-            distribution="",
-        ) from error
-
-
-def _import_module(name: str) -> ModuleType:
-    sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
-    return importlib.import_module(name)
-
-
-def _run_file(file: Path) -> ModuleType:
-    file = file.resolve()
-    known = sys.modules.get(file.stem)
-    free = known is None or getattr(known, "__file__", None) == str(file)
-    name = file.stem if free else f"{file.stem}_"  # a file may be called json.py
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise ImportError("it is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module

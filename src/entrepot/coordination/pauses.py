@@ -15,10 +15,12 @@ __all__ = [
     "Claim",
     "Pause",
     "answer",
+    "answered_roots",
     "ask",
     "ask_again",
     "exchange_answer",
     "find",
+    "forget_answered",
     "list_answered",
     "list_open",
     "take",
@@ -225,6 +227,39 @@ def withdraw(pause: Pause) -> bool:
             (pause.root_run_id, pause.key, pause.run_id),
         )
         return gone.rowcount > 0
+
+
+def answered_roots() -> Sequence[tuple[str, datetime]]:
+    """Return the lines of runs that have answered questions, each with the time of its last answer.
+
+    Raises:
+        StorageError: If the file cannot be read.
+    """
+    query = "SELECT root_run_id, max(answered) FROM pauses WHERE answer IS NOT NULL GROUP BY root_run_id"
+    with reading() as connection:
+        rows = [] if connection is None else connection.execute(query)
+        return [(root_run_id, datetime.fromisoformat(answered)) for root_run_id, answered in rows]
+
+
+def forget_answered(root_run_id: str, before: datetime, *, is_dry: bool = False) -> int:
+    """Forget the answered questions of a line of runs that is over; return how many there are.
+
+    Args:
+        root_run_id: The first run of the line.
+        before: What was answered later stays.
+        is_dry: Only count them.
+
+    Raises:
+        StorageError: If the file cannot be used.
+    """
+    which = "FROM pauses WHERE root_run_id = ? AND answer IS NOT NULL AND answered <= ?"
+    given = (root_run_id, _text(before))
+    if not is_dry:
+        with writing() as connection:
+            return connection.execute(f"DELETE {which}", given).rowcount
+    with reading() as view:
+        found = None if view is None else view.execute(f"SELECT count(*) {which}", given).fetchone()
+    return 0 if found is None else int(found[0])
 
 
 def _free_key(wish: str, known: Container[str]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from entrepot.engine.hooks import NO_HOOKS, Hooks
 from entrepot.engine.keeping import KeepingOptions
 from entrepot.engine.parameters import Binder
+from entrepot.engine.references import References
 from entrepot.engine.retries import RetryPolicy
 from entrepot.engine.validation import Validator
 from entrepot.protocols.recorder import RunKind
@@ -42,7 +43,7 @@ class Definition:
         tags: Sorted.
         log_prints: Whether `print` goes to the run's log; None to do as the flow around it does.
         is_async: Whether calling it gives something to await.
-        validator: Validates parameters against annotations; None for not at all.
+        validator: Validates parameters against annotations, or only makes files of paths; None for neither.
         task_runner: For flows: where submitted tasks run; None for the default.
         hooks: What is called when its runs enter states.
         run_name: A template or a function for the names of its runs; None for the usual ones.
@@ -62,7 +63,7 @@ class Definition:
     tags: tuple[str, ...] = ()
     log_prints: bool | None = None
     is_async: bool = False
-    validator: Validator | None = None
+    validator: Validator | References | None = None
     task_runner: TaskRunner | None = None
     hooks: Hooks = NO_HOOKS
     run_name: str | Callable[..., Any] | None = None

@@ -12,6 +12,7 @@ from entrepot.engine.definition import Definition, function_name, is_async_funct
 from entrepot.engine.hooks import Hook, hooks_of
 from entrepot.engine.keeping import KeepingOptions
 from entrepot.engine.parameters import Binder
+from entrepot.engine.references import References, asks_for_references
 from entrepot.engine.retries import RetryDelay, RetryPolicy, retry_policy
 from entrepot.engine.templates import check_run_name, check_template
 from entrepot.engine.validation import Validator
@@ -179,14 +180,20 @@ def define(kind: RunKind, fn: Callable[..., Any], given: Mapping[str, Any]) -> D
         tags=_tags(what, option.get("tags", ())),
         log_prints=_flag(what, option, "log_prints"),
         is_async=is_async,
-        validator=Validator(fn, binder.signature, what)
-        if kind == "flow" and _flag(what, option, "validate_parameters") is not False
-        else None,
+        validator=_validator(kind, fn, binder.signature, what, option),
         task_runner=_task_runner(what, option.get("task_runner")),
     )
 
 
 # --- one option each -------------------------------------------------------------------------------------------------
+
+
+def _validator(
+    kind: str, fn: Callable[..., Any], signature: inspect.Signature, what: str, option: Mapping[str, Any]
+) -> Validator | References | None:
+    if kind == "flow" and _flag(what, option, "validate_parameters") is not False:
+        return Validator(fn, signature, what)
+    return References(fn, signature, what) if asks_for_references(signature) else None
 
 
 def _text(what: str, option: Mapping[str, Any], name: str) -> str | None:

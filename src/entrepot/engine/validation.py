@@ -24,7 +24,7 @@ from entrepot.errors import ParameterError
 if TYPE_CHECKING:
     from entrepot.engine.adapters import Adapter
 
-__all__ = ["Validator"]
+__all__ = ["Validator", "meaning_of"]
 
 _log = logging.getLogger("entrepot.flows")
 
@@ -137,23 +137,33 @@ class Validator:
         return annotations
 
     def _meaning(self, name: str, annotation: Any) -> Any:
-        if annotation is inspect.Parameter.empty or (
-            isinstance(annotation, type) and not hasattr(annotation, "__args__")
-        ):
-            return annotation
-
-        def holder() -> None:  # what `get_type_hints` wants to see
-            pass
-
-        holder.__annotations__ = {name: annotation}
-        names = _names_around(self._fn)
-        try:
-            meaning = typing.get_type_hints(holder, names, names, include_extras=True)[name]
-        except Exception as error:  # noqa: BLE001  whatever an annotation does when it is evaluated
-            _log.debug("%s: the annotation of %r is not understood (%s); it is not validated", self._what, name, error)
-            return Any
+        meaning = meaning_of(self._fn, name, annotation, what=self._what)
         # Pydantic would put an iterator of its own in the place of a list that was given for an `Iterable[int]`.
         return Any if typing.get_origin(meaning) in _ONCE else meaning
+
+
+def meaning_of(fn: Callable[..., Any], name: str, annotation: Any, *, what: str) -> Any:
+    """Return an annotation with what is named in texts looked up; `Any` where that cannot be.
+
+    Args:
+        fn: Whose annotation it is.
+        name: Of the parameter.
+        annotation: As it stands there.
+        what: What `fn` is called in the log.
+    """
+    if annotation is inspect.Parameter.empty or (isinstance(annotation, type) and not hasattr(annotation, "__args__")):
+        return annotation
+
+    def holder() -> None:  # what `get_type_hints` wants to see
+        pass
+
+    holder.__annotations__ = {name: annotation}
+    names = _names_around(fn)
+    try:
+        return typing.get_type_hints(holder, names, names, include_extras=True)[name]
+    except Exception as error:  # noqa: BLE001  whatever an annotation does when it is evaluated
+        _log.debug("%s: the annotation of %r is not understood (%s); it is not validated", what, name, error)
+        return Any
 
 
 def _names_around(fn: Any) -> dict[str, Any]:

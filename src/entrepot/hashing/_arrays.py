@@ -131,6 +131,14 @@ def _items(encoder: Encoder, value: np.ndarray[Any, Any]) -> bytes:
 
 def dtype_form(encoder: Encoder, dtype: "np.dtype[Any]") -> bytes:
     """Return the form of a dtype: its byte order and unit, and for structured ones names, types, offsets and size."""
+    form = _bare_dtype_form(encoder, dtype)
+    if dtype.metadata is None:
+        return form
+    # Notes that NumPy itself takes no account of; libraries do, as h5py.
+    return encoder.named("noted dtype", form, encoder.part(".dtype.metadata", dict(dtype.metadata)))
+
+
+def _bare_dtype_form(encoder: Encoder, dtype: "np.dtype[Any]") -> bytes:
     if dtype.subdtype is not None:
         base, shape = dtype.subdtype
         return encoder.named("subarray", dtype_form(encoder, base), encoder.encode(shape))

@@ -6,7 +6,7 @@ replaced by its BLAKE3 digest; the rule looks at the content only, so the same v
 
     N T F           None, True, False                  s<n>: S          text as UTF-8: as it is, or its digest
     i<n>; I<n>:     int of 64 bits, longer int         b<n>: B          bytes: as they are, or their digest
-    d<8> c<16>      float, complex (one NaN, two zeros)
+    d<8> c<d><d>    float, complex (one NaN, two zeros)
     [<n>: (<n>:     list, tuple                        [q [d [s (q ...  the same, of 16 or more int64, floats, texts
     {<n>: <<n>:     set, frozenset: items sorted by their form
     m<n>:           dict: keys and values, sorted by key

@@ -78,9 +78,11 @@ def _index(encoder: Encoder, value: "pd.Index[Any]") -> bytes:
     cls = type(value)
     if isinstance(value, pd.RangeIndex):
         return encoder.named("pandas.RangeIndex", names, encoder.encode((value.start, value.stop, value.step)))
-    if isinstance(value, pd.MultiIndex):  # by what the levels say, not by which unused entries they still hold
-        levels = [_values(encoder, value.get_level_values(level).array) for level in range(value.nlevels)]
-        return encoder.named("pandas.MultiIndex", names, *levels)
+    if isinstance(value, pd.MultiIndex):
+        # Levels as they are: `unstack` goes by their order, and who loops over `.levels` sees those that are not used.
+        levels = [_values(encoder, level.array) for level in value.levels]
+        codes = [_plain(encoder, np.asarray(codes, "i8")) for codes in value.codes]
+        return encoder.named("pandas.MultiIndex", names, *levels, *codes)
     if cls.__module__.partition(".")[0] != "pandas":
         raise Refused(f"a {cls.__module__}.{cls.__qualname__}", "which is an index of a class unknown to pandas")
     freq = text(str(getattr(value, "freqstr", None)))
@@ -199,6 +201,8 @@ def _dtype(encoder: Encoder, dtype: Any) -> bytes:
         parts = (dtype.unit, dtype.tz)
     elif isinstance(dtype, pd.IntervalDtype):
         parts = (str(dtype.subtype), dtype.closed)
+    elif getattr(getattr(dtype, "numpy_dtype", None), "metadata", None) is not None:
+        parts = (dict(dtype.numpy_dtype.metadata),)
     return encoder.named(
         "pandas.dtype", text(class_label(type(dtype))), text(str(dtype)), *[encoder.encode(part) for part in parts]
     )

@@ -10,7 +10,7 @@
 Each entry says what kind of thing is there, and its keyed digest: `<kind>`, a colon if its parts follow one by one,
 and ` #<12 hex digits>`. The digest of a whole input is left out, since the key holds it. A part is encoded as keys
 encode values, so what makes no difference there makes none here. No value stands here in clear: kinds, lengths, shapes
-and dtypes do, and the keys of dicts where they look like names.
+and dtypes do, and the keys of dicts where they look like words that somebody thought of. Of others there is a digest.
 
 There are at most `ENTRIES` entries. A long list or array is told apart by ranges (`[128:256]`), and where it has at
 most 1,024 items also by the bits of the index: `[bit 3=1]` is the digest of all items whose index has that bit. If a
@@ -27,6 +27,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from entrepot._secrets import knows_secrets, mask
+from entrepot._words import looks_like_words
 from entrepot.hashing._encoder import ENCODERS, Encoder, Refused
 from entrepot.hashing._objects import is_enum, state_names, state_of
 
@@ -45,8 +46,10 @@ _FAST: Final = 4  # times as many bytes of arrays are hashed in the same time
 _LEAST: Final = 8  # entries of each value, however many there are
 _PINPOINTED: Final = 1024  # items of a sequence of which one that changed is found exactly
 _RANGES: Final = 16
-_LONGEST_NAME: Final = 32  # characters of a dict's key that is kept in clear
+_NO_NUMBER_OF_ANYTHING: Final = 10_000  # numbers from here on may be somebody's: of an account, a telephone
+_LONGEST_DTYPE: Final = 40
 _LONGEST_SECRET: Final = 65_536
+_TELLS: Final = frozenset("\"'({")  # a dtype's text with these goes on about what is in it
 _PERSON: Final = b"entrepot-part-1"
 _NUMBERS: Final = frozenset({type(None), bool, int, float, complex})
 _SIZED: Final = frozenset({list, tuple, set, frozenset, dict})
@@ -104,7 +107,7 @@ def outline(
             maker.look_into(name, value, share)
             if len(maker.entries) > ENTRIES:  # all of its parts, or none: else a part would seem to be gone
                 maker.forget_parts(name)
-    return dict(list(maker.entries.items())[:ENTRIES])
+    return {mask(path): mask(text) for path, text in list(maker.entries.items())[:ENTRIES]}
 
 
 class _Outline:
@@ -201,7 +204,7 @@ class _Outline:
             path = f"{name}.columns[{position}]"
             digest = self._digest(path, column)
             if digest is not None:
-                self.entries[path] = f"column[{'_'.join(str(dtype).split())},{len(value)}] #{digest.hex()}"
+                self.entries[path] = f"column[{_dtype(dtype)},{len(value)}] #{digest.hex()}"
         self.entries[name] += ":"
 
     # --- long sequences -----------------------------------------------------------------------------------------------
@@ -252,10 +255,10 @@ class _Outline:
 
     def _key_step(self, key: Any) -> str:
         """Return how the key of a dict stands in a path: in clear if it looks like a name, not like a value."""
-        if type(key) is str and len(key) <= _LONGEST_NAME and key.replace("-", "_").isidentifier():
-            if mask(key) is key:
+        if type(key) is str:
+            if looks_like_words(key) and mask(key) is key:
                 return f"[{key!r}]"
-        elif type(key) in {int, bool, type(None)} and abs(key or 0) < 1 << 31:
+        elif type(key) in {int, bool, type(None)} and abs(key or 0) < _NO_NUMBER_OF_ANYTHING:
             return f"[{key!r}]"
         digest = self._digest("{key}", key)
         return f"[{type(key).__name__} #{'' if digest is None else digest.hex()}]"
@@ -312,11 +315,19 @@ def _kind(value: Any) -> str:
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
     if _is_library(cls) and isinstance(shape, tuple) and shape:
         sizes = "x".join(map(str, shape))
-        said = "" if dtype is None else f"{'_'.join(str(dtype).split())}," if name != "DataFrame" else ""
+        said = "" if dtype is None else f"{_dtype(dtype)}," if name != "DataFrame" else ""
         return f"{name}[{said}{sizes}]"
     if isinstance(value, list | tuple | set | frozenset | dict):
         return f"{name}[{len(value)}]"
     return name
+
+
+def _dtype(dtype: Any) -> str:
+    """Return the name of a dtype; of one that names fields or categories, which are values, only what kind it is."""
+    text = "_".join(str(dtype).split())
+    if len(text) <= _LONGEST_DTYPE and not _TELLS.intersection(text):
+        return text
+    return type(dtype).__name__
 
 
 def _is_library(cls: type) -> bool:

@@ -5,8 +5,9 @@
 
 What counts: exact types (`1`, `1.0`, `True` and `np.int64(1)` differ, and so does a subclass from its base), the order
 of lists and tuples, the zone of a datetime, the sign of zero, the dtype, shape and memory layout of an array, the name
-of a class (its module and qualified name; a script run as `__main__` counts by the name of its file). What does not:
-the order of dicts and sets, where objects are in memory, which are shared, and (outside arrays) which NaN it is.
+of a class (its module and qualified name; a script run as `__main__` counts by the name of its file), and which lists,
+dicts, sets, arrays and frames stand in several places of one value. What does not: the order of dicts and sets, where
+objects are in memory, and (outside arrays) which NaN it is.
 
 Instances count by all of their attributes, where their class says that this is what makes two of them equal:
 dataclasses, attrs classes, pydantic models, named tuples, enumerations, subclasses of plain data; by what an
@@ -24,7 +25,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from entrepot.errors import UnhashableValueError
+from entrepot.hashing._bytes import text
 from entrepot.hashing._encoder import Encoder, Refused
+from entrepot.hashing._sharing import sharing
 
 __all__ = ["ValueIdentity", "hash_parts", "hash_value", "identify"]
 
@@ -82,7 +85,9 @@ def hash_parts(parts: Mapping[str, str]) -> str:
 
 def _form(encoder: Encoder, value: object, name: str) -> bytes:
     try:
-        return encoder.encode(value)
+        form = encoder.encode(value)
+        shared = sharing(value)
+        return encoder.named("shared", form, text(shared)) if shared else form
     except Refused as refusal:
         raise _unhashable(refusal, name) from refusal.cause
     except RecursionError:

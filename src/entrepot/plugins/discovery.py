@@ -1,28 +1,27 @@
 """What installed distributions claim: entry points by group, read once per process, without importing any plugin.
 
-`importlib.metadata` costs more to import than the scan does (tens of milliseconds against a few), and most machines
-have no plugin at all. So a plain look through the metadata folders comes first; only where a distribution other than
-our own mentions the group is `importlib.metadata` loaded, and it alone decides what the entry points are.
+Distributions that are folders on `sys.path` are read by `_plain.py`, all of our groups in one go; where there are
+others (in a zip file, or of a finder of their own) `importlib.metadata` is asked, which knows all and takes longer.
 """
 
-import os
-import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from entrepot.plugins._plain import NotPlainError, PlainClaim, PlainScan, normalise
+from entrepot.plugins._plain import scan as scan_folders
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
-__all__ = ["OWN_DISTRIBUTION", "Claim", "Scan", "entry_points_of", "reset"]
+__all__ = ["OWN_DISTRIBUTION", "Claim", "Scan", "entry_points_of", "normalise", "reset"]
 
 OWN_DISTRIBUTION: Final = "entrepot"
 
-_SEPARATORS = re.compile(r"[-_.]+")
-_METADATA_FOLDERS = (".dist-info", ".egg-info")
-_EGG = ".egg"
+# Finders of what is on `sys.path`, and of nothing else; the second is a backport of the first.
+_FIND_FOLDERS: Final = frozenset({"_frozen_importlib_external", "importlib_metadata"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +54,13 @@ class Scan:
         unreadable: Distributions that mention the group, but whose entry points cannot be read: name, and why.
     """
 
-    claims: dict[str, tuple[Claim, ...]]
+    claims: Mapping[str, tuple[Claim, ...]]
     unreadable: tuple[tuple[str, str], ...] = ()
 
 
 _lock = threading.Lock()
 _scans: dict[tuple[str, tuple[str, ...]], Scan] = {}
+_plain: dict[tuple[str, ...], PlainScan | None] = {}
 
 
 def entry_points_of(group: str) -> Scan:
@@ -69,12 +69,17 @@ def entry_points_of(group: str) -> Scan:
     Read once per process, and again after `reset()` or when `sys.path` has changed. A distribution whose metadata is
     damaged is reported, and hides no other.
     """
-    key = (group, tuple(sys.path))
-    scan = _scans.get(key)
+    path = tuple(sys.path)
+    scan = _scans.get((group, path))
     if scan is None:
-        scan = _read(group) if _is_mentioned(group) else Scan({})
+        if path not in _plain:
+            plain = _scan_plain(path)
+            with _lock:
+                _plain[path] = plain
+        found = _plain[path]
+        scan = _read(group) if found is None else _scan_of(group, found)
         with _lock:
-            _scans[key] = scan
+            _scans[group, path] = scan
     return scan
 
 
@@ -82,69 +87,62 @@ def reset() -> None:
     """Forget what was read: something was installed or removed while this process runs."""
     with _lock:
         _scans.clear()
+        _plain.clear()
 
 
-def normalise(distribution: str) -> str:
-    """Return the name that decides whether two spellings are one distribution (PEP 503)."""
-    return _SEPARATORS.sub("-", distribution).lower()
+# --- distributions that are folders ---------------------------------------------------------------------------------
 
 
-# --- the first look -----------------------------------------------------------------------------------------------
-
-
-def _is_mentioned(group: str) -> bool:
-    """Return whether a distribution other than ours may have entry points in `group`; "maybe" counts as yes."""
+def _scan_plain(path: tuple[str, ...]) -> PlainScan | None:
+    """Return what is in folders, or None where that is not all there may be."""
     if any(
-        hasattr(finder, "find_distributions") and finder.__module__ != "_frozen_importlib_external"
+        hasattr(finder, "find_distributions") and finder.__module__.partition(".")[0] not in _FIND_FOLDERS
         for finder in map(_class_of, sys.meta_path)
     ):
-        return True  # distributions that are no folders: only importlib.metadata can say
-    needle = group.encode()
-    return any(_mentions(file, needle) for entry in dict.fromkeys(sys.path) for file in _entry_point_files(entry))
+        return None  # distributions that are no folders
+    try:
+        return scan_folders(path, without=OWN_DISTRIBUTION)
+    except NotPlainError:
+        return None
 
 
 def _class_of(finder: object) -> type:
     return finder if isinstance(finder, type) else type(finder)
 
 
-def _entry_point_files(entry: str) -> Iterator[str | None]:
-    """Yield the entry point files of the distributions in one entry of `sys.path`; None where that is no folder."""
-    try:
-        with os.scandir(entry or ".") as found:
-            names = [item.name for item in found]
-    except NotADirectoryError:
-        yield None  # a zip file, say
-        return
-    except OSError:
-        return  # not there, or not for us: no import could come from it
-    for name in names:
-        stem, dot, ending = name.rpartition(".")
-        if dot + ending in _METADATA_FOLDERS:
-            if normalise(stem.partition("-")[0]) != OWN_DISTRIBUTION:
-                yield os.path.join(entry, name, "entry_points.txt")  # noqa: PTH118  pathlib would double the time of this loop
-        elif dot + ending == _EGG:
-            yield os.path.join(entry, name, "EGG-INFO", "entry_points.txt")  # noqa: PTH118  the same
+def _scan_of(group: str, found: PlainScan) -> Scan:
+    needle = group.encode()
+    unreadable = [(whose.name, why) for whose, content, why in found.unreadable if needle in content]
+    return Scan(_PlainClaims(found.claims.get(group, {})), tuple(unreadable))
 
 
-def _mentions(file: str | None, needle: bytes) -> bool:
-    if file is None:
-        return True
-    try:
-        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
-    try:
-        content = os.read(descriptor, 1 << 20)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return needle in content or len(content) == 1 << 20
+class _PlainClaims(Mapping[str, tuple[Claim, ...]]):
+    """Claims by name, sorted; the metadata of a distribution is read when one of its claims is looked at."""
+
+    def __init__(self, found: Mapping[str, list[PlainClaim]]) -> None:
+        self._found = found
+        self._made: dict[str, tuple[Claim, ...]] = {}
+
+    def __getitem__(self, name: str) -> tuple[Claim, ...]:
+        made = self._made.get(name)
+        if made is None:
+            claims = [
+                Claim(name, raw.target, raw.distribution.name, raw.distribution.version) for raw in self._found[name]
+            ]
+            made = self._made[name] = tuple(sorted(claims, key=str))
+        return made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._found))
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._found
 
 
-# --- the real reading ---------------------------------------------------------------------------------------------
+# --- all others ---------------------------------------------------------------------------------------------------
 
 
 def _read(group: str) -> Scan:

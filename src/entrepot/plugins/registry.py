@@ -6,28 +6,45 @@ distribution. Two owners are an error that names both, whichever was there first
 
 import gc
 import importlib
-import sys
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, cast
 
 from entrepot._sentinels import MISSING, Missing
 from entrepot._version import __version__
-from entrepot.errors import EntrepotError, PluginConflictError, PluginLoadError, UnknownNameError
+from entrepot.errors import (
+    ConfigurationError,
+    EntrepotError,
+    PluginConflictError,
+    PluginDeniedError,
+    PluginLoadError,
+    UnknownNameError,
+)
 from entrepot.plugins import discovery
+from entrepot.plugins._objects import (
+    both,
+    is_imported,
+    is_own,
+    module,
+    origin,
+    owner,
+    reference,
+    same_definition,
+    target,
+)
+from entrepot.plugins._standing import allowed, manifest_of_claim, spoken_against, undeclared_in
 from entrepot.plugins.builtin import BUILTINS, KNOWN_ELSEWHERE
 from entrepot.plugins.discovery import OWN_DISTRIBUTION, Claim
+from entrepot.plugins.policy import current_policy
 
 __all__ = ["PluginEntry", "PluginRegistry", "PluginStatus"]
 
 T = TypeVar("T")
 
-PluginStatus: TypeAlias = Literal["built-in", "available", "loaded", "conflict", "broken"]
+PluginStatus: TypeAlias = Literal["built-in", "available", "loaded", "conflict", "broken", "denied", "other API"]
 
 _LONGEST_REASON: Final = 500
-_MAIN_MODULES: Final = frozenset({"__main__", "__mp_main__"})  # the second is what spawned processes call the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +57,9 @@ class PluginEntry:
         target: Where the object is: `module:attribute`.
         distribution: Whose it is; "" for a class that this program defined itself.
         version: The distribution's version; "" where there is none.
-        status: "built-in"; "available" (not imported yet); "loaded"; "conflict" (claimed twice); "broken".
-        detail: For "broken" and "conflict", why; else "".
+        status: "built-in"; "available" (not imported yet); "loaded"; "conflict" (claimed twice); "broken"; "denied" (by
+            the settings); "other API" (its manifest needs another version of ours).
+        detail: For what cannot be used, why; else "".
     """
 
     group: str
@@ -51,6 +69,11 @@ class PluginEntry:
     version: str
     status: PluginStatus
     detail: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """Whether its name leads to an object, as far as is known."""
+        return self.status in {"built-in", "available", "loaded"}
 
 
 class PluginRegistry(Generic[T]):
@@ -102,7 +125,9 @@ class PluginRegistry(Generic[T]):
         Raises:
             UnknownNameError: If nothing claims the name; the message lists what is known.
             PluginConflictError: If two distributions (or one and this program) claim it.
-            PluginLoadError: If what claims it cannot be imported or is not of this kind. Asking again tries again.
+            PluginLoadError: If what claims it cannot be imported, is not of this kind, or needs another version of our
+                API. Asking again tries again.
+            PluginDeniedError: If the settings do not allow the distribution; what was loaded before stays.
         """
         if not isinstance(name, str):
             self._raise_unknown(f"an object of type {type(name).__name__}")
@@ -123,18 +148,18 @@ class PluginRegistry(Generic[T]):
         Raises:
             PluginConflictError: If the name is a built-in's or another class's.
         """
-        if name in self._builtins and not _is_own(obj):
-            self._raise_conflict(name, [f"{OWN_DISTRIBUTION} {__version__}", _origin(obj)])
+        if name in self._builtins and not is_own(obj):
+            self._raise_conflict(name, [f"{OWN_DISTRIBUTION} {__version__}", origin(obj)])
         held = self._registration(name)
-        if held is not MISSING and not replace and not _same_definition(held, obj):
+        if held is not MISSING and not replace and not same_definition(held, obj):
             # A class that nothing refers to any more may still wait for the collector: it holds no name.
             del held
             gc.collect()
             held = self._registration(name)
-            if held is not MISSING and not _same_definition(held, obj):
-                self._raise_conflict(name, [_origin(held), _origin(obj)])
+            if held is not MISSING and not same_definition(held, obj):
+                self._raise_conflict(name, [origin(held), origin(obj)])
         with self._lock:
-            self._registered[name] = _reference(obj)
+            self._registered[name] = reference(obj)
             self._resolved.pop(name, None)
 
     def forget(self, name: str) -> None:
@@ -144,10 +169,22 @@ class PluginRegistry(Generic[T]):
             self._resolved.pop(name, None)
             self._failures.pop(name, None)
 
+    def check(self, name: str) -> None:
+        """See that something claims a name; imports nothing.
+
+        Raises:
+            UnknownNameError: If nothing does; the message has the nearest name, and what is known.
+        """
+        if name not in self._resolved and name not in self.names():
+            self._raise_unknown(name)
+
     def names(self) -> list[str]:
-        """Return every name that something claims, sorted; imports nothing."""
+        """Return every name that something claims and the settings allow, sorted; imports nothing."""
         registered = [name for name in list(self._registered) if self._registration(name) is not MISSING]
-        return sorted({*self._builtins, *registered, *discovery.entry_points_of(self.group).claims})
+        claims = discovery.entry_points_of(self.group).claims
+        free = not claims or current_policy().allows_all  # then no distribution has to be asked for its name
+        open_ = claims if free else [name for name, found in claims.items() if allowed(found)]
+        return sorted({*self._builtins, *registered, *open_})
 
     def report(self, *, load: bool = False) -> list[PluginEntry]:
         """Return every claim to every name, sorted by name; for `entrepot plugins`.
@@ -156,11 +193,15 @@ class PluginRegistry(Generic[T]):
             load: Import each plugin first, to find the broken ones; without it only failures so far are known.
         """
         scan = discovery.entry_points_of(self.group)
-        names = self.names()
+        names = sorted({*self.names(), *scan.claims})
         if load:
             for name in names:
                 try:
                     self.get(name)
+                except PluginDeniedError:
+                    continue  # as the entry itself says
+                except UnknownNameError:
+                    continue  # a class of this program that nothing refers to any more: it ended a moment ago
                 except (PluginConflictError, PluginLoadError) as error:
                     with self._lock:
                         self._failures[name] = str(error)
@@ -171,7 +212,8 @@ class PluginRegistry(Generic[T]):
     # --- finding ----------------------------------------------------------------------------------------------------
 
     def _resolve(self, name: str) -> T:
-        claims = discovery.entry_points_of(self.group).claims.get(name, ())
+        claimed = discovery.entry_points_of(self.group).claims.get(name, ())
+        claims = allowed(claimed)  # what is denied has no say, and is in nobody's way
         builtin = self._builtins.get(name)
         if builtin is not None:
             claims = (Claim(name, builtin, OWN_DISTRIBUTION, __version__), *claims)
@@ -179,20 +221,37 @@ class PluginRegistry(Generic[T]):
             self._raise_conflict(name, [str(claim) for claim in claims])
         registered = self._registration(name)
         if not claims:
+            if claimed and (registered is MISSING or self._is_claimed(name, registered, claimed)):
+                self._raise_denied(claimed[0])
             if registered is MISSING:
                 self._raise_unknown(name)
             return registered  # not kept: it is known for as long as the program keeps it
         claim = claims[0]
-        if registered is not MISSING and _target(registered) == claim.target and _is_imported(registered):
+        self._check_manifest(claim)
+        if registered is not MISSING and target(registered) == claim.target and is_imported(registered):
             return registered  # its module was imported before anyone asked by name
         loaded = self._load(claim)
         registered = self._registration(name)  # the import may have registered it
-        if builtin is None and registered is not MISSING and not _same_definition(registered, loaded):
-            self._raise_conflict(name, [str(claim), _origin(registered)])
+        if builtin is None and registered is not MISSING and not same_definition(registered, loaded):
+            self._raise_conflict(name, [str(claim), origin(registered)])
         with self._lock:
             self._failures.pop(name, None)
             self._resolved[name] = loaded
         return loaded
+
+    def _check_manifest(self, claim: Claim) -> None:
+        """Refuse what a distribution's own manifest, or the lack of one, speaks against; imports nothing."""
+        if claim.distribution == OWN_DISTRIBUTION:
+            return
+        try:
+            manifest = manifest_of_claim(claim)
+        except ConfigurationError as error:
+            self._raise_broken(claim, error)
+        why = "" if manifest is None else manifest.needs(self.group)
+        if why:
+            self._raise_broken(claim, ConfigurationError(why, setting="api"))
+        if why := undeclared_in(self.group, claim, manifest):
+            self._raise_denied(claim, why)
 
     def _load(self, claim: Claim) -> T:
         before = dict(self._registered)
@@ -219,7 +278,7 @@ class PluginRegistry(Generic[T]):
         with self._lock:
             for name, reference in list(self._registered.items()):
                 obj = reference()
-                if before.get(name) is not reference and (obj is None or not _is_imported(obj)):
+                if before.get(name) is not reference and (obj is None or not is_imported(obj)):
                     del self._registered[name]
 
     def _registration(self, name: str) -> T | Missing:
@@ -235,14 +294,19 @@ class PluginRegistry(Generic[T]):
             owners.insert(0, Claim(name, self._builtins[name], OWN_DISTRIBUTION, __version__))
         registered = self._registration(name)
         if registered is not MISSING and (not owners or not self._is_claimed(name, registered, owners)):
-            owners.append(Claim(name, _target(registered), "", ""))
+            owners.append(Claim(name, target(registered), "", ""))
         failure = self._failures.get(name, "")
         entries = []
+        rivals = [*allowed(owners)]
         for claim in owners:
             status: PluginStatus
             detail = ""
-            if len(owners) > 1:
-                status, detail = "conflict", _both(_owner(other) for other in owners)
+            if claim not in rivals:
+                status, detail = "denied", current_policy().refusal(claim.distribution)
+            elif len(rivals) > 1:
+                status, detail = "conflict", both(owner(other) for other in rivals)
+            elif (found := spoken_against(self.group, claim)) is not None:
+                status, detail = found
             elif failure:
                 status, detail = "broken", failure
             elif claim.distribution == OWN_DISTRIBUTION:
@@ -256,15 +320,15 @@ class PluginRegistry(Generic[T]):
             )
         return entries
 
-    def _is_claimed(self, name: str, registered: T, owners: list[Claim]) -> bool:
+    def _is_claimed(self, name: str, registered: T, owners: Iterable[Claim]) -> bool:
         """Return whether a registered object is what an owner of its name points at, as far as that is known."""
         if self._resolved.get(name) is registered:
             return True
         if name in self._builtins:
-            return _is_own(registered)
+            return is_own(registered)
         # An entry point may name a class by a shorter path than where it is defined.
         modules = {claim.target.partition(":")[0].partition(".")[0] for claim in owners}
-        return _module(registered).partition(".")[0] in modules
+        return module(registered).partition(".")[0] in modules
 
     # --- saying what is wrong -----------------------------------------------------------------------------------------
 
@@ -288,11 +352,20 @@ class PluginRegistry(Generic[T]):
 
     def _raise_conflict(self, name: str, owners: list[str]) -> NoReturn:
         raise PluginConflictError(
-            f"the {self.kind} {name!r} is claimed by {_both(owners)}; "
+            f"the {self.kind} {name!r} is claimed by {both(owners)}; "
             "uninstall one of them, or give the class another name",
             group=self.group,
             name=name,
             distributions=owners,
+        )
+
+    def _raise_denied(self, claim: Claim, why: str = "") -> NoReturn:
+        why = why or current_policy().refusal(claim.distribution)
+        raise PluginDeniedError(
+            f"the {self.kind} {claim.name!r} of {claim} is not allowed here, and nothing of it was imported: {why}",
+            group=self.group,
+            name=claim.name,
+            distribution=claim.distribution,
         )
 
     def _raise_broken(self, claim: Claim, error: BaseException) -> NoReturn:
@@ -307,59 +380,3 @@ class PluginRegistry(Generic[T]):
         with self._lock:
             self._failures[claim.name] = message
         raise PluginLoadError(message, group=self.group, name=claim.name, distribution=claim.distribution) from error
-
-
-# --- objects and where they come from ---------------------------------------------------------------------------------
-
-
-def _reference(obj: T) -> Callable[[], T | None]:
-    try:
-        return weakref.ref(obj)  # a class is known while something keeps it, not for ever
-    except TypeError:
-        return lambda: obj
-
-
-def _module(obj: object) -> str:
-    return str(getattr(obj, "__module__", None) or type(obj).__module__)
-
-
-def _target(obj: object) -> str:
-    return f"{_module(obj)}:{getattr(obj, '__qualname__', None) or type(obj).__qualname__}"
-
-
-def _origin(obj: object) -> str:
-    return f"{getattr(obj, '__qualname__', None) or type(obj).__qualname__} in module {_module(obj)}"
-
-
-def _owner(claim: Claim) -> str:
-    return str(claim) if claim.distribution else f"this program ({claim.target})"
-
-
-def _both(owners: Iterable[str]) -> str:
-    return " and ".join(repr(owner) for owner in owners)
-
-
-def _is_own(obj: object) -> bool:
-    return _module(obj).partition(".")[0] == OWN_DISTRIBUTION
-
-
-def _is_imported(obj: object) -> bool:
-    return _module(obj) in sys.modules
-
-
-def _same_definition(one: object, other: object) -> bool:
-    if one is other:
-        return True
-    modules = _module(one), _module(other)
-    if _target(one).partition(":")[2] != _target(other).partition(":")[2]:
-        return False
-    # A script that runs as __main__ may be imported under its own name as well.
-    return modules[0] == modules[1] or (
-        bool(_MAIN_MODULES.intersection(modules))
-        and _file(modules[0]) is not None
-        and _file(modules[0]) == _file(modules[1])
-    )
-
-
-def _file(module: str) -> str | None:
-    return getattr(sys.modules.get(module), "__file__", None)

@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import Final
 
 from entrepot.crypto.keyring import Keyring
-from entrepot.errors import IntegrityError, ObjectChangedError, ObjectNotFoundError, UnknownKeyError
-from entrepot.protocols.storage import SwapsConditionally
+from entrepot.errors import IntegrityError, ObjectChangedError, ObjectNotFoundError, StorageFullError, UnknownKeyError
+from entrepot.protocols.storage import DeletesIf, SwapsConditionally
 from entrepot.results.claims import Claim, is_claim, open_claim, seal_claim
 from entrepot.results.record import MAX_RECORD_SIZE
 
@@ -116,7 +116,16 @@ class Lease:
             old = self._claim
             freed = Claim("", old.fence, 0, old.seconds, "", old.run, old.vain + self.vain, old.who)
             restored = self._restores and self.standing
-            self._swap(restored or seal_claim(freed, self._keys(), path=self._path, standing=self.standing))
+            try:
+                self._swap(restored or seal_claim(freed, self._keys(), path=self._path, standing=self.standing))
+            except StorageFullError:
+                if self.standing or not isinstance(self._storage, DeletesIf):
+                    raise
+                # To take it away needs no room, and nobody waits then for somebody who gave up.
+                with contextlib.suppress(ObjectNotFoundError):
+                    found = bytes(self._storage.get_tagged(self._path)[0])
+                    if self._is_ours(found):
+                        self._storage.delete_if(self._path, found)
             self.lost = True  # nothing of this holder's comes after it
 
     def _swap(self, data: bytes) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from entrepot.results.collect.policy import orphans
-from entrepot.results.collect.survey import Survey
+from entrepot.results.collect.survey import surveying
 from entrepot.results.store import ResultStore
 
 __all__ = ["Count", "Large", "Statistics", "statistics"]
@@ -86,8 +86,7 @@ def statistics(store: ResultStore, *, tick: Callable[[str, int], object] = lambd
         StorageError: If the store cannot be read.
     """
     now = store.clock.now().timestamp()
-    survey = Survey(store, None, tick)
-    try:
+    with surveying(store, None, tick) as survey:
         survey.read()
         database = survey.database
 
@@ -128,5 +127,3 @@ def statistics(store: ResultStore, *, tick: Callable[[str, int], object] = lambd
             sum(evidence),
             tuple(Large(*row) for row in largest),
         )
-    finally:
-        survey.close()

@@ -30,6 +30,7 @@ from entrepot.errors import (
 )
 from entrepot.protocols.serializer import Serializer
 from entrepot.protocols.storage import MakesDurable, Storage
+from entrepot.results.allowed import allowed_names, check_once
 from entrepot.results.compression import Compression
 from entrepot.results.condemned import Condemned
 from entrepot.results.evidence import keep_evidence
@@ -43,6 +44,7 @@ from entrepot.results.used import Uses
 from entrepot.results.values import Values
 from entrepot.results.versions import Versions
 from entrepot.serializers import writer_for
+from entrepot.serializers.advice import advice_within
 
 __all__ = ["ResultStore"]
 
@@ -101,7 +103,7 @@ class ResultStore:
         self.versions = Versions(storage, self.keys, self.markers)
         self.condemned = Condemned(storage, clock)
         self._ring = ring
-        self.allow = _names(allow)
+        self.allow = allowed_names(allow)
         self._inline_limit = inline_limit
         self._uses = Uses(storage, clock) if notes_use else None
         self._values = Values(storage, self.keys, self.allow, mapped=mapped)
@@ -295,6 +297,7 @@ class ResultStore:
         Raises:
             SerializationError: If the value cannot be written.
             RefusedSerializerError: If no serializer that is allowed here writes it.
+            UnknownNameError: If a name that is allowed here is that of no serializer.
             UnknownKeyError: If a record is there that is signed under a key that the ring lacks: it is left alone.
             StorageError: If the store cannot be written.
             CacheKeyError: If it is no key.
@@ -333,6 +336,7 @@ class ResultStore:
 
         It takes and raises what `write` does; `first` as of `Prepared`.
         """
+        check_once(self.allow)
         try:
             prepared = prepare(
                 self.storage,
@@ -349,6 +353,7 @@ class ResultStore:
             )
         except SerializationError as error:
             if self.allow is not None:
+                error.args = (advice_within(str(error), self.allow),)
                 error.add_note(f"results here may only be written as {', '.join(sorted(self.allow))}")
             raise
         return dataclasses.replace(prepared, replace=replace, first=first)
@@ -358,7 +363,9 @@ class ResultStore:
 
         Raises:
             RefusedSerializerError: If it may not. One that picks by value is not asked.
+            UnknownNameError: If a name that is allowed here is that of no serializer.
         """
+        check_once(self.allow)
         if not hasattr(serializer, "choose"):
             writer_for(serializer, None, allow=self.allow)
 
@@ -511,13 +518,3 @@ class ResultStore:
     def _keep_evidence(self, found: Lookup) -> str:
         spoilt = found.path if found.record is None else found.record.payload or found.path
         return keep_evidence(self.storage, spoilt)
-
-
-def _names(allow: Collection[str] | None) -> frozenset[str] | None:
-    if allow is None:
-        return None
-    if isinstance(allow, str) or not all(isinstance(name, str) for name in allow):
-        raise OptionError(
-            f"allow={allow!r} is no set of names of serializers; write {{'json', 'parquet'}}", option="allow"
-        )
-    return frozenset(allow)

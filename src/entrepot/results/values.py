@@ -6,6 +6,7 @@ from entrepot.crypto.keyring import Keyring
 from entrepot.errors import EntrepotError, RefusedSerializerError, SerializationError, UnknownNameError
 from entrepot.protocols.serializer import Serializer
 from entrepot.protocols.storage import Storage
+from entrepot.results.allowed import check_once
 from entrepot.results.chunks import STREAM, KeptItems
 from entrepot.results.payloads import read_payload
 from entrepot.results.record import Record
@@ -48,6 +49,7 @@ class Values:
             UnknownKeyError: If its payload's digest is under a key that the ring lacks.
             UnknownNameError: If it names a serializer that is not here.
             RefusedSerializerError: If it names one that is not allowed.
+            UnknownNameError: The same, where a name that is allowed is that of no serializer.
             SerializationError: If its bytes are right, but cannot be turned into a value.
             StorageError: If the store cannot be read.
         """
@@ -81,6 +83,7 @@ class Values:
     def _reader(self, record: Record, serializer: Serializer | None) -> Serializer:
         name = record.serializer.removeprefix(STREAM)  # of a stream: that of its items
         if not is_allowed(name, self._allow):
+            check_once(self._allow)  # that one is misspelt says more
             raise RefusedSerializerError(
                 f"{self.locate(record)} was written by the serializer {ascii(name)[:100]}, which this reader does not"
                 f" allow; allowed: {', '.join(sorted(self._allow or ())) or 'none'}; allow it, or compute the result"

@@ -6,6 +6,7 @@
 Each serializer lives in a module of its own that is imported when it is first asked for.
 """
 
+from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
@@ -34,6 +35,7 @@ __all__ = [
     "ParquetSerializer",
     "PickleSerializer",
     "Serializer",
+    "check_allowed",
     "get_serializer",
     "is_allowed",
     "register_json_type",
@@ -102,6 +104,33 @@ def is_allowed(name: str, allow: frozenset[str] | None) -> bool:
     To allow one is to allow its compressed form: what reads the value is the same.
     """
     return allow is None or name in allow or name.removeprefix(COMPRESSED) in allow
+
+
+def check_allowed(allow: Iterable[str]) -> None:
+    """See that allowed names are those of serializers: one that is misspelt would allow nothing, without a word.
+
+    Raises:
+        UnknownNameError: If one is not; the message has the nearest name, and what is known.
+    """
+    for name in sorted(allow):
+        inner = name.removeprefix(COMPRESSED)
+        try:
+            SERIALIZERS.check(inner)
+        except UnknownNameError as error:
+            raise UnknownNameError(
+                f"{name!r} is allowed for results (results_allow, or allow= of a store), and there is {error}",
+                group=error.group,
+                name=name,
+                known=error.known,
+            ) from None
+        if inner == "auto":
+            raise UnknownNameError(
+                f"{name!r} is allowed for results (results_allow, or allow= of a store), and picks among those that are"
+                " allowed: name these, such as json, parquet and npy",
+                group=SERIALIZERS.group,
+                name=name,
+                known=SERIALIZERS.names(),
+            )
 
 
 def writer_for(serializer: Serializer, value: object, *, allow: frozenset[str] | None = None) -> Serializer:

@@ -11,11 +11,13 @@ from typing import Final, cast
 from uuid import UUID, SafeUUID
 from zoneinfo import ZoneInfo
 
-from entrepot.serializers._tags import is_utf8
+from entrepot._sentinels import MISSING
+from entrepot.serializers._tags import is_of_library, is_utf8, library_scalar
 
 __all__ = ["is_exact"]
 
 _MOST_PARTS: Final = 100_000  # JSON takes ten times as long as pickle: no more of that than a moment
+_COST: Final = 9  # more of them for each scalar of a library, which takes that much longer
 _DEEPEST: Final = 100
 
 _SIMPLE: Final = frozenset({type(None), bool, int, float, timedelta, date, Decimal})
@@ -27,12 +29,10 @@ def is_exact(value: object) -> bool:
     """Return whether the JSON serializer writes a value, and gives back exactly that.
 
     None, bool, int, float, text without lone surrogates, dates and times (naive, UTC, or of a named zone), time spans,
-    decimals, UUIDs; and lists, tuples and dicts with plain keys of those, each in one place, up to 100,000 parts.
+    decimals, UUIDs, scalars of NumPy and pandas; and lists, tuples and dicts with plain keys of those, each in one
+    place, up to 100,000 parts.
     """
-    kind = type(value)
-    if kind in _LEAVES:
-        return _is_leaf(value)
-    return kind in _CONTAINERS and _Walk().holds(value, 0)
+    return _Walk().holds(value, 0) if type(value) in _CONTAINERS else _is_leaf(value)
 
 
 class _Walk:
@@ -60,9 +60,16 @@ class _Walk:
         if kinds == {str}:
             texts = cast("list[str]", items)
             return all(map(str.isascii, texts)) or all(map(is_utf8, texts))
-        if not kinds <= _ALL:
+        if not (kinds <= _ALL or self._affords(items, kinds - _ALL)):
             return False
-        return all(_is_leaf(item) if type(item) in _LEAVES else self.holds(item, depth + 1) for item in items)
+        return all(self.holds(item, depth + 1) if type(item) in _CONTAINERS else _is_leaf(item) for item in items)
+
+    def _affords(self, items: Collection[object], others: set[type]) -> bool:
+        """Return whether the other classes among items are those of libraries, of which there may be fewer."""
+        if not all(map(is_of_library, others)):
+            return False
+        self.left -= _COST * sum(type(item) in others for item in items)
+        return self.left >= 0
 
 
 def _items(value: object) -> Collection[object] | None:
@@ -75,7 +82,9 @@ def _items(value: object) -> Collection[object] | None:
     elif kinds <= _KEYS:
         keys = [key for key in value if type(key) is str]
     else:
-        return None
+        if not all(map(is_of_library, kinds - _KEYS)):
+            return None
+        return [part for pair in value.items() for part in pair]  # its keys are looked at as well
     return value.values() if all(map(str.isascii, keys)) or all(map(is_utf8, keys)) else None
 
 
@@ -92,4 +101,4 @@ def _is_leaf(value: object) -> bool:
         return zone is None or zone is UTC or (type(zone) is ZoneInfo and zone.key is not None)
     if kind is UUID:
         return cast("UUID", value).is_safe is SafeUUID.unknown
-    return True
+    return kind in _SIMPLE or library_scalar(value) is not MISSING

@@ -15,6 +15,7 @@ from entrepot.errors import EntrepotError, SerializationError
 from entrepot.serializers._describe import shown, type_name
 from entrepot.serializers._frame_kinds import HOMES, frame_kind
 from entrepot.serializers._unfit import Unfit
+from entrepot.serializers.advice import OR_ANOTHER
 
 __all__ = ["Plan", "frame_of", "plan_for", "table_of", "would_keep"]
 
@@ -66,7 +67,7 @@ def plan_for(value: object, *, parquet: bool, serializer: str) -> tuple[str, Pla
     if kind is None:
         raise SerializationError(
             f"the {serializer} serializer writes frames ({', '.join(sorted(HOMES))}), and value is a"
-            f" {type_name(type(value))}; use result_serializer='auto', or 'pickle'",
+            f" {type_name(type(value))}; return one{OR_ANOTHER}",
             serializer=serializer,
             path="value",
         )
@@ -74,8 +75,7 @@ def plan_for(value: object, *, parquet: bool, serializer: str) -> tuple[str, Pla
         return kind, _adapter(kind).plan(value, parquet=parquet)
     except Unfit as unfit:
         raise SerializationError(
-            f"the {serializer} serializer cannot write value{unfit.path} as it is: {unfit}; change that, or use"
-            " result_serializer='auto', or 'pickle'",
+            f"the {serializer} serializer cannot write value{unfit.path} as it is: {unfit}; change that{OR_ANOTHER}",
             serializer=serializer,
             path=f"value{unfit.path}",
         ) from None
@@ -83,8 +83,8 @@ def plan_for(value: object, *, parquet: bool, serializer: str) -> tuple[str, Pla
         raise
     except Exception as error:
         raise SerializationError(
-            f"the {serializer} serializer cannot tell how to write value, a {kind} ({type(error).__name__}); use"
-            " result_serializer='auto', or 'pickle'",
+            f"the {serializer} serializer cannot tell how to write value, a {kind} ({type(error).__name__})"
+            f"; return another{OR_ANOTHER}",
             serializer=serializer,
             path="value",
         ) from error

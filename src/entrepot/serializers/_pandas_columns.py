@@ -95,6 +95,8 @@ def unpacked(spec: Spec) -> list[Any]:
 
 
 def _numpy(array: Any, dtype: np.dtype[Any], path: str, *, parquet: bool) -> Column:
+    if dtype.metadata is not None:
+        raise Unfit(path, "its type has notes (dtype.metadata)")
     if dtype.name in _NUMBERS and dtype.isnative:
         return {"kind": "numpy", "dtype": dtype.str}, lambda: pa.array(_own(array.to_numpy()), from_pandas=False)
     if dtype.kind in "mM" and dtype.isnative:

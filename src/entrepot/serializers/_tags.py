@@ -1,8 +1,11 @@
-"""The tags that every reader knows: types of the standard library that hold no other values, and `File` and `Dir`."""
+"""The tags that every reader knows: types that hold no other values, of the standard library, and `File` and `Dir`.
+
+Scalars of NumPy and pandas have tags, too: see `_scalars`, which is loaded where there are such.
+"""
 
 import base64
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from math import isfinite
@@ -11,6 +14,7 @@ from typing import Final, TypeAlias, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from entrepot._sentinels import MISSING, Missing
 from entrepot.hashing.files import Dir, File, note_reference
 from entrepot.serializers._describe import type_name
 
@@ -20,7 +24,9 @@ __all__ = [
     "TAG",
     "Decoder",
     "Refusal",
+    "is_of_library",
     "is_utf8",
+    "library_scalar",
     "plain_float",
     "plain_int",
     "plain_str",
@@ -33,6 +39,7 @@ TAG: Final = "$type"
 Decoder: TypeAlias = Callable[[dict[str, object]], object]
 """Gives the value of one tag; what is inside the tag has been decoded before."""
 
+_LIBRARIES: Final = frozenset({"numpy", "pandas"})
 _MAX_PLAIN_BITS: Final = 2048  # longer integers are tagged, in hex: Python limits how many decimal digits it reads
 
 
@@ -94,9 +101,14 @@ def _iso(name: str, when: datetime | time) -> object:
     if type(zone) is ZoneInfo and zone.key is not None:
         # The text is then the time on the wall: the offset follows from the zone, and `fold` settles what is left.
         return tag(name, when.replace(tzinfo=None).isoformat(), **extra, zone=zone.key)
-    if zone is not None and type(zone) is not timezone:
+    if zone is not None and type(zone) is not timezone and not _is_offset(zone):
         raise Refusal(when, f"its tzinfo is a {type_name(type(zone))}; use zoneinfo.ZoneInfo or datetime.timezone")
     return tag(name, when.isoformat(), **extra)
+
+
+def _is_offset(zone: tzinfo) -> bool:
+    """Return whether a zone is pydantic's own kind of fixed offset: what it makes of a time in JSON or a file."""
+    return (type(zone).__module__, type(zone).__name__) == ("pydantic_core._pydantic_core", "TzInfo")
 
 
 def _timedelta(value: object) -> object:
@@ -152,6 +164,20 @@ LEAF_ENCODERS: Final[Mapping[type, Callable[[object], object]]] = {
 """By exact type: a subclass would come back as its base."""
 
 
+def is_of_library(kind: type) -> bool:
+    """Return whether a class is one of NumPy's or pandas', whose scalars may be written."""
+    return kind.__module__.partition(".")[0] in _LIBRARIES
+
+
+def library_scalar(value: object) -> dict[str, object] | Missing:
+    """Return a scalar of NumPy or pandas as a tag; MISSING for anything else."""
+    if not is_of_library(type(value)):
+        return MISSING
+    from entrepot.serializers._scalars import plain_scalar  # noqa: PLC0415  it loads NumPy, for what is NumPy's only
+
+    return plain_scalar(value)
+
+
 # --- reading ------------------------------------------------------------------------------------------------------
 
 
@@ -188,6 +214,12 @@ def _zoned(tagged: dict[str, object], when: datetime | time) -> datetime | time:
     return when.replace(fold=1) if tagged.get("fold") else when
 
 
+def _scalar(tagged: dict[str, object]) -> object:
+    from entrepot.serializers._scalars import scalar_of  # noqa: PLC0415  it loads NumPy, for what is NumPy's only
+
+    return scalar_of(tagged)
+
+
 DECODERS: Final[Mapping[str, Decoder]] = {
     "str": lambda tagged: _bytes_of(tagged).decode("utf-8", "surrogatepass"),
     "int": lambda tagged: int(_str_of(tagged), 16),
@@ -212,4 +244,8 @@ DECODERS: Final[Mapping[str, Decoder]] = {
     "pure-windows-path": lambda tagged: PureWindowsPath(_str_of(tagged)),
     "file": lambda tagged: File(Path(_str_of(tagged))),
     "dir": lambda tagged: Dir(Path(_str_of(tagged))),
+    "numpy-scalar": _scalar,
+    "pandas-timestamp": _scalar,
+    "pandas-timedelta": _scalar,
+    "pandas-missing": _scalar,
 }

@@ -42,7 +42,8 @@ class AutoSerializer:
         """Return the first serializer that gives this value back exactly as it was.
 
         Where pickle is not allowed, JSON is what is left: it writes what it can (registered classes too; a list that
-        stands in two places comes back as two), and its error says which part it cannot.
+        stands in two places comes back as two), and its error says which part it cannot. Of a frame or array that none
+        gives back, the one for such values is returned: its error says why.
 
         Args:
             value: What is to be written.
@@ -59,13 +60,14 @@ class AutoSerializer:
         for found in own_serializers():
             if is_allowed(found.name, allow) and _accepts(found, value):
                 return found
-        for name in ("pickle", "json"):
+        # Of frames Arrow holds more than Parquet: what it says is wrong is wrong for both.
+        for name in ("pickle", *sorted(_built_in(value)), "json"):
             if is_allowed(name, allow):
                 return get_serializer(name)
         raise RefusedSerializerError(
             f"none of the serializers that this store allows ({', '.join(sorted(allow or ()))}) writes value, a"
-            f" {type_name(type(value))}, and gives it back as it was; return something else, or allow another: pickle"
-            " writes nearly everything",
+            f" {type_name(type(value))}, and gives it back as it was; return something else, or allow another"
+            " serializer",
             serializer="pickle",
         )
 

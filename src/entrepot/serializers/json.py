@@ -16,6 +16,7 @@ from entrepot._sentinels import MISSING, Missing
 from entrepot.errors import InvalidNameError, PluginConflictError, SerializationError
 from entrepot.protocols.storage import Buffer
 from entrepot.serializers._exact import is_exact
+from entrepot.serializers.advice import OR_PICKLE
 from entrepot.serializers.tagged import BUILTIN_TAGS, Decoder, Walk, decode_tag, tag, to_plain
 
 __all__ = ["JSONSerializer", "register_json_type", "registered_json_types"]
@@ -61,7 +62,7 @@ class JSONSerializer:
         except (RecursionError, ValueError):  # ValueError: what json calls a circular reference
             raise SerializationError(
                 "the json serializer cannot write this value: it contains itself, or is nested too deeply;"
-                " return flatter data, or use result_serializer='pickle'",
+                f" return flatter data{OR_PICKLE}",
                 serializer=self.name,
                 path="value",
             ) from None

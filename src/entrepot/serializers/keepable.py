@@ -33,6 +33,10 @@ def _writable(allow: frozenset[str] | None) -> list[type]:
     classes: list[type] = []
     if may("json"):
         classes += [*_PLAIN, *LEAF_ENCODERS, *registered_json_types()]
+        if "numpy" in sys.modules:
+            from entrepot.serializers._scalars import scalar_classes  # noqa: PLC0415  it loads NumPy
+
+            classes += scalar_classes()
     if may("bytes"):
         classes.append(bytes)
     kinds = [*HOMES] if any(map(may, _FRAMES)) else []

@@ -1,7 +1,8 @@
 """NumPy's own file format, `.npy`: `numpy.load` opens it, and so does everything that reads arrays.
 
 Exact arrays only (no subclass), of the built-in types that are not objects. The array's memory is written as it lies,
-and the array that comes back shares the memory that was read. Format: `numpy.lib.format`, versions 1.0 to 3.0; written
+and the array that comes back shares the memory that was read. One that is read-only says so in a comment behind the
+header's literal, where other readers see none. Format: `numpy.lib.format`, versions 1.0 to 3.0; written
 here rather than by NumPy, so that its bytes do not depend on NumPy's version.
 """
 
@@ -17,6 +18,7 @@ from numpy.lib import format as npy_format
 from entrepot.errors import SerializationError
 from entrepot.protocols.storage import Buffer
 from entrepot.serializers._describe import type_name
+from entrepot.serializers.advice import OR_ANOTHER
 
 __all__ = ["NpySerializer"]
 
@@ -25,6 +27,7 @@ _ALIGNMENT: Final = 64
 _SHORT: Final = struct.Struct("<H")
 _LONG: Final = struct.Struct("<I")
 _LONGEST_HEADER: Final = 10_000  # as NumPy: longer text is not safe to parse
+_LOCKED: Final = "  # read-only"
 _KINDS: Final = frozenset("?biufcmMSUV")
 _KEYS: Final = {"descr", "fortran_order", "shape"}
 
@@ -51,10 +54,10 @@ class NpySerializer:
             raise self._refusal(f"writes arrays, and value is a {type_name(type(value))}")
         if why := _problem(value):
             raise self._refusal(f"cannot write value, an array of {value.dtype}: {why}")
-        fortran = _order(value) == "F"
+        fortran, locked = _order(value) == "F", not value.flags.writeable
         if not (value.flags.f_contiguous if fortran else value.flags.c_contiguous):
             value = value.copy(order="F" if fortran else "C")
-        header = _header(value.dtype, value.shape, fortran=fortran and not value.flags.c_contiguous)
+        header = _header(value.dtype, value.shape, fortran=fortran and not value.flags.c_contiguous, locked=locked)
         if value.nbytes == 0:
             return [header]
         # Bytes, not items: of dates there are no buffers.
@@ -68,7 +71,7 @@ class NpySerializer:
             SerializationError: If this is no whole file of this format.
         """
         try:
-            dtype, fortran, shape, start = _read_header(data)
+            dtype, fortran, shape, start, locked = _read_header(data)
             count = math.prod(shape)
             if dtype.itemsize * count != len(data) - start:
                 raise ValueError("its size is not what its header says")  # noqa: TRY301  one way out
@@ -76,7 +79,7 @@ class NpySerializer:
                 flat: np.ndarray[Any, Any] = np.zeros(count, dtype)
             else:
                 flat = np.frombuffer(data, dtype, count, start)
-            return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+            return _shaped(flat, shape, fortran=fortran, locked=locked)
         except (MemoryError, SerializationError):
             raise
         except Exception as error:
@@ -88,7 +91,7 @@ class NpySerializer:
 
     def _refusal(self, why: str) -> SerializationError:
         return SerializationError(
-            f"the npy serializer {why}; use result_serializer='auto', or 'pickle'", serializer=self.name, path="value"
+            f"the npy serializer {why}; return another{OR_ANOTHER}", serializer=self.name, path="value"
         )
 
 
@@ -98,7 +101,7 @@ def _problem(value: np.ndarray[Any, Any]) -> str:
         return "the format does not hold all that makes up this type"
     if value.dtype.itemsize == 0 and value.size:
         return "its items have no bytes"
-    if len(_header(value.dtype, value.shape, fortran=False)) > _LONGEST_HEADER:
+    if len(_header(value.dtype, value.shape, fortran=False, locked=True)) > _LONGEST_HEADER:
         return "its type takes more words than readers accept"
     return "" if _order(value) else "its axes lie in memory in an order that is neither C nor Fortran; copy it"
 
@@ -138,8 +141,16 @@ def _order(value: np.ndarray[Any, Any]) -> str:
     return "F" if steps == sorted(steps) else ""
 
 
-def _header(dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran: bool) -> bytes:
+def _shaped(flat: np.ndarray[Any, Any], shape: tuple[int, ...], *, fortran: bool, locked: bool) -> np.ndarray[Any, Any]:
+    array = flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+    if locked:
+        array.flags.writeable = False
+    return array
+
+
+def _header(dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran: bool, locked: bool) -> bytes:
     text = repr({"descr": npy_format.dtype_to_descr(dtype), "fortran_order": fortran, "shape": shape})
+    text += _LOCKED if locked else ""
     version, body = ((1, 0), text.encode("latin-1")) if text.isascii() else ((3, 0), text.encode())
     size = _SHORT if version == (1, 0) else _LONG
     start = len(_MAGIC) + 2 + size.size
@@ -150,8 +161,8 @@ def _header(dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran: bool) -> b
     return _MAGIC + bytes(version) + size.pack(length) + body.ljust(length - 1) + b"\n"
 
 
-def _read_header(data: memoryview) -> tuple[np.dtype[Any], bool, tuple[int, ...], int]:
-    """Return type, whether in Fortran order, shape, and where the items begin."""
+def _read_header(data: memoryview) -> tuple[np.dtype[Any], bool, tuple[int, ...], int, bool]:
+    """Return type, whether in Fortran order, shape, where the items begin, and whether it is read-only."""
     if bytes(data[:6]) != _MAGIC:
         raise ValueError("it does not begin like one")
     version = tuple(data[6:8])
@@ -162,7 +173,8 @@ def _read_header(data: memoryview) -> tuple[np.dtype[Any], bool, tuple[int, ...]
     (length,) = size.unpack_from(data, 8)
     if length > _LONGEST_HEADER or start + length > len(data):
         raise ValueError("a header of impossible length")
-    header: object = ast.literal_eval(str(data[start : start + length], "utf-8" if version == (3, 0) else "latin-1"))
+    text = str(data[start : start + length], "utf-8" if version == (3, 0) else "latin-1")
+    header: object = ast.literal_eval(text)
     if not isinstance(header, dict) or header.keys() != _KEYS:
         raise ValueError("a header of another kind")
     fortran, shape = header["fortran_order"], header["shape"]
@@ -173,4 +185,4 @@ def _read_header(data: memoryview) -> tuple[np.dtype[Any], bool, tuple[int, ...]
     dtype = npy_format.descr_to_dtype(header["descr"])
     if not _is_plain(dtype):
         raise ValueError("a type that is not written")
-    return dtype, fortran, shape, start + length
+    return dtype, fortran, shape, start + length, text.rstrip().endswith(_LOCKED)

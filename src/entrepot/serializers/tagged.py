@@ -23,11 +23,13 @@ from entrepot.serializers._tags import (
     Decoder,
     Refusal,
     is_utf8,
+    library_scalar,
     plain_float,
     plain_int,
     plain_str,
     tag,
 )
+from entrepot.serializers.advice import OR_PICKLE
 
 __all__ = [
     "BUILTIN_TAGS",
@@ -78,7 +80,7 @@ def to_plain(value: object, *, encoder: Encoder | None = None, serializer: str =
     except RecursionError:
         raise SerializationError(
             f"the {serializer} serializer cannot write this value: it contains itself, or is nested too deeply;"
-            " return flatter data, or use result_serializer='pickle'",
+            f" return flatter data{OR_PICKLE}",
             serializer=serializer,
             path="value",
         ) from None
@@ -157,6 +159,8 @@ class _Walker:
             return container(self, value)
         if self._encoder is not None and (encoded := self._encoder(value, self.step)) is not MISSING:
             return encoded
+        if (scalar := library_scalar(value)) is not MISSING:
+            return scalar
         return _refuse(value)
 
     def step(self, value: object, step: str) -> object:
@@ -263,9 +267,9 @@ def _refuse(value: object) -> NoReturn:
     if hasattr(kind, "get_secret_value"):
         raise Refusal(value, "secrets are never written into results; return what the secret was used for")
     if kind.__module__.partition(".")[0] == "numpy":
-        raise Refusal(value, "make it a Python value with .item() or .tolist(), or use result_serializer='pickle'")
+        raise Refusal(value, f"make it a Python value with .item() or .tolist(){OR_PICKLE}")
     raise Refusal(
         value,
         "turn it into plain data (numbers, text, lists, dicts, dates, ...), register its class with"
-        " entrepot.serializers.register_json_type, or use result_serializer='pickle'",
+        f" entrepot.serializers.register_json_type{OR_PICKLE}",
     )

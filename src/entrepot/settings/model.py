@@ -1,6 +1,7 @@
 """What can be set: names, types, defaults, and what each value may be."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -99,6 +100,16 @@ def _serializers(raw: object) -> tuple[str, ...]:
     return names
 
 
+def _distributions(raw: object) -> tuple[str, ...]:
+    given = raw.split(",") if isinstance(raw, str) else raw
+    if not isinstance(given, list | tuple):
+        raise TypeError
+    names = tuple(name for name in map(_text, given) if name)
+    if not all(re.fullmatch(r"[A-Za-z0-9._*-]+", name) for name in names):
+        raise ValueError
+    return names
+
+
 def _seconds(raw: object) -> float:
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
         raise TypeError
@@ -146,6 +157,9 @@ class Settings:
             where it is set, else the file `keyring.json` in the home.
         progress: Whether running flows are shown live: "auto", "on" or "off".
         check: Whether every cache key is made again in a second process, and results that change in place are found.
+        plugins_allow: The only distributions whose plugins may be loaded; empty for all that are not denied.
+        plugins_deny: Distributions whose plugins are never loaded.
+        plugins_strict: Whether a plugin must be allowed by name, and declared in the manifest of its distribution.
     """
 
     home: Path
@@ -168,6 +182,9 @@ class Settings:
     key_provider: str | None = None
     progress: str = "auto"
     check: bool = False
+    plugins_allow: tuple[str, ...] = ()
+    plugins_deny: tuple[str, ...] = ()
+    plugins_strict: bool = False
 
     def __repr__(self) -> str:
         """Show every setting, places without credentials."""
@@ -327,6 +344,24 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 _flag,
                 allowed=_TRUE_OR_FALSE,
                 doc="Make every cache key again in a second process, and find results that are changed in place.",
+            ),
+            _setting(
+                "plugins_allow",
+                _distributions,
+                allowed="names of distributions with commas between them, such as acme-entrepot,our-*",
+                doc="The only distributions whose plugins may be loaded; by default all that are installed.",
+            ),
+            _setting(
+                "plugins_deny",
+                _distributions,
+                allowed="names of distributions with commas between them, such as acme-entrepot,old-*",
+                doc="Distributions whose plugins are never loaded.",
+            ),
+            _setting(
+                "plugins_strict",
+                _flag,
+                allowed=_TRUE_OR_FALSE,
+                doc="Load only plugins that plugins_allow names and that a manifest declares.",
             ),
         )
     }

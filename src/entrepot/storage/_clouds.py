@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from entrepot.errors import InvalidPathError
 from entrepot.protocols.storage import Buffer, ObjectInfo
 from entrepot.storage._buffers import Rope, joined
-from entrepot.storage._dialect import Dialect, is_absence
+from entrepot.storage._dialect import SwappingDialect, is_absence
 from entrepot.storage.outage import Trouble, diagnose
 from entrepot.storage.paths import is_path
 
@@ -24,7 +24,7 @@ _AZURE = (".blob.core.windows.net", ".blob.core.chinacloudapi.cn", ".blob.core.u
 _MIB = 1024 * 1024
 
 
-class S3(Dialect):
+class S3(SwappingDialect):
     """S3 and its many lookalikes, by s3fs."""
 
     _PART = 8 * _MIB
@@ -136,7 +136,7 @@ class S3(Dialect):
         return {"Bucket": self.bucket, "Key": self._key(path).removeprefix(f"{self.bucket}/")}
 
 
-class GoogleStorage(Dialect):
+class GoogleStorage(SwappingDialect):
     """Google Cloud Storage, by gcsfs."""
 
     _WHOLE = 64 * _MIB
@@ -216,7 +216,7 @@ class GoogleStorage(Dialect):
         return True
 
 
-class AzureStorage(Dialect):
+class AzureStorage(SwappingDialect):
     """Azure's blobs, by adlfs; it passes no conditions on, and so swaps go to the client that it holds."""
 
     @property

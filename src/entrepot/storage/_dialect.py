@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import errno
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +22,7 @@ from entrepot.storage._buffers import joined
 from entrepot.storage.outage import Trouble, diagnose
 from entrepot.storage.paths import is_path
 
-__all__ = ["Dialect", "is_absence", "protocol_of"]
+__all__ = ["Dialect", "SwappingDialect", "is_absence", "protocol_of"]
 
 _SLOWEST = 64 * 1024
 
@@ -78,17 +79,6 @@ class Dialect:
         """Write an object in one step; `exclusive` says that it must not be there."""
         data = joined(views)
         self._ask("pipe_file", self._key(path), data, size=len(data), **({"mode": "create"} if exclusive else {}))
-
-    swaps: bool | None = False
-    """Whether `swap` is known to heed its condition or not; None where the store has to be asked."""
-
-    def read_tagged(self, path: str, most: int | None) -> tuple[Buffer, str]:
-        """Return an object's bytes, at most so many of them, and its tag; of families that swap."""
-        raise NotImplementedError(path)
-
-    def swap(self, path: str, data: bytes, tag: str | None) -> str:
-        """Write an object if the one in its place has this tag, or if there is none; return the new tag."""
-        raise NotImplementedError(path)
 
     def remove(self, path: str) -> None:
         """Remove an object; a `FileNotFoundError` is fine."""
@@ -147,6 +137,21 @@ class Dialect:
 
     def _key(self, path: str) -> str:
         return f"{self.root}/{path}" if path else self.root
+
+
+class SwappingDialect(Dialect, ABC):
+    """A family that can replace an object only if it is still the one that was read."""
+
+    swaps: bool | None
+    """Whether `swap` is known to heed its condition or not; None where the store has to be asked."""
+
+    @abstractmethod
+    def read_tagged(self, path: str, most: int | None) -> tuple[Buffer, str]:
+        """Return an object's bytes, at most so many of them, and its tag."""
+
+    @abstractmethod
+    def swap(self, path: str, data: bytes, tag: str | None) -> str:
+        """Write an object if the one in its place has this tag, or if there is none; return the new tag."""
 
 
 def protocol_of(fs: AbstractFileSystem) -> str:

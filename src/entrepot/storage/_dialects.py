@@ -14,7 +14,7 @@ from entrepot.errors import ConfigurationError
 from entrepot.protocols.storage import Buffer, ObjectInfo
 from entrepot.storage._buffers import joined
 from entrepot.storage._clouds import S3, AzureStorage, GoogleStorage
-from entrepot.storage._dialect import Dialect, protocol_of
+from entrepot.storage._dialect import Dialect, SwappingDialect, protocol_of
 from entrepot.storage._swaps import changed, tag_of
 from entrepot.storage.local import LocalStorage
 from entrepot.storage.paths import RESERVED_PREFIX
@@ -26,7 +26,7 @@ _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss",
 _MIB = 1024 * 1024
 
 
-class Memory(Dialect):
+class Memory(SwappingDialect):
     """fsspec's own memory: one dictionary in this process, whose open files share one position."""
 
     claims = True
@@ -83,7 +83,7 @@ class Memory(Dialect):
         return True
 
 
-class Local(Dialect):
+class Local(SwappingDialect):
     """fsspec's local files: done by `LocalStorage`, since fsspec writes them in place and syncs nothing."""
 
     claims = True

@@ -23,7 +23,7 @@ from entrepot.errors import (
 from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo
 from entrepot.storage._buffers import as_views, joined
 from entrepot.storage._clouds import S3_RETRIES, s3_config
-from entrepot.storage._dialect import Dialect, protocol_of
+from entrepot.storage._dialect import Dialect, SwappingDialect, protocol_of
 from entrepot.storage._dialects import dialect_for
 from entrepot.storage._swaps import changed, too_large
 from entrepot.storage.outage import (
@@ -148,7 +148,7 @@ class FileStorage:
         """
         return self._verdict(
             "swaps",
-            lambda dialect: dialect.swaps,
+            lambda dialect: isinstance(dialect, SwappingDialect) and dialect.swaps,
             self._probe_swap,
             "%s cannot replace an object only if it is still the one that was read: equal calls in several processes"
             " do not wait for each other there",
@@ -163,12 +163,12 @@ class FileStorage:
             StorageError: If it did not, or refused, or cannot swap.
         """
         self._check(path)
-        self._check_swaps()
+        swapping = self._swapping()
         most = None if limit is None else limit + 1
         try:
-            content, tag = self._guarded(path, "read", lambda: self._speaking().read_tagged(path, most))
+            content, tag = self._guarded(path, "read", lambda: swapping.read_tagged(path, most))
         except _PastEndError:  # of an empty object there are no first bytes
-            content, tag = self._guarded(path, "read", lambda: self._speaking().read_tagged(path, None))
+            content, tag = self._guarded(path, "read", lambda: swapping.read_tagged(path, None))
         if limit is not None and len(content) > limit:
             raise too_large(path, limit, location=self._location)
         return content, tag
@@ -183,11 +183,9 @@ class FileStorage:
         """
         self._check(path)
         content = joined(data)
-        self._check_swaps()
+        swapping = self._swapping()
         try:
-            return self._guarded(
-                path, "create" if tag is None else "swap", lambda: self._speaking().swap(path, content, tag)
-            )
+            return self._guarded(path, "create" if tag is None else "swap", lambda: swapping.swap(path, content, tag))
         except (ObjectExistsError, ObjectNotFoundError) as error:
             if tag is None:
                 raise
@@ -300,12 +298,14 @@ class FileStorage:
         check_path(path, location=self._location)
         self._dialect.check(path)
 
-    def _check_swaps(self) -> None:
-        if not self.can_swap():
-            raise StorageError(
-                f"{self._location} cannot replace an object only if it is still the one that was read",
-                location=self._location,
-            )
+    def _swapping(self) -> SwappingDialect:
+        dialect = self._speaking()
+        if isinstance(dialect, SwappingDialect) and self.can_swap():
+            return dialect
+        raise StorageError(
+            f"{self._location} cannot replace an object only if it is still the one that was read",
+            location=self._location,
+        )
 
     def _verdict(
         self, question: str, known: Callable[[Dialect], bool | None], probe: Callable[[Dialect], bool], warning: str
@@ -387,6 +387,8 @@ class FileStorage:
 
     def _probe_swap(self, dialect: Dialect) -> bool:
         """Ask the store, by writing one object on the condition that it is another one."""
+        if not isinstance(dialect, SwappingDialect):
+            return False
         name = f"{RESERVED_PREFIX}probe-{os.urandom(12).hex()}"
         try:
             self._guarded("", "write to", lambda: dialect.write(name, [memoryview(b"1")], exclusive=False))

@@ -14,32 +14,47 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from entrepot.testing.blocks import BlockContract as BlockContract
+    from entrepot.testing.checking import check_plugins as check_plugins
     from entrepot.testing.fakes import FaultyStorage as FaultyStorage
     from entrepot.testing.fakes import FrozenClock as FrozenClock
+    from entrepot.testing.fakes import memory_documents as memory_documents
+    from entrepot.testing.hashers import HasherContract as HasherContract
     from entrepot.testing.key_providers import KeyProviderContract as KeyProviderContract
+    from entrepot.testing.manifests import plugin_manifest as plugin_manifest
     from entrepot.testing.serializers import SerializerContract as SerializerContract
     from entrepot.testing.storage import ReadableStorageContract as ReadableStorageContract
     from entrepot.testing.storage import StorageContract as StorageContract
     from entrepot.testing.task_runners import TaskRunnerContract as TaskRunnerContract
 
 _HOMES = {
+    "BlockContract": "blocks",
     "FaultyStorage": "fakes",
     "FrozenClock": "fakes",
+    "HasherContract": "hashers",
     "KeyProviderContract": "key_providers",
     "ReadableStorageContract": "storage",
     "SerializerContract": "serializers",
     "StorageContract": "storage",
     "TaskRunnerContract": "task_runners",
+    "check_plugins": "checking",
+    "memory_documents": "fakes",
+    "plugin_manifest": "manifests",
 }
 
 __all__ = [
+    "BlockContract",
     "FaultyStorage",
     "FrozenClock",
+    "HasherContract",
     "KeyProviderContract",
     "ReadableStorageContract",
     "SerializerContract",
     "StorageContract",
     "TaskRunnerContract",
+    "check_plugins",
+    "memory_documents",
+    "plugin_manifest",
 ]
 
 

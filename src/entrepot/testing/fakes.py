@@ -1,14 +1,17 @@
-"""Fakes: a store that fails when told to, and a clock that stands still."""
+"""Fakes: a store that fails when told to, documents in memory, and a clock that stands still."""
 
 import threading
 from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from entrepot.errors import StorageUnreachableError
 from entrepot.protocols.storage import Buffer, Buffers, MakesDurable, ObjectInfo, ReadsInto, Storage, SwapsConditionally
 
-__all__ = ["FaultyStorage", "FrozenClock"]
+__all__ = ["FaultyStorage", "FrozenClock", "memory_documents"]
+
+if TYPE_CHECKING:
+    from entrepot.blocks.documents import BlockDocuments
 
 _OPERATIONS = frozenset(
     {"get", "read_into", "put", "create", "delete", "list", "stat", "make_durable", "get_tagged", "swap"}
@@ -152,6 +155,19 @@ class _Step:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if self._fails and error is None:
             self._storage._fail(self._operation, self._path)  # noqa: SLF001
+
+
+def memory_documents() -> "BlockDocuments":
+    """Return documents of blocks that are in this process's memory only, under a keyring of their own.
+
+    As in `with use_documents(memory_documents()): MyBlock(...).save("first")`.
+    """
+    from entrepot.blocks.documents import BlockDocuments, StorageDocumentStore  # noqa: PLC0415  ciphers and pydantic
+    from entrepot.crypto.keyring import Keyring  # noqa: PLC0415  the same
+    from entrepot.storage.memory import MemoryStorage  # noqa: PLC0415  the same
+
+    ring = Keyring.generate()
+    return BlockDocuments(StorageDocumentStore(MemoryStorage()), lambda: ring)
 
 
 class FrozenClock:

@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -14,6 +15,7 @@ from entrepot.cli.options import AsJson, Yes
 from entrepot.cli.output import ok, print_json, show, table, warn
 from entrepot.cli.records import StorageOption, open_store, size_text
 from entrepot.cli.store.topic import app, progress_bar
+from entrepot.engine.tidying import Tidied, tidy
 from entrepot.errors import OptionError
 from entrepot.results.collect import GRACE, Collector, Report, Rules
 
@@ -62,6 +64,8 @@ def gc(
 ) -> None:
     """Remove results that have expired or are past their policy, payloads that no result needs, and leftovers.
 
+    Without --storage and a selection, also what runs that are over have left in the home folder.
+
     Flows may go on meanwhile: nothing that they need is removed. It can be stopped at any moment, and run again. At a
     terminal it says what would go, and asks; in scripts and with --yes or --json it does not.
     """
@@ -86,20 +90,26 @@ def gc(
             collector = Collector(store, rules, grace=grace_seconds, progress=told)
             return collector.preview() if is_dry else collector.run()
 
+    # What runs leave in the home is no store's: it goes with the default one, and with no selection of results.
+    tidies = storage is None and not filtered
     asked = False
     if not dry_run and not yes and not as_json and sys.stdin.isatty() and sys.stdout.isatty():
         planned = collect(is_dry=True)
-        if planned.records or planned.payloads or planned.leftovers:
+        in_home = tidy(current.home, is_dry=True) if tidies else Tidied()
+        if planned.records or planned.payloads or planned.leftovers or in_home != Tidied():
             asked = True
             _show(planned, store.location)
+            _show_tidied(in_home, current.home, "would free")
             if not typer.confirm("Remove this?", err=True):
                 ok("nothing was removed")
                 raise typer.Exit(1)
     report = collect(is_dry=dry_run)
+    tidied = tidy(current.home, is_dry=dry_run) if tidies else Tidied()
     if as_json:
-        print_json(_facts(report, store.location))
+        print_json(_facts(report, store.location) | {"home": dataclasses.asdict(tidied)})
         return
     _show(report, store.location, in_full=not asked)
+    _show_tidied(tidied, current.home, "would free" if dry_run else "freed")
     if not report.records and filtered:
         known = KnownNames()
         for _ in known.noted(store.records()):
@@ -144,6 +154,8 @@ def _show(report: Report, location: str, *, in_full: bool = True) -> None:
         f" {_some(report.payloads, 'payload')}, {_some(report.leftovers, 'leftover')};"
         f" {_some(report.kept, 'result')} {'stays' if report.kept == 1 else 'stay'}"
     )
+    for left in report.left:
+        ok(f"  {left.count} {left.kind} ({size_text(left.size)})")
     if report.waiting:
         ok(
             f"{_some(report.waiting, 'payload')} ({size_text(report.waiting_size)}) that no result needs"
@@ -157,6 +169,19 @@ def _show(report: Report, location: str, *, in_full: bool = True) -> None:
             "there are results that cannot be read under the keys of this ring, so no payload was removed; collect with"
             " a ring that has all keys"
         )
+
+
+def _show_tidied(tidied: Tidied, home: Path, done: str) -> None:
+    kinds = {
+        "snapshots of runs that are over": tidied.snapshots,
+        "answers to questions of such runs": tidied.answers,
+        "unfinished writes": tidied.unfinished,
+    }
+    if any(kinds.values()):
+        ok(f"{done} {size_text(tidied.size)} in {home}:")
+    for kind, count in kinds.items():
+        if count:
+            ok(f"  {count} {kind}")
 
 
 def _some(count: int, what: str) -> str:

@@ -16,12 +16,12 @@ from entrepot.results.claims import is_claim
 from entrepot.results.collect.lease import Lease
 from entrepot.results.collect.leftovers import Leftovers, is_left_behind
 from entrepot.results.collect.policy import Rules, Share, judge, orphans, shares
-from entrepot.results.collect.survey import Survey
+from entrepot.results.collect.survey import Survey, surveying
 from entrepot.results.condemned import PATIENCE, notice_folder
 from entrepot.results.seen import read_record
 from entrepot.results.store import ResultStore
 
-__all__ = ["GRACE", "Collector", "Progress", "Report"]
+__all__ = ["GRACE", "Collector", "Left", "Progress", "Report"]
 
 GRACE: Final = 86_400.0
 """Seconds that a payload without a record is left: longer than any transaction between its work and its commit."""
@@ -38,6 +38,21 @@ CREATE TABLE candidate (
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """Leftovers of one kind.
+
+    Attributes:
+        kind: What they are, for people: "unfinished writes".
+        count: How many.
+        size: Their bytes.
+    """
+
+    kind: str
+    count: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What a collection has removed, or would.
 
@@ -46,6 +61,7 @@ class Report:
         records: How many records.
         payloads: How many payloads.
         leftovers: How many other objects: notices, markers, evidence, unfinished writes, claims that nobody holds.
+        left: The same by kind.
         size: Bytes, of all of it.
         waiting: Payloads that no record needs, but are too young to be removed.
         waiting_size: Their bytes.
@@ -59,6 +75,7 @@ class Report:
     records: int
     payloads: int
     leftovers: int
+    left: tuple[Left, ...]
     size: int
     waiting: int
     waiting_size: int
@@ -101,17 +118,14 @@ class Collector:
             StorageError: If the store cannot be read.
         """
         now = self._store.clock.now().timestamp()
-        survey = Survey(self._store, None, lambda what, count: self._progress(what, count, None))
-        try:
+        with surveying(self._store, None, lambda what, count: self._progress(what, count, None)) as survey:
             survey.read()
             judge(survey.database, self._rules, now=now, grace=self._grace)
             leftovers = Leftovers(self._store, survey, now)
-            left = list(leftovers.found())
+            left = _by_kind(leftovers.found())
             before = None if self._grace <= 0 else now - self._grace
             freed = iter(()) if survey.is_blind else orphans(survey.database, is_done=False, before=before)
-            return self._report(survey, freed, left_count=len(left), left_size=sum(left), is_dry=True, now=now)
-        finally:
-            survey.close()
+            return self._report(survey, freed, left=left, is_dry=True, now=now)
 
     def run(self) -> Report:
         """Collect.
@@ -127,18 +141,15 @@ class Collector:
                 self._progress(what, count, None)
 
             now = lease.began if lease.began is not None else self._store.clock.now().timestamp()
-            survey = Survey(self._store, lease.began, tick)
-            try:
+            with surveying(self._store, lease.began, tick) as survey:
                 survey.read()
                 judge(survey.database, self._rules, now=self._store.clock.now().timestamp(), grace=self._grace)
                 self._delete_records(survey, lease)
                 self._delete_payloads(survey, lease, None if self._grace <= 0 else now - self._grace)
                 leftovers = Leftovers(self._store, survey, now, lease)
-                left = list(leftovers.remove())
+                left = _by_kind(leftovers.remove())
                 freed = survey.database.execute("SELECT path, size, modified FROM candidate WHERE gone = 1")
-                return self._report(survey, freed, left_count=len(left), left_size=sum(left), is_dry=False, now=now)
-            finally:
-                survey.close()
+                return self._report(survey, freed, left=left, is_dry=False, now=now)
 
     # --- records ------------------------------------------------------------------------------------------------------
 
@@ -156,7 +167,7 @@ class Collector:
             if not rows:
                 return
             lease.renew()
-            notice = self._give_notice(lease, [path for path, _, _ in rows])
+            notice = self._give_notice(lease, [path for path, *_ in rows])
             for path, sha, state in rows:
                 lease.renew()
                 if self._delete_record(path, sha, state, lease.began):
@@ -262,8 +273,7 @@ class Collector:
         survey: Survey,
         freed: Iterator[tuple[str, int, float]],
         *,
-        left_count: int,
-        left_size: int,
+        left: tuple[Left, ...],
         is_dry: bool,
         now: float,
     ) -> Report:
@@ -284,8 +294,9 @@ class Collector:
             tuple(found),
             records,
             went.count,
-            left_count,
-            sum(share.size for share in found) + left_size,
+            sum(one.count for one in left),
+            left,
+            sum(share.size for share in found) + sum(one.size for one in left),
             waits.count,
             waits.size,
             self._changed,
@@ -293,6 +304,14 @@ class Collector:
             survey.is_blind,
             is_dry,
         )
+
+
+def _by_kind(found: Iterator[tuple[str, int]]) -> tuple[Left, ...]:
+    counts: dict[str, tuple[int, int]] = {}
+    for kind, size in found:
+        count, total = counts.get(kind, (0, 0))
+        counts[kind] = count + 1, total + size
+    return tuple(Left(kind, *counted) for kind, counted in counts.items())
 
 
 class _Sum:

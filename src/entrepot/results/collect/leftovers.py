@@ -48,44 +48,49 @@ class Leftovers:
         self._now = now
         self._lease = lease
 
-    def found(self) -> Iterator[int]:
-        """Yield the size of each.
+    def found(self) -> Iterator[tuple[str, int]]:
+        """Yield what kind of thing each is, and its size.
 
         Raises:
             StorageError: If the store cannot be read.
         """
-        for info, _ in self._all():
-            yield info.size
+        for kind, info, _ in self._all():
+            yield kind, info.size
 
-    def remove(self) -> Iterator[int]:
-        """Remove them, and yield the size of each; abort transactions that were never decided.
+    def remove(self) -> Iterator[tuple[str, int]]:
+        """Remove them, and yield kind and size of each; abort transactions that were never decided.
 
         Raises:
             StorageError: If the store cannot be read or written.
         """
-        for info, delete in self._all():
+        for kind, info, delete in self._all():
             if self._lease is not None:
                 self._lease.renew()
-            delete(info.path)
-            yield info.size
+            if delete(info.path) is not False:
+                yield kind, info.size
         undecided = self._database.execute(
             "SELECT path FROM record WHERE state = 'pending' AND gone = 0 AND modified <= ?", (self._now - _UNDECIDED,)
         )
         for (path,) in undecided.fetchall():
             self._abort(path)
 
-    def _all(self) -> Iterator[tuple[ObjectInfo, Callable[[str], object]]]:
+    def _all(self) -> Iterator[tuple[str, ObjectInfo, Callable[[str], object]]]:
         storage = self._store.storage
-        for find in (self._notices, self._markers, self._chains, self._notes_of_use):
+        kinds: dict[str, Callable[[], Iterator[ObjectInfo]]] = {
+            "notices of collections": self._notices,
+            "marks of transactions": self._markers,
+            "outgrown versions": self._chains,
+            "notes of use": self._notes_of_use,
+            "evidence of damage": lambda: self._older("damaged", _EVIDENCE),
+        }
+        for kind, find in kinds.items():
             for info in find():
-                yield info, storage.delete
+                yield kind, info, storage.delete
         for info in self._claims():
-            yield info, self._delete_claim
-        for info in self._older("damaged", _EVIDENCE):
-            yield info, storage.delete
+            yield "claims of dead runs", info, self._delete_claim
         if isinstance(storage, Sweeps):
             for info in storage.unfinished(datetime.fromtimestamp(self._now - _UNFINISHED, UTC)):
-                yield info, storage.sweep
+                yield "unfinished writes", info, storage.sweep
 
     def _notices(self) -> Iterator[ObjectInfo]:
         """Yield notices of collections that are over."""
@@ -139,18 +144,19 @@ class Leftovers:
         for path, size, modified in found.fetchall():
             yield ObjectInfo(path, size, datetime.fromtimestamp(modified, UTC))
 
-    def _delete_claim(self, path: str) -> None:
+    def _delete_claim(self, path: str) -> bool:
+        """Delete a claim if it is still one that nobody holds; return whether it is gone."""
         storage = self._store.storage
         try:
             data = bytes(storage.get(path, length=MAX_RECORD_SIZE + 1))
             if not is_claim(data) or standing_in(data) or not is_left_behind(self._store, path, data, self._now):
-                return  # it has been taken up since
+                return False  # it has been taken up since
         except (ObjectNotFoundError, IntegrityError, UnknownKeyError):
-            return
+            return False
         if isinstance(storage, DeletesIf):
-            storage.delete_if(path, data)
-        else:
-            storage.delete(path)
+            return storage.delete_if(path, data)
+        storage.delete(path)
+        return True
 
     def _notes_of_use(self) -> Iterator[ObjectInfo]:
         for info in self._store.storage.list(USED):

@@ -3,15 +3,24 @@
 A million records take about 300 MB of a temporary file, and next to no memory.
 """
 
+import errno
 import json
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from entrepot.errors import DestroyedKeyError, IntegrityError, ObjectNotFoundError, UnknownKeyError
+from entrepot.errors import (
+    DestroyedKeyError,
+    IntegrityError,
+    ObjectNotFoundError,
+    StorageError,
+    StorageFullError,
+    UnknownKeyError,
+)
 from entrepot.protocols.storage import ObjectInfo
 from entrepot.results.record import MAX_RECORD_SIZE, RECORDS
 from entrepot.results.seen import fields_of, payloads_in, read_record
@@ -19,10 +28,11 @@ from entrepot.results.store import ResultStore
 from entrepot.results.used import USED
 from entrepot.results.versions import VERSIONS
 
-__all__ = ["PAYLOADS", "Survey"]
+__all__ = ["PAYLOADS", "Survey", "surveying"]
 
 PAYLOADS: Final = "payloads"
 
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _BATCH: Final = 10_000  # rows between two commits of the table
 _MARGIN: Final = 5.0  # seconds: stores tell times as coarsely as this
 _SCHEMA: Final = """
@@ -37,6 +47,41 @@ CREATE TABLE claim (path TEXT PRIMARY KEY, size INTEGER, modified REAL) WITHOUT 
 CREATE TABLE chain (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE transactions (id TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+
+
+@contextmanager
+def surveying(store: ResultStore, began: float | None, tick: Callable[[str, int], object]) -> Iterator["Survey"]:
+    """Enter a survey of a store, not yet read; its table is removed at the end.
+
+    Args:
+        store: Which.
+        began: As of `Survey`.
+        tick: The same.
+
+    Raises:
+        StorageFullError: If there is no room for the table where temporary files are kept.
+        StorageError: If the table cannot be used for another reason.
+    """
+    try:
+        survey = Survey(store, began, tick)
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise _unusable(store, error) from error
+    try:
+        yield survey
+    except sqlite3.DatabaseError as error:
+        raise _unusable(store, error) from error
+    finally:
+        survey.close()
+
+
+def _unusable(store: ResultStore, error: Exception) -> StorageError:
+    place = tempfile.gettempdir()
+    is_full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) in _FULL
+    kind, todo = (StorageFullError, "free some room there") if is_full else (StorageError, "see that it is well")
+    return kind(
+        f"the table of what is in {store.location} cannot be kept in {place}: {error}; {todo}, or set TMPDIR",
+        location=place,
+    )
 
 
 class Survey:

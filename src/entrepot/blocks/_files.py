@@ -1,0 +1,204 @@
+"""Files of blocks, YAML or TOML by their suffix, as plain data: `blocks`, then types, then names, then fields."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from entrepot._names import check_name
+from entrepot.errors import BlockFileError
+
+__all__ = ["Fields", "FileBlocks", "is_block_file", "read_blocks", "write_blocks"]
+
+Fields = dict[str, object]
+FileBlocks = dict[tuple[str, str], Fields]
+"""Fields by type and name."""
+
+_YAML: Final = frozenset({".yaml", ".yml"})
+_TOML: Final = ".toml"
+_NOTE: Final = (
+    "Blocks, as `entrepot block export` wrote them. Secrets are not in here: a reference says where each one is.\n"
+    "`entrepot block apply` saves what is in this file, `entrepot block diff` says what it would change."
+)
+
+
+def is_block_file(name: str) -> bool:
+    """Return whether an argument names a file of blocks; no block can be named so."""
+    return Path(name).suffix.lower() in {*_YAML, _TOML}
+
+
+def read_blocks(path: Path) -> FileBlocks:
+    """Return what a file says.
+
+    Raises:
+        BlockFileError: If it cannot be read, is malformed, or has another form, or if it is YAML and nothing here reads
+            that; the message shows no values.
+        InvalidNameError: If a type or name may not be one.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise BlockFileError(f"{path} cannot be read: {reason}", path=str(path)) from None
+    data = _parse_yaml(text, path) if _is_yaml(path) else _parse_toml(text, path)
+    blocks = data.get("blocks") if isinstance(data, Mapping) else None
+    if not isinstance(blocks, Mapping) or len(data) != 1:
+        raise BlockFileError(
+            f"{path} is no file of blocks: it has one table, `blocks`, of types, of names, of fields, as in"
+            " [blocks.s3.prod]",
+            path=str(path),
+        )
+    found: FileBlocks = {}
+    for slug, named in blocks.items():
+        check_name(slug, what=f"block type (in {path})")
+        for name, fields in _table(named, f"blocks.{slug}", path).items():
+            check_name(name, what=f"block name (in {path})")
+            found[slug, name] = dict(_table(fields, f"blocks.{slug}.{name}", path))
+    return found
+
+
+def write_blocks(blocks: FileBlocks, path: Path) -> str:
+    """Return the text of a file of blocks, in the form that its name asks for.
+
+    Raises:
+        BlockFileError: If it has a value that the form has no word for, or if nothing here writes that form.
+    """
+    data: dict[str, dict[str, Fields]] = {}
+    for (slug, name), fields in blocks.items():
+        data.setdefault(slug, {})[name] = fields
+    if _is_yaml(path):
+        return "".join(f"# {line}\n" for line in _NOTE.splitlines()) + _yaml_text({"blocks": data})
+    return _toml_text(data, path)
+
+
+def _is_yaml(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if suffix not in {*_YAML, _TOML}:
+        raise BlockFileError(f"{path} is no file of blocks: its name ends with .toml, .yaml or .yml", path=str(path))
+    return suffix in _YAML
+
+
+def _table(value: object, where: str, path: Path) -> Mapping[str, object]:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise BlockFileError(f"{path}: {where} is no table with names as keys", path=str(path))
+    return value
+
+
+# --- TOML -------------------------------------------------------------------------------------------------------------
+
+
+def _parse_toml(text: str, path: Path) -> Any:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        problem = str(error)  # it says where, and at most one letter of what
+    raise BlockFileError(f"{path} is no TOML: {problem}", path=str(path))
+
+
+def _toml_text(data: Mapping[str, Mapping[str, Fields]], path: Path) -> str:
+    import tomlkit  # noqa: PLC0415  only where a file is written
+    from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415  the same
+
+    document = tomlkit.document()
+    for line in _NOTE.splitlines():
+        document.add(tomlkit.comment(line))
+    blocks = tomlkit.table(is_super_table=True)
+    for slug, named in data.items():
+        kind = tomlkit.table(is_super_table=True)
+        for name, fields in named.items():
+            table = tomlkit.table()
+            for field, value in fields.items():
+                if _has_none(value):
+                    raise BlockFileError(
+                        f"{slug}/{name}.{field} is null somewhere, and TOML has no word for that; write YAML:"
+                        f" {path.with_suffix('.yaml')}",
+                        path=str(path),
+                    )
+                try:
+                    table.add(field, _inline(value))
+                except TOMLKitError as error:
+                    raise BlockFileError(
+                        f"{slug}/{name}.{field} cannot be written as TOML ({type(error).__name__}); write YAML:"
+                        f" {path.with_suffix('.yaml')}",
+                        path=str(path),
+                    ) from None
+            kind.add(name, table)
+        blocks.add(slug, kind)
+    document.add("blocks", blocks)
+    return tomlkit.dumps(document)
+
+
+def _inline(value: object) -> Any:
+    """Return a value on one line, so that a field of tables does not end the table that it is in."""
+    import tomlkit  # noqa: PLC0415  as above
+
+    if isinstance(value, dict):
+        table = tomlkit.inline_table()
+        for key, each in value.items():
+            table.add(key, _inline(each))
+        return table
+    if isinstance(value, list):
+        array = tomlkit.array()
+        for each in value:
+            array.append(_inline(each))
+        return array
+    return value
+
+
+def _has_none(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_none, value.values()))
+    return any(map(_has_none, value)) if isinstance(value, list) else value is None
+
+
+# --- YAML -------------------------------------------------------------------------------------------------------------
+
+
+def _parse_yaml(text: str, path: Path) -> Any:
+    yaml = _yaml()
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc, name-defined]
+        """Refuses a key that is there twice: PyYAML would take the last one, and a block would be lost."""
+
+        def construct_mapping(self, node: Any, *, deep: bool = False) -> Any:
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            twice = [key for index, key in enumerate(keys) if key in keys[:index]]
+            if twice:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {str(twice[0])[:80]!a} is there twice", node.start_mark
+                )
+            return super().construct_mapping(node, deep=deep)
+
+    try:
+        return yaml.load(text, Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        # Not its own text: that quotes the line, and a person may have written a secret there.
+        where = "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
+        problem = f"{getattr(error, 'problem', None) or 'it cannot be parsed'}{where}"
+    raise BlockFileError(f"{path} is no YAML: {problem}", path=str(path))
+
+
+def _yaml_text(data: object) -> str:
+    yaml = _yaml()
+
+    class Dumper(yaml.SafeDumper):  # type: ignore[misc, name-defined]
+        """Quotes what a reader would not give back as it is: PyYAML writes the line ends of Unicode as they are."""
+
+    def represent(dumper: Any, value: str) -> Any:
+        style = None if value.isprintable() else '"'
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Dumper.add_representer(str, represent)
+    text: str = yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False)
+    return text
+
+
+def _yaml() -> Any:
+    try:
+        import yaml  # noqa: PLC0415  an extra: TOML needs nothing that is not there
+    except ImportError:
+        raise BlockFileError(
+            "YAML files need PyYAML: pip install 'entrepot[yaml]'; or use a .toml file", path=""
+        ) from None
+    return yaml

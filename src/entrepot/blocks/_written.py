@@ -1,0 +1,263 @@
+"""Values of blocks as people write them down, in files and variables: read, and written.
+
+A secret field takes a reference (`env://NAME`), a field for blocks takes `block://type/name`, and what has a tag
+(`$type`) is read as in the sealed body.
+"""
+
+import base64
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Protocol
+
+from pydantic import SecretBytes, SecretStr, ValidationError
+
+from entrepot.blocks._annotations import FieldFacts, facts_of
+from entrepot.blocks._decoding import Misfit, decode_value, quietly
+from entrepot.blocks._references import SCHEMES, is_reference, resolve
+from entrepot.blocks.core import Block
+from entrepot.errors import BlockFileError, EntrepotError, SerializationError
+from entrepot.serializers.tagged import TAG
+
+__all__ = ["ANYTHING", "Writer", "make_block"]
+
+
+class Lookup(Protocol):
+    """Gives the secret of a reference."""
+
+    def __call__(self, reference: str, *, where: str) -> str:
+        """Return the secret; `where` is whose it is, for messages."""
+        ...
+
+
+ANYTHING: Final = FieldFacts(secret=False, open=True, bare=None, keys=frozenset(), block=False)
+"""Of a field that nothing is known of."""
+
+_BLOCK: Final = "block://"
+_PLAIN_SECRETS: Final = frozenset({"secret-str", "secret-bytes"})
+_SIMPLE: Final = frozenset(
+    {"typed", "tuple", "set", "frozenset", "datetime", "date", "time", "uuid", "decimal", "path"}
+)
+"""Tags of what a field that is annotated with its class makes again of the value alone."""
+
+_NO_LETTERS: Final = re.compile(r"[^A-Z0-9]+")
+
+
+def make_block(
+    cls: type[Block],
+    fields: Mapping[str, object],
+    *,
+    where: str,
+    inner: Callable[[str], Block],
+    clear: bool = False,
+    lookup: Lookup = resolve,
+) -> Block:
+    """Return a block of fields that people wrote down.
+
+    Args:
+        cls: Its class.
+        fields: By name or alias; in the place of secrets, references.
+        where: What the block is called in messages.
+        inner: Gives the block that `block://type/name` names.
+        clear: Whether secrets may be there in clear.
+        lookup: Gives the secret of a reference.
+
+    Raises:
+        BlockFileError: If they do not make one; the message names fields and reasons, never values.
+    """
+    made = quietly(functools.partial(_make, cls, fields, where, inner, clear=clear, lookup=lookup))
+    del fields
+    if isinstance(made, Block):
+        return made
+    if isinstance(made, EntrepotError) and not isinstance(made, SerializationError):
+        raise made
+    raise BlockFileError(f"{where} cannot be made: {made}", path="")
+
+
+def _make(
+    cls: type[Block],
+    fields: Mapping[str, object],
+    where: str,
+    inner: Callable[[str], Block],
+    *,
+    clear: bool,
+    lookup: Lookup,
+) -> Block:
+    facts = facts_of(cls).fields
+    by_key = {key: one for one in facts.values() for key in one.keys}
+    unknown = [name for name in fields if name not in by_key]
+    if unknown and cls.model_config.get("extra") != "allow":
+        raise BlockFileError(f"{where}: no field named {unknown[0]!a}; known: {', '.join(facts)}", path="")
+    reader = _Reader(cls, inner, where, lookup)
+    values = {name: reader.value(value, by_key.get(name, ANYTHING), name) for name, value in fields.items()}
+    try:
+        made = cls.model_validate(values, by_alias=True, by_name=True)
+    except ValidationError as error:
+        reasons = [
+            ": ".join(filter(None, [".".join(map(str, detail["loc"])), detail["msg"]]))
+            for detail in error.errors(include_input=False, include_url=False, include_context=False)
+        ]
+        raise BlockFileError(f"{where}: {'; '.join(reasons)}", path="") from None
+    bare = "" if clear else reader.in_clear(made)
+    if bare:
+        raise BlockFileError(
+            f"{where}: the secret of the field {bare} is in clear, and files are read by many: put it into a variable"
+            f" or a file, and write a reference here: {', '.join(f'{scheme}://...' for scheme in SCHEMES)} (if it was"
+            " a real secret, change it)",
+            path="",
+        )
+    return made
+
+
+class _Reader:
+    """Makes values of what stands in a file, and remembers which texts were there in clear."""
+
+    def __init__(self, cls: type[Block], inner: Callable[[str], Block], where: str, lookup: Lookup) -> None:
+        self._lookup = lookup
+        self._cls = cls
+        self._inner = inner
+        self._where = where
+        self._known: list[Block] = []  # blocks that came by name
+        self._clear: set[object] = set()
+        self._bare = ""
+
+    def value(self, value: object, facts: FieldFacts, path: str) -> object:
+        if isinstance(value, str):
+            return self._text(value, facts, path)
+        if isinstance(value, list):
+            return [self.value(each, facts, f"{path}[{index}]") for index, each in enumerate(value)]
+        if not isinstance(value, dict):
+            return value
+        if TAG not in value:
+            return {key: self.value(each, facts, f"{path}.{key}") for key, each in value.items()}
+        plain = self._plain(value, path)
+        try:
+            return decode_value(self._cls, plain, lambda slug, name: self._block(f"{slug}/{name}"))
+        except Misfit as misfit:
+            raise BlockFileError(f"{self._where}: {path} cannot be made: {misfit}", path="") from None
+
+    def in_clear(self, block: Block) -> str:
+        """Return the name of a field that holds a secret which stood there as it is; "" if there is none."""
+        if self._bare:
+            return self._bare
+        for name, value in {**vars(block), **(block.model_extra or {})}.items():
+            if any(secret in self._clear for secret in self._secrets(value)):
+                return name
+        return ""
+
+    def _text(self, text: str, facts: FieldFacts, path: str) -> object:
+        if facts.block and text.startswith(_BLOCK):
+            return self._block(text.removeprefix(_BLOCK))
+        if facts.secret and is_reference(text):
+            found = self._lookup(text, where=f"{self._where}: {path}")
+            return SecretBytes(found.encode()) if facts.bare is SecretBytes else SecretStr(found)
+        if text:
+            self._clear |= {text, text.encode("utf-8", "surrogatepass")}
+            self._bare = self._bare or (path if facts.bare is not None else "")
+        return text
+
+    def _block(self, address: str) -> Block:
+        self._known.append(self._inner(address))
+        return self._known[-1]
+
+    def _plain(self, value: object, path: str) -> object:
+        """Return what is tagged with the secrets in the place of their references."""
+        if isinstance(value, list):
+            return [self._plain(each, path) for each in value]
+        if isinstance(value, str):
+            self._clear |= {value, value.encode("utf-8", "surrogatepass")} if value else set()
+        if not isinstance(value, dict):
+            return value
+        inner = value.get("value")
+        if str(value.get(TAG)).startswith("secret") and isinstance(inner, str) and is_reference(inner):
+            return {**value, "value": self._lookup(inner, where=f"{self._where}: {path}")}
+        return {key: self._plain(each, path) for key, each in value.items()}
+
+    def _secrets(self, value: object) -> Iterator[object]:
+        if any(value is block for block in self._known):
+            return
+        if hasattr(type(value), "get_secret_value"):
+            yield from self._hashable(value.get_secret_value())  # type: ignore[attr-defined]
+        elif isinstance(value, Mapping):
+            for each in [*value, *value.values()]:
+                yield from self._secrets(each)
+        elif isinstance(value, list | tuple | set | frozenset):
+            for each in value:
+                yield from self._secrets(each)
+        elif hasattr(value, "__dict__") and not isinstance(value, type):
+            for each in vars(value).values():
+                yield from self._secrets(each)
+
+    def _hashable(self, secret: object) -> Iterator[object]:
+        if isinstance(secret, str | bytes):
+            yield secret
+
+
+class Writer:
+    """Makes what stands in a file of the fields of one block.
+
+    Args:
+        address: The block: `s3/prod`.
+        variables: Gets the variables that it refers to, each with whose secret it is.
+    """
+
+    def __init__(self, address: str, variables: dict[str, str]) -> None:
+        self._address = address
+        self._variables = variables
+        self._names: dict[tuple[str, ...], str] = {}
+        self._secrets: dict[str, str] = {}
+
+    def value(self, plain: object, facts: FieldFacts, path: tuple[str, ...]) -> object:
+        """Return what stands in a file for a plain value.
+
+        Args:
+            plain: From a body, its secrets in clear.
+            facts: What its field can hold; where that is anything, every tag stays.
+            path: Where it is, for the name of a variable.
+        """
+        if isinstance(plain, list):
+            return [self.value(each, facts, (*path, str(index))) for index, each in enumerate(plain)]
+        if not isinstance(plain, dict):
+            return plain
+        if TAG not in plain:
+            return {key: self.value(each, facts, (*path, key)) for key, each in plain.items()}
+        return self._tagged(plain, facts, path)
+
+    def lookup(self, reference: str, *, where: str) -> str:
+        """Return the secret behind a reference that this writer made; without a variable being set."""
+        return self._secrets[reference] if reference in self._secrets else resolve(reference, where=where)
+
+    def _tagged(self, plain: dict[str, object], facts: FieldFacts, path: tuple[str, ...]) -> object:
+        kind = plain[TAG]
+        if str(kind).startswith("secret"):
+            reference = f"env://{self._variable(path)}"
+            inner = plain.get("value")
+            if isinstance(inner, dict) and inner.get(TAG) == "bytes":
+                inner = base64.b64decode(str(inner.get("value"))).decode("utf-8", "replace")
+            self._secrets[reference] = str(inner)
+            return reference if facts.secret and kind in _PLAIN_SECRETS else {**plain, "value": reference}
+        if kind == "block-ref" and facts.block:
+            return f"{_BLOCK}{plain['slug']}/{plain['name']}"
+        inner = self.value(plain.get("value"), ANYTHING if kind == "block" else facts, path)
+        simple = kind in _SIMPLE and (kind == "typed" or len(plain) == len((TAG, "value")))  # else: a zone by name, say
+        if facts.open or not simple:
+            return {
+                name: inner if name == "value" else self.value(each, ANYTHING, (*path, name))
+                for name, each in plain.items()
+            }
+        extra = plain.get("extra")
+        if isinstance(inner, dict) and isinstance(extra, dict):
+            inner |= {name: self.value(each, facts, (*path, name)) for name, each in extra.items()}
+        return inner
+
+    def _variable(self, path: tuple[str, ...]) -> str:
+        if path in self._names:
+            return self._names[path]
+        wanted = name = _NO_LETTERS.sub("_", "_".join((self._address, *path)).upper()).strip("_")
+        number = 1
+        while name in self._variables:
+            number += 1
+            name = f"{wanted}_{number}"
+        self._names[path] = name
+        self._variables[name] = f"{self._address}: {'.'.join(path)}"
+        return name

@@ -1,0 +1,129 @@
+"""Where blocks are looked up: the environment first, then what is put in between, then the documents.
+
+`ENTREPOT_BLOCK__S3__PROD='{"bucket_path": "..."}'` gives the block `s3/prod`: for containers, which have variables and
+no store. Type and name are written in capitals, with `_` for `-`. The value is a JSON object of fields; secrets may be
+in it as they are, or as references.
+"""
+
+import contextlib
+import contextvars
+import functools
+import json
+import os
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+from entrepot.blocks._decoding import quietly
+from entrepot.blocks._written import make_block
+from entrepot.blocks.core import Block
+from entrepot.errors import BlockFileError
+from entrepot.plugins import BLOCKS
+
+__all__ = ["PREFIX", "BlockSource", "EnvironmentBlocks", "sources", "use_sources", "variable_of"]
+
+PREFIX: Final = "ENTREPOT_BLOCK__"
+
+
+class BlockSource(Protocol):
+    """A place where blocks are looked up by type and name. Nothing is saved there."""
+
+    @property
+    def location(self) -> str:
+        """What it is, for people."""
+        ...
+
+    def has(self, slug: str, name: str) -> bool:
+        """Say whether a block is there; it is not opened."""
+        ...
+
+    def slugs(self, name: str) -> list[str]:
+        """Return the types of the blocks that are there under this name, sorted; none is opened."""
+        ...
+
+    def get(self, slug: str, name: str) -> Block | None:
+        """Return a block, or None where there is none.
+
+        Raises:
+            EntrepotError: If there is one, and it cannot be given.
+        """
+        ...
+
+
+class EnvironmentBlocks:
+    """Blocks of the variables `ENTREPOT_BLOCK__<TYPE>__<NAME>`."""
+
+    @property
+    def location(self) -> str:
+        """What it is, for people."""
+        return "the environment"
+
+    def has(self, slug: str, name: str) -> bool:
+        """Say whether a variable gives a block."""
+        return variable_of(slug, name) in os.environ
+
+    def slugs(self, name: str) -> list[str]:
+        """Return the types of the blocks that variables give under this name, sorted."""
+        end = f"__{_capitals(name)}"
+        if not any(each.startswith(PREFIX) and each.endswith(end) for each in os.environ):
+            return []  # the usual case: no list of types is needed
+        return [slug for slug in BLOCKS.names() if self.has(slug, name)]
+
+    def get(self, slug: str, name: str) -> Block | None:
+        """Return the block that a variable gives, or None where it is not set.
+
+        Raises:
+            BlockFileError: If its value does not make one; the message names the variable and the fields, no values.
+            UnknownBlockTypeError: If no installed or imported class has the slug.
+        """
+        if not self.has(slug, name):
+            return None
+        variable = variable_of(slug, name)
+        made = quietly(functools.partial(_read, BLOCKS.get(slug), variable))
+        if isinstance(made, Block):
+            return made
+        raise made if isinstance(made, BlockFileError) else BlockFileError(f"{variable}: {made}", path=variable)
+
+
+def variable_of(slug: str, name: str) -> str:
+    """Return the variable that gives a block."""
+    return f"{PREFIX}{_capitals(slug)}__{_capitals(name)}"
+
+
+def _capitals(name: str) -> str:
+    return name.upper().replace("-", "_")
+
+
+def _read(cls: type[Block], variable: str) -> Block:
+    try:
+        fields = json.loads(os.environ[variable])
+    except ValueError as error:
+        where = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "somewhere"
+        raise BlockFileError(f"{variable} is no JSON: look at {where} of its value", path=variable) from None
+    if not isinstance(fields, dict):
+        raise BlockFileError(f'{variable} is no JSON object of fields, as in {{"value": ...}}', path=variable)
+    return make_block(cls, fields, where=variable, inner=Block.load, clear=True)
+
+
+# --- the chain --------------------------------------------------------------------------------------------------------
+
+_between: contextvars.ContextVar[tuple[BlockSource, ...]] = contextvars.ContextVar("entrepot_sources", default=())
+_ENVIRONMENT: Final = EnvironmentBlocks()
+
+
+def sources() -> tuple[BlockSource, ...]:
+    """Return where blocks are looked up before the documents, in that order."""
+    return (_ENVIRONMENT, *_between.get())
+
+
+@contextlib.contextmanager
+def use_sources(*between: BlockSource) -> Iterator[None]:
+    """Look blocks up in other places as well, after the environment and before the documents, inside a `with`.
+
+    Args:
+        between: In their order; `StoredBlocks` makes one of the documents of a team.
+    """
+    token = _between.set(between)
+    try:
+        yield
+    finally:
+        _between.reset(token)

@@ -1,0 +1,77 @@
+"""The documents of a team as a place where blocks are looked up before one's own; and where a name leads."""
+
+from dataclasses import dataclass
+
+from entrepot._names import check_name
+from entrepot.blocks import _saving
+from entrepot.blocks.core import Block
+from entrepot.blocks.documents import BlockDocuments, current_documents
+from entrepot.blocks.sources import sources
+
+__all__ = ["Place", "StoredBlocks", "where"]
+
+
+class StoredBlocks:
+    """Blocks of other documents than those that are saved to, as a `BlockSource`.
+
+    Args:
+        documents: Theirs; opened with their own keyring.
+    """
+
+    def __init__(self, documents: BlockDocuments) -> None:
+        self._documents = documents
+
+    @property
+    def location(self) -> str:
+        """Where they lie."""
+        return self._documents.store.location
+
+    def has(self, slug: str, name: str) -> bool:
+        """Say whether a block is saved there."""
+        ref = self._documents.store.latest(slug, name)
+        return ref is not None and not ref.deleted
+
+    def slugs(self, name: str) -> list[str]:
+        """Return the types of the blocks that are saved there under this name, sorted."""
+        return sorted(ref.slug for ref in self._documents.store.list() if ref.name == name)
+
+    def get(self, slug: str, name: str) -> Block | None:
+        """Return the newest version of a block, or None where there is none; raises as `Block.load`."""
+        ref = self._documents.store.latest(slug, name)
+        if ref is None or ref.deleted:
+            return None  # it was deleted a moment ago
+        return _saving.load_newest(self._documents.believe(ref), self._documents)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One place of the look-up chain, and what it has under a name.
+
+    Attributes:
+        location: What it is, for people.
+        blocks: `type/name` of what is there, sorted.
+    """
+
+    location: str
+    blocks: tuple[str, ...]
+
+
+def where(name: str) -> list[Place]:
+    """Return the places where a name is looked up, in that order, with what each has; nothing is opened.
+
+    Args:
+        name: `type/name`, or a name alone.
+
+    Raises:
+        InvalidNameError: If it can be no name.
+    """
+    slug, _, rest = name.rpartition("/")
+    if slug:
+        check_name(slug, what="block type")
+    check_name(rest)
+    documents = StoredBlocks(current_documents())
+    places = []
+    for source in (*sources(), documents):
+        found = source.slugs(rest) if not slug else [slug] if source.has(slug, rest) else []
+        places.append(Place(source.location, tuple(f"{each}/{rest}" for each in found)))
+    return places

@@ -1,0 +1,198 @@
+"""`entrepot block apply|export`, and `diff` of a file: blocks as files that a team reviews."""
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from entrepot.blocks import Block, as_code
+from entrepot.blocks._files import is_block_file, read_blocks, write_blocks
+from entrepot.blocks._finding import find
+from entrepot.blocks.as_code import Planned
+from entrepot.blocks.documents import current_documents
+from entrepot.blocks.sources import variable_of
+from entrepot.blocks.teams import where
+from entrepot.cli.block_history import Name, diff_versions, show_changes
+from entrepot.cli.importing import Modules, import_modules
+from entrepot.cli.options import AsJson
+from entrepot.cli.output import ok, print_json, show, table, told, warn
+from entrepot.errors import BlockFileError, OptionError
+
+__all__ = ["apply", "diff_", "export", "where_"]
+
+FileName = Annotated[Path, typer.Argument(metavar="FILE", help="A .toml, .yaml or .yml file.")]
+
+_STYLES: Final = {"create": "green", "change": "yellow", "same": "dim"}
+_SIGNS: Final = {"create": "+", "change": "~", "same": "="}
+
+
+def apply(
+    file: FileName,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    module: Modules = None,
+    as_json: AsJson = False,
+) -> None:
+    """Save the blocks of a file: new ones, and a new version of those that are not the same. None is deleted.
+
+    Secrets stand in the file as references, env://NAME or file:///run/secrets/x, and are looked up now.
+
+    \b
+    Examples:
+      entrepot block apply blocks.toml --dry-run
+      AWS_KEY=... entrepot block apply blocks.toml
+    """  # noqa: D301  click's mark for lines that are kept as they are
+    import_modules(module)
+    planned = as_code.plan(read_blocks(file))
+    done = [(each, each.saved) for each in planned] if dry_run else list(as_code.apply(planned))
+    if as_json:
+        print_json([_facts(each) | {"version": None if ref is None else ref.version} for each, ref in done])
+        return
+    show(
+        table(
+            ("", "Block", "Fields", "Version"),
+            [
+                (
+                    told(_SIGNS[each.step], _STYLES[each.step]),
+                    _address(each),
+                    ", ".join(change.path for change in each.changes),
+                    "" if ref is None or dry_run else ref.version,
+                )
+                for each, ref in done
+            ],
+            keep=("Block",),
+        )
+    )
+    count = sum(each.step != "same" for each in planned)
+    ok(f"{count} of {len(planned)} blocks {'would be saved' if dry_run else 'saved'}, the others are the same")
+
+
+def export(
+    file: FileName,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Blocks, as type/name or name; by default all.")
+    ] = None,
+    *,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    module: Modules = None,
+) -> None:
+    """Write saved blocks to a file, for a team to review and to apply elsewhere.
+
+    No secret is written: in the place of each stands a reference to a variable, env://S3_PROD_KEY.
+
+    \b
+    Examples:
+      entrepot block export blocks.toml
+      entrepot block export prod.yaml s3/prod secret/api-key
+    """  # noqa: D301  as above
+    import_modules(module)
+    if file.exists() and not overwrite:
+        raise BlockFileError(f"{file} is there already; --overwrite replaces it", path=str(file))
+    documents = current_documents()
+    refs = [find(Block, name, documents) for name in names] if names else list(documents.store.list())
+    found = as_code.export(refs)
+    text = write_blocks(found.blocks, file)
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BlockFileError(f"{file} cannot be written: {error.strerror}", path=str(file)) from None
+    for address in found.as_stored:
+        warn(f"{address} is written as it is stored: its class is not installed here, or does not take it")
+    ok(f"wrote {len(found.blocks)} blocks to {file}")
+    if found.variables:
+        lines = "\n".join(f"  {name:<40} {whose}" for name, whose in found.variables.items())
+        ok(f"its secrets are references to these variables; set them where the file is applied:\n{lines}")
+
+
+def diff_(
+    what: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A saved block; or a file of blocks.")],
+    old: Annotated[int | None, typer.Argument(metavar="[A]", help="A version; by default the one before B.")] = None,
+    new: Annotated[int | None, typer.Argument(metavar="[B]", help="A version; by default the newest.")] = None,
+    *,
+    module: Modules = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two versions of a saved block, or what is saved with a file. Secrets are only said to be changed or not.
+
+    With a file, it exits with 1 if applying the file would change anything.
+
+    \b
+    Examples:
+      entrepot block diff s3/prod              the newest version, with the one before
+      entrepot block diff s3/prod 3            the newest version, with version 3
+      entrepot block diff s3/prod 3 5
+      entrepot block diff blocks.toml          what `entrepot block apply` would change
+    """  # noqa: D301  as above
+    if not is_block_file(what):
+        diff_versions(what, old, new, as_json=as_json)
+        return
+    if old is not None:
+        raise OptionError("a file has no versions: give nothing after its name", option="A")
+    import_modules(module)
+    _diff_file(Path(what), as_json=as_json)
+
+
+def where_(name: Name, *, as_json: AsJson = False) -> None:
+    """Say where a block is looked up, in that order, and which place has it. Nothing is opened.
+
+    \b
+    Examples:
+      entrepot block where s3/prod
+      ENTREPOT_BLOCK__S3__PROD='{"bucket_path": "data"}' entrepot block where s3/prod
+    """  # noqa: D301  as above
+    places = where(name)
+    if as_json:
+        print_json([{"location": place.location, "blocks": place.blocks} for place in places])
+        return
+    first = next((place for place in places if place.blocks), None)
+    rows = [
+        (
+            place.location,
+            ", ".join(place.blocks) or "-",
+            told("used", "green") if place is first else told("hidden", "yellow") if place.blocks else "",
+        )
+        for place in places
+    ]
+    show(table(("Where", "Blocks", ""), rows))
+    if first is None:
+        ok(f"nowhere; save it, or set {variable_of(*_parts(name))}")
+        raise typer.Exit(1)
+
+
+def _parts(name: str) -> tuple[str, str]:
+    slug, _, rest = name.rpartition("/")
+    return slug or "TYPE", rest
+
+
+def _diff_file(file: Path, *, as_json: bool) -> None:
+    planned = as_code.plan(read_blocks(file))
+    if as_json:
+        print_json([_facts(each) for each in planned])
+    else:
+        for each in planned:
+            if each.step == "create":
+                show(told(f"+ {_address(each)}", "green"))
+            elif each.step == "change":
+                show(told(f"~ {_address(each)}", "yellow"))
+                show_changes(list(each.changes), ("Saved", "In the file"))
+    count = sum(each.step != "same" for each in planned)
+    if count:
+        ok(f"{count} of {len(planned)} blocks are not saved as the file has them")
+        raise typer.Exit(1)
+    ok(f"all {len(planned)} blocks are saved as the file has them")
+
+
+def _address(planned: Planned) -> str:
+    return f"{planned.slug}/{planned.name}"
+
+
+def _facts(planned: Planned) -> dict[str, Any]:
+    return {
+        "type": planned.slug,
+        "name": planned.name,
+        "step": planned.step,
+        "changes": [
+            {"path": each.path, "kind": each.kind, "before": each.before, "after": each.after, "secret": each.secret}
+            for each in planned.changes
+        ],
+    }

@@ -1,0 +1,131 @@
+"""`entrepot block history|diff|rollback`: the versions of saved blocks."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any, Final
+
+import typer
+
+from entrepot.blocks import Block
+from entrepot.blocks._plain import Change
+from entrepot.blocks.history import BlockVersion, StoredBlock, diff
+from entrepot.cli.options import AsJson
+from entrepot.cli.output import ok, print_json, show, table, told, warn, when
+
+__all__ = ["Name", "diff_versions", "history_", "rollback_", "show_changes", "show_stored"]
+
+Name = Annotated[str, typer.Argument(help="type/name; or the name alone, if only one block has it.")]
+
+_UNKNOWN: Final = "unknown"
+_STYLES: Final = {"added": "green", "removed": "red", "changed": "yellow", "unchanged": "dim"}
+
+
+def history_(name: Name, *, as_json: AsJson = False) -> None:
+    """List the versions of a saved block: when, by whom, from where, with what.
+
+    \b
+    Examples:
+      entrepot block history s3/prod
+      entrepot block history s3/prod --json
+    """  # noqa: D301  click's mark for lines that are kept as they are
+    versions = Block.history(name)
+    if as_json:
+        print_json([_facts(each) for each in versions])
+        return
+    show(
+        table(
+            ("Version", "When", "What", "By", "Host", "Class of", "Entrepot", "Schema"),
+            [_row(each) for each in versions],
+            keep=("Version", "When"),
+        )
+    )
+    for each in versions:
+        if each.problem:
+            warn(each.problem)
+
+
+def diff_versions(name: str, old: int | None, new: int | None, *, as_json: bool) -> None:
+    """Print what is not the same in two versions of a saved block."""
+    before, after, changes = diff(name, old, new)
+    if as_json:
+        print_json({"old": before.version, "new": after.version, "changes": [asdict(each) for each in changes]})
+        return
+    title = f"{after.slug}/{after.name}: version {before.version} and version {after.version}"
+    if not changes:
+        ok(f"{title} are the same")
+        return
+    ok(title)
+    show_changes(changes, (f"Version {before.version}", f"Version {after.version}"))
+
+
+def rollback_(
+    name: Name, version: Annotated[int, typer.Argument(help="The version whose content is wanted again.")]
+) -> None:
+    """Save the content of an older version as a new one. Nothing is lost: history stays.
+
+    \b
+    Examples:
+      entrepot block history s3/prod
+      entrepot block rollback s3/prod 3
+    """  # noqa: D301  as above
+    ref = Block.rollback(name, version)
+    ok(f"saved {ref.slug}/{ref.name}, version {ref.version}, with the content of version {version}")
+
+
+def show_stored(found: StoredBlock, why: str, *, as_json: bool) -> None:
+    """Show a block as it is stored, since its class cannot: masked.
+
+    Args:
+        found: The block.
+        why: Why not with its class.
+        as_json: Print JSON.
+    """
+    if as_json:
+        print_json({"type": found.ref.slug, "fields": found.fields})
+        return
+    warn(f"{why}; this is how it is stored")
+    show(table(("Field", "Value"), [(name, _text(value)) for name, value in found.fields.items()], keep=("Field",)))
+
+
+def show_changes(changes: list[Change], columns: tuple[str, str]) -> None:
+    """Print a table of changes."""
+    rows = [
+        (
+            each.path,
+            told(each.kind, _STYLES[each.kind]),
+            "" if each.kind == "added" else _text(each.before),
+            "" if each.kind == "removed" else _text(each.after),
+        )
+        for each in changes
+    ]
+    show(table(("Field", "", *columns), rows, keep=("Field",)))
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def _facts(version: BlockVersion) -> dict[str, Any]:
+    return {**asdict(version), "type": version.slug}
+
+
+def _row(version: BlockVersion) -> tuple[object, ...]:
+    known = version.action is not None
+    what: str = "cannot be opened" if version.problem else version.action or _UNKNOWN
+    if version.source is not None:
+        what += f" of version {version.source}"
+    return (
+        version.version,
+        when(version.saved) or _UNKNOWN,
+        told("deleted" if version.deleted else what, "red" if version.problem else ""),
+        version.by or _UNKNOWN,
+        version.host or _UNKNOWN,
+        (version.distribution or "the program") if known else _UNKNOWN,
+        version.entrepot or _UNKNOWN,
+        version.schema_version,
+    )
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,72 @@
+"""Code of the user's that a command needs: modules and files with block classes that no installed package declares."""
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+import typer
+
+from entrepot.errors import PluginLoadError
+from entrepot.plugins import BLOCKS
+
+__all__ = ["Modules", "import_code", "import_modules"]
+
+Modules = Annotated[
+    list[str] | None,
+    typer.Option("--module", "-m", help="A module of yours to import first, for the block types in it."),
+]
+
+
+def import_modules(names: list[str] | None) -> None:
+    """Import what the option `--module` names.
+
+    Raises:
+        PluginLoadError: If one cannot be imported.
+    """
+    for name in names or ():
+        import_code(name)
+
+
+def import_code(wanted: str | Path) -> ModuleType:
+    """Import a module by its name, or run a file as one.
+
+    Raises:
+        PluginLoadError: If that raises.
+    """
+    try:
+        return _run_file(wanted) if isinstance(wanted, Path) else _import_module(wanted)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also SystemExit
+        raise PluginLoadError(
+            f"{wanted} cannot be imported: {type(error).__name__}: {error}; mend that, and register it again",
+            group=BLOCKS.group,
+            name=str(wanted),
+            distribution="",
+        ) from error
+
+
+def _import_module(name: str) -> ModuleType:
+    sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
+    return importlib.import_module(name)
+
+
+def _run_file(file: Path) -> ModuleType:
+    file = file.resolve()
+    known = sys.modules.get(file.stem)
+    free = known is None or getattr(known, "__file__", None) == str(file)
+    name = file.stem if free else f"{file.stem}_"  # a file may be called json.py
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError("it is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

@@ -1,0 +1,91 @@
+"""`entrepot block apply|export|diff FILE|where`."""
+
+from pathlib import Path
+
+import pytest
+
+from entrepot.blocks import Block, Secret, String
+
+from .conftest import Invoke
+
+HUNTER = "hunter2-correct-horse"
+FILE = '[blocks.secret.api-key]\nvalue = "env://API_KEY"\n[blocks.string.greeting]\nvalue = "hello"\n'
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "blocks.toml"
+    path.write_text(FILE)
+    return path
+
+
+def test_a_file_is_tried_applied_and_compared(invoke: Invoke, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEY", HUNTER)
+    assert "2 of 2 blocks would be saved" in invoke("block", "apply", str(file), "--dry-run").stderr
+    assert Block.list() == []
+    found = invoke("block", "diff", str(file), exit_code=1)
+    assert "+ secret/api-key" in found.stdout
+    assert "2 of 2 blocks saved" in invoke("block", "apply", str(file)).stderr
+    assert (Secret.load("api-key").get(), String.load("greeting").value) == (HUNTER, "hello")
+    assert "0 of 2 blocks saved" in invoke("block", "apply", str(file)).stderr
+    assert "all 2 blocks are saved as the file has them" in invoke("block", "diff", str(file)).stderr
+    file.write_text(FILE.replace("hello", "good bye"))
+    monkeypatch.setenv("API_KEY", "another secret")
+    found = invoke("block", "diff", str(file), exit_code=1)
+    for word in ("~ secret/api-key", "**********", "~ string/greeting", "hello", "good bye"):
+        assert word in found.stdout
+    assert HUNTER not in found.stdout + found.stderr
+    assert "another secret" not in found.stdout + found.stderr
+    rows = invoke("block", "diff", str(file), "--json", exit_code=1).data
+    assert [(row["type"], row["name"], row["step"]) for row in rows] == [
+        ("secret", "api-key", "change"),
+        ("string", "greeting", "change"),
+    ]
+    rows = invoke("block", "apply", str(file), "--json").data
+    assert [(row["name"], row["version"]) for row in rows] == [("api-key", 2), ("greeting", 2)]
+    assert "no versions" in invoke("block", "diff", str(file), "1", exit_code=1).stderr
+
+
+def test_a_file_is_written_and_says_which_variables_it_needs(invoke: Invoke, tmp_path: Path) -> None:
+    Secret(value=HUNTER).save("api-key")
+    String(value="hello").save("greeting")
+    out = tmp_path / "out.toml"
+    found = invoke("block", "export", str(out))
+    assert "wrote 2 blocks" in found.stderr
+    assert "SECRET_API_KEY_VALUE" in found.stderr
+    assert "secret/api-key: value" in found.stderr
+    assert 'value = "env://SECRET_API_KEY_VALUE"' in out.read_text()
+    assert HUNTER not in out.read_text() + found.stderr + found.stdout
+    assert "--overwrite replaces it" in invoke("block", "export", str(out), exit_code=1).stderr
+    invoke("block", "export", str(out), "greeting", "--overwrite")
+    assert "api-key" not in out.read_text()
+    assert "ends with .toml" in invoke("block", "export", str(tmp_path / "out.json"), exit_code=1).stderr
+    assert "cannot be written" in invoke("block", "export", str(tmp_path / "no" / "out.toml"), exit_code=1).stderr
+
+
+def test_a_secret_in_clear_is_one_clear_error(invoke: Invoke, file: Path) -> None:
+    file.write_text(f'[blocks.secret.a]\nvalue = "{HUNTER}"\n')
+    for command in ("apply", "diff"):
+        found = invoke("block", command, str(file), exit_code=1)
+        assert "the secret of the field value is in clear" in found.stderr
+        assert HUNTER not in found.stdout + found.stderr
+
+
+def test_where_a_name_leads(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, entrepot_home: Path) -> None:
+    found = invoke("block", "where", "secret/x", exit_code=1)
+    assert "set ENTREPOT_BLOCK__SECRET__X" in found.stderr
+    Secret(value="saved").save("x")
+    assert "used" in invoke("block", "where", "x").stdout
+    monkeypatch.setenv("ENTREPOT_BLOCK__SECRET__X", f'{{"value": "{HUNTER}"}}')
+    found = invoke("block", "where", "x")
+    lines = found.stdout.splitlines()
+    assert any("the environment" in line and "used" in line for line in lines)
+    assert any("blocks" in line and "hidden" in line for line in lines)
+    assert invoke("block", "where", "secret/x", "--json").data == [
+        {"location": "the environment", "blocks": ["secret/x"]},
+        {"location": str(entrepot_home / "blocks"), "blocks": ["secret/x"]},
+    ]
+    said = invoke("block", "create", "secret", "x", "--overwrite", "--secret-from-stdin", "value", stdin="y").stderr
+    assert "warning: the variable ENTREPOT_BLOCK__SECRET__X is set here and comes first" in said
+    shown = invoke("block", "show", "x")
+    assert HUNTER not in found.stdout + found.stderr + shown.stdout + shown.stderr
