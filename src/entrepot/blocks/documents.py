@@ -19,20 +19,22 @@ from difflib import get_close_matches
 from typing import Final
 
 from entrepot import home
+from entrepot.blocks._epochs import EPOCH, warn_if_older
 from entrepot.blocks._marks import Marks
 from entrepot.crypto.keyring import Keyring
-from entrepot.crypto.seal import MAX_SEALED_SIZE, Header, Place, read_header, seal, unseal
+from entrepot.crypto.seal import MAX_SEALED_SIZE, Header, Place, read_header, reseal, seal, unseal
 from entrepot.errors import (
     BlockExistsError,
     BlockNotFoundError,
     IntegrityError,
     KeyringError,
     KeyringMissingError,
+    ObjectChangedError,
     ObjectExistsError,
     ObjectNotFoundError,
 )
 from entrepot.protocols.documents import DocumentRef, DocumentStore
-from entrepot.protocols.storage import Storage
+from entrepot.protocols.storage import Storage, SwapsConditionally
 from entrepot.storage import MemoryStorage
 
 __all__ = [
@@ -126,6 +128,38 @@ class StorageDocumentStore:
             self._storage.delete(_path(ref))
         return bool(versions)
 
+    def every(self) -> Iterator[DocumentRef]:
+        """Yield every version of every document, tombstones too, in no promised order."""
+        return self._listed("")
+
+    def exchange(self, ref: DocumentRef, old: bytes, new: bytes) -> bool:
+        """Put other sealed bytes of a version in the place of those that were read, durably.
+
+        Where the store cannot compare and change in one step, of two that do this at the same moment the later one
+        wins, and a version that was deleted meanwhile is deleted again.
+
+        Returns:
+            Whether it was done; False if another writer came first, or the version is gone.
+        """
+        storage, path = self._storage, _path(ref)
+        try:
+            if isinstance(storage, SwapsConditionally) and storage.can_swap():
+                found, tag = storage.get_tagged(path)
+                if bytes(found) != old:
+                    return False
+                storage.swap(path, new, tag)
+                return True
+        except (ObjectChangedError, ObjectNotFoundError):
+            return False
+        if self.read(ref) != old:
+            return False
+        storage.put(path, new)
+        latest = self.latest(ref.slug, ref.name)
+        if latest is not None and latest.deleted and _age(ref) < _age(latest):
+            storage.delete(path)
+            return False
+        return True
+
     def _listed(self, prefix: str) -> Iterator[DocumentRef]:
         for info in self._storage.list(prefix):
             match = _PATH.match(info.path)
@@ -194,7 +228,7 @@ class BlockDocuments:
             ref = DocumentRef(slug, name, self._next(slug, name, latest))
             if ref.version > _MAX_VERSION:
                 break
-            sealed = seal(ring, body, place=_place(ref), header=header)
+            sealed = seal(ring, body, place=_place(ref), header={**header, EPOCH: ring.epoch})
             if self._append(ref, sealed):  # else another writer was faster: the next turn looks again
                 now = self.store.latest(slug, name)
                 if now is None or not now.deleted or now.version != ref.version:
@@ -354,18 +388,29 @@ class BlockDocuments:
 
     def open_whole(self, ref: DocumentRef) -> tuple[bytes, Header]:
         """Return the body of one version, and what it says in clear, verified; raises as `open`."""
+        ring = self.ring()
         said: dict[str, str | int] = {}
 
         def place(header: Header) -> Place:
             said.update(header)
             return _place(ref)
 
-        body = unseal(self.ring(), self._read(ref), place=place, location=self._describe(ref))
+        body = unseal(ring, self._read(ref), place=place, location=self._describe(ref))
+        warn_if_older(ring, said, self._describe(ref))
         return body, said
 
     def header(self, ref: DocumentRef) -> Mapping[str, str | int]:
         """Return what one version says of itself; unverified, for messages and listings."""
         return read_header(self._read(ref)) or {}
+
+    def reseal(self, ring: Keyring, ref: DocumentRef, sealed: bytes) -> bytes | None:
+        """Return the bytes of a version under the primary key of a ring; None if they are under that already.
+
+        Raises:
+            IntegrityError: If they were altered, or sealed for another place.
+            UnknownKeyError: If they need a key that the ring does not have.
+        """
+        return reseal(ring, sealed, place=_place(ref), location=self._describe(ref), mark={EPOCH: ring.epoch})
 
     def _next(self, slug: str, name: str, latest: DocumentRef | None) -> int:
         """Return the number of the next version: none is used twice, also where the newest ones were taken away."""
@@ -393,7 +438,7 @@ class BlockDocuments:
         return sealed
 
     def _describe(self, ref: DocumentRef) -> str:
-        return f"version {ref.version} of the block {ref.slug}/{ref.name} in {self.store.location}"
+        return f"{ref} in {self.store.location}"
 
 
 def _place(ref: DocumentRef) -> Place:

@@ -23,6 +23,7 @@ _TOPICS: Final = {
     "cache": ("entrepot.cli.cache", "Why results were used again or computed, and which are kept."),
     "result": ("entrepot.cli.results", "What tasks returned, kept and used again."),
     "store": ("entrepot.cli.store", "Where results are kept: free room, check that all is whole, see what takes room."),
+    "keys": ("entrepot.cli.keys", "The keys under which blocks are sealed and results are signed."),
     "runs": ("entrepot.cli.runs", "The history of flow runs and task runs."),
     "artifact": ("entrepot.cli.artifacts", "What runs left for people to look at: tables, notes, links, images."),
     "limit": ("entrepot.cli.limits", "How many may do something at a time, or how often."),

@@ -18,6 +18,7 @@ from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import (
     DamagedResultError,
+    DestroyedKeyError,
     EntrepotError,
     IntegrityError,
     ObjectExistsError,
@@ -270,6 +271,8 @@ class ResultStore:
         return found
 
     def _failed(self, path: str, error: EntrepotError, record: Record | None) -> Lookup:
+        if isinstance(error, DestroyedKeyError):  # its owner has said that it is not to be believed, ever again
+            return Lookup(Outcome.MISS, path, detail=f"what is kept under this key is not used: {error}")
         if isinstance(error, UnknownKeyError):
             return Lookup(Outcome.UNKNOWN_KEY, path, record, detail=str(error), error=self._unknown_key(path, error))
         outcome = Outcome.DAMAGED if isinstance(error, IntegrityError) else Outcome.UNREACHABLE
