@@ -171,6 +171,11 @@ def _path(ref: DocumentRef) -> str:
     return f"{ref.slug}/{ref.name}/{ref.version:08d}{'.deleted' if ref.deleted else ''}.json"
 
 
+def _next(latest: DocumentRef | None, seen: int) -> int:
+    """Return the number of the next version: none is used twice, also where the newest ones were taken away."""
+    return max(0 if latest is None else latest.version, seen) + 1
+
+
 def _age(ref: DocumentRef) -> tuple[int, bool]:
     """Return what orders versions; a tombstone outlives a version of its own number, whose writer then tries again."""
     return ref.version, ref.deleted
@@ -216,6 +221,8 @@ class BlockDocuments:
         """
         ring = self.ring()
         for _ in range(_MAX_TRIES):
+            # First the mark, then the documents: who saves in between makes the number taken, and not one higher.
+            seen = self._seen(slug, name)
             latest = self.store.latest(slug, name)
             if expected is not None and (latest is None or _age(latest) != _age(expected)):
                 raise BlockExistsError(
@@ -225,7 +232,7 @@ class BlockDocuments:
                 )
             if latest is not None and not latest.deleted and not overwrite:
                 break
-            ref = DocumentRef(slug, name, self._next(slug, name, latest))
+            ref = DocumentRef(slug, name, _next(latest, seen))
             if ref.version > _MAX_VERSION:
                 break
             sealed = seal(ring, body, place=_place(ref), header={**header, EPOCH: ring.epoch})
@@ -260,7 +267,7 @@ class BlockDocuments:
                 self.open(ref)
         names = [ref.name for ref in self.store.list(slug)]
         offer = _offer(name, names)
-        seen = 0 if self.marks is None else self.marks.highest(slug, name)
+        seen = self._seen(slug, name)
         if seen > (0 if ref is None else ref.version):
             offer = (
                 f"but version {seen} of it was seen from here: it was taken away since; restore it, or save it again"
@@ -303,7 +310,7 @@ class BlockDocuments:
             BlockNotFoundError: If it was deleted a moment ago.
             IntegrityError: If newer versions were taken away.
         """
-        seen = 0 if self.marks is None else self.marks.highest(ref.slug, ref.name)
+        seen = self._seen(ref.slug, ref.name)
         if ref.version >= seen:
             return ref
         now = self.store.latest(ref.slug, ref.name)  # a newer one may have come between that look and the mark
@@ -347,10 +354,11 @@ class BlockDocuments:
         except KeyringMissingError:
             return self._remove(slug, name)
         for _ in range(_MAX_TRIES):
+            seen = self._seen(slug, name)
             latest = self.store.latest(slug, name)
             if latest is None or latest.deleted:
                 return False
-            ref = DocumentRef(slug, name, self._next(slug, name, latest), deleted=True)
+            ref = DocumentRef(slug, name, _next(latest, seen), deleted=True)
             if ref.version > _MAX_VERSION:
                 return self._remove(slug, name)
             sealed = seal(ring, body, place=_place(ref), header={"deleted": 1})
@@ -412,10 +420,9 @@ class BlockDocuments:
         """
         return reseal(ring, sealed, place=_place(ref), location=self._describe(ref), mark={EPOCH: ring.epoch})
 
-    def _next(self, slug: str, name: str, latest: DocumentRef | None) -> int:
-        """Return the number of the next version: none is used twice, also where the newest ones were taken away."""
-        seen = 0 if self.marks is None else self.marks.highest(slug, name)
-        return max(0 if latest is None else latest.version, seen) + 1
+    def _seen(self, slug: str, name: str) -> int:
+        """Return the highest version that was ever seen from here; 0 for none."""
+        return 0 if self.marks is None else self.marks.highest(slug, name)
 
     def _remove(self, slug: str, name: str) -> bool:
         if self.marks is not None:
