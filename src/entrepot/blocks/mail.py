@@ -184,9 +184,7 @@ class EmailServer(Block):
             if self.security == "starttls":
                 server.starttls(context=tls)
             if self.username and self.password is not None:
-                if tls is None and not _is_loopback(
-                    str(server.sock.getpeername()[0])
-                ):  # the name may lead elsewhere now
+                if tls is None and not _is_loopback(peer_of(server)):  # the name may lead elsewhere by now
                     raise NotificationError(
                         f"the mail server {self.host} is another machine: a password would go in clear; use security"
                         " 'starttls' or 'tls'"
