@@ -5,8 +5,11 @@ stays the answer until they type another.
 """
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from enum import Enum
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
@@ -22,12 +25,12 @@ from entrepot.input.checking import problems, resolved
 if sys.platform != "win32":
     import termios
 
-__all__ = ["HINT", "YES_NO", "Check", "ask_for_fields", "ask_line", "confirm"]
+__all__ = ["HINT", "YES_NO", "Check", "ask_for_fields", "ask_line", "confirm", "tell"]
 
 Check: TypeAlias = Callable[[FieldInfo, object, Mapping[str, object]], Sequence[str]]
 """Says what is wrong with an answer for a field, given the answers so far; nothing if it will do."""
 
-HINT: Final = "Enter takes the default, < goes back, - takes the default after all, Ctrl-C ends and saves nothing."
+HINT: Final = "Enter takes the default (or keeps an answer), - clears an answer, < goes back."
 YES_NO: Final = MappingProxyType(
     dict.fromkeys(("yes", "y", "true", "on"), True) | dict.fromkeys(("no", "n", "false", "off"), False)
 )
@@ -36,6 +39,7 @@ _BACK: Final = "<"
 _RESET: Final = "-"
 _LITERAL: Final = MappingProxyType({"\\<": "<", "\\-": "-", '""': ""})  # how these are given as texts
 _NOTHING: Final = (None, "None", "null", "", "[]", "{}")  # defaults that say nothing to a person
+_READABLE: Final = 20  # columns, below which nothing is wrapped
 _TRIES: Final = 5
 _SHOWN: Final = 40  # characters of a default
 _MAX_LINES: Final = 500  # of a secret that is pasted
@@ -81,7 +85,16 @@ def confirm(question: str, *, default: bool) -> bool:
             return default
         if text in YES_NO:
             return YES_NO[text]
-        _say("yes or no?")
+        tell("yes or no?")
+
+
+def tell(text: str, margin: str = "  ") -> None:
+    """Print something for the person at the terminal, in lines that fit it."""
+    columns = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
+    said = clean(text)
+    if len(margin) + len(said) > columns > _READABLE:
+        said = f"\n{margin}".join(textwrap.wrap(said, columns - len(margin), break_long_words=False))
+    typer.echo(margin + said, err=True)
 
 
 # --- fields -----------------------------------------------------------------------------------------------------------
@@ -99,7 +112,7 @@ def _ask_all(
             if at == 0 and outer:
                 raise
             if at == 0:
-                _say("this is the first field", margin)
+                tell("this is the first field", f"{margin}  ")
             at = max(at - 1, 0)
         else:
             at += 1
@@ -107,7 +120,7 @@ def _ask_all(
 
 def _ask_one(field: FieldInfo, check: Check, answers: MutableMapping[str, object], margin: str) -> None:
     if field.description:
-        typer.echo(clean(margin + field.description), err=True)
+        tell(field.description, margin)
     for turn in range(_TRIES):
         answer = _answer(field, answers, margin)
         if answer is None:
@@ -119,7 +132,7 @@ def _ask_one(field: FieldInfo, check: Check, answers: MutableMapping[str, object
         reason = "; ".join(dict.fromkeys(wrong))
         if turn == _TRIES - 1:
             raise OptionError(f"{field.name}: {reason}; that was the answer too often, nothing was saved", option="")
-        _say(reason, margin)
+        tell(reason, f"{margin}  ")
 
 
 def _answer(field: FieldInfo, answers: MutableMapping[str, object], margin: str) -> tuple[object] | None:
@@ -128,7 +141,7 @@ def _answer(field: FieldInfo, answers: MutableMapping[str, object], margin: str)
         try:
             value = _read(field, answers, margin)
         except ValueError as error:
-            _say(str(error), margin)
+            tell(str(error), f"{margin}  ")
             continue
         if value == _RESET and isinstance(value, _Command):
             answers.pop(field.name, None)
@@ -136,7 +149,7 @@ def _answer(field: FieldInfo, answers: MutableMapping[str, object], margin: str)
             return (value,)
         if field.name in answers or not field.required:
             return None
-        _say('it has no default: give a value ("" is an empty text)', margin)
+        tell('it has no default: give a value ("" is an empty text)', f"{margin}  ")
 
 
 class _Command(str):
@@ -159,13 +172,16 @@ def _read(field: FieldInfo, answers: Mapping[str, object], margin: str) -> objec
     if isinstance(text, _Command):
         return text
     whole = text.startswith(("{", "[")) and not field.secret
-    if kind == "list" and not whole:
-        return _list(field, text, margin)
-    if kind == "dict" and not whole:
-        return _dict(field, text, margin)
-    if kind == "model" and not whole:
+    if not kind or whole:
+        return _value(field, text)
+    try:
+        if kind == "list":
+            return _list(field, text, margin)
+        if kind == "dict":
+            return _dict(field, text, margin, answers.get(field.name))
         return _model(field, text, margin)
-    return _value(field, text)
+    except _Back:
+        raise ValueError("from its beginning") from None
 
 
 def _shape(field: FieldInfo) -> str:
@@ -203,7 +219,7 @@ def _words(field: FieldInfo, kind: str) -> str:
     if kind == "list":
         words = "list, one a line"
     elif kind == "dict":
-        words = "names and values, first a name"
+        words = "names and values, a name first"
     elif kind == "model":
         words = ", ".join(each.name for each in _inner_fields(field)) + "; y to give them"
     return f"{words}, not shown" if field.secret and kind in {"", "list"} else words
@@ -215,9 +231,13 @@ def _default(field: FieldInfo, answers: Mapping[str, object]) -> list[str]:
     by_default = field.default in _NOTHING and not field.required
     if value is None or value in ([], {}):
         return ["optional"] if by_default else ["Enter keeps nothing"]
+    if isinstance(value, Mapping) and _shape(field) == "dict":
+        return [f"Enter keeps {cut(', '.join(map(str, value)), _SHOWN)}"]
     if value is not MISSING and field.secret:
         return ["Enter keeps it"]
-    if value is not MISSING and (field.required or str(value) != field.default):
+    if value is not MISSING and (
+        field.required or str(value.value if isinstance(value, Enum) else value) != field.default
+    ):
         return [f"Enter keeps {_said(value)}"]
     if field.required:
         return []
@@ -260,16 +280,20 @@ def _list(field: FieldInfo, text: str, margin: str) -> list[object]:
     return found
 
 
-def _dict(field: FieldInfo, name: str, margin: str) -> dict[str, object]:
+def _dict(field: FieldInfo, name: str, margin: str, before: object) -> dict[str, object]:
+    """Ask for names and values; they join those that are there, of which `-` takes one away."""
     schema = _only(field).get("additionalProperties")
     member = _member(field, schema if isinstance(schema, Mapping) else {}, "value")
     if name.startswith("{"):
         raise ValueError("give a name; its value is asked for next, and not shown")
-    found: dict[str, object] = {}
+    found: dict[str, object] = dict(before) if isinstance(before, Mapping) else {}
     while not isinstance(name, _Command):
-        hidden = member.secret
-        value = _line(f"{margin}    {name}{' (not shown)' if hidden else ''}: ", hidden=hidden)
-        found[name] = "" if isinstance(value, _Command) else _value(member, value)
+        note = " (not shown)" if member.secret else ""
+        value = _line(f"{margin}    {name}{note}: ", hidden=member.secret)
+        if value == _RESET and isinstance(value, _Command):
+            found.pop(name, None)
+        else:
+            found[name] = "" if isinstance(value, _Command) else _value(member, value)
         name = _line(f"{margin}    another name (Enter ends): ", hidden=False)
     return found
 
@@ -280,7 +304,7 @@ def _model(field: FieldInfo, text: str, margin: str) -> dict[str, object]:
     found: dict[str, object] = {}
 
     def check(inner: FieldInfo, value: object, _: Mapping[str, object]) -> list[str]:
-        return [str(each) for each in problems(inner.schema, value)]
+        return [str(each) if each.where else f"it {each}" for each in problems(inner.schema, value)]
 
     _ask_all(_inner_fields(field), check, found, outer=True, margin=margin + "    ")
     return found
@@ -343,7 +367,7 @@ def _is_open(lines: Sequence[str]) -> bool:
     first, last = lines[0].lstrip(), lines[-1]
     if first.startswith("-----BEGIN "):
         return not last.startswith("-----END ")
-    if not first.startswith("{") or not last:
+    if not first.startswith("{") or not lines[0].endswith(("{", ",")) or not last:
         return False
     try:
         json.loads("\n".join(lines))
@@ -357,7 +381,3 @@ def _read_line() -> str:
     if not line:
         raise OptionError("the input ended before the answer; nothing was saved", option="stdin")
     return line.rstrip("\r\n")
-
-
-def _say(text: str, margin: str = "") -> None:
-    typer.echo(f"{margin}  {clean(text)}", err=True)

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -91,7 +92,7 @@ def describe_fields(cls: type[Block]) -> list[FieldInfo]:
         default = None
         if not secret and not info.is_required():
             value = info.get_default(call_default_factory=True) if not _takes_data(info) else PydanticUndefined
-            default = None if value is PydanticUndefined else str(value)
+            default = None if value is PydanticUndefined else str(value.value if isinstance(value, Enum) else value)
         property_ = schema.get("properties", {}).get(given, {})
         found.append(
             FieldInfo(
@@ -289,7 +290,8 @@ def _words(schema: Any, definitions: Schema, taken: set[str]) -> str:
     shown = resolved(schema, definitions) if isinstance(schema, Mapping) else {}
     choices = _choices(shown, definitions)
     if choices:
-        return " or ".join(map(str, choices))
+        *first, last = map(str, choices)
+        return f"{', '.join(first)} or {last}" if first else last
     if taken == {"string"} and shown.get("format") not in {None, "password"}:
         return str(shown["format"])
     return " or ".join(_WORDS.get(kind, kind) for kind in sorted(taken)) or "anything, as JSON"

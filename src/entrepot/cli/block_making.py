@@ -1,12 +1,11 @@
 """`entrepot block create|edit`: fields from options or a person, looked at, tried, and saved."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
-from rich.text import Text
 
 from entrepot._names import check_name
 from entrepot.blocks import Block, _saving
@@ -15,11 +14,12 @@ from entrepot.blocks._finding import find
 from entrepot.blocks._plain import Change, compare
 from entrepot.blocks.documents import current_documents
 from entrepot.blocks.sources import EnvironmentBlocks, variable_of
-from entrepot.cli.asking import HINT, ask_for_fields, ask_line, confirm
+from entrepot.cli.asking import HINT, ask_for_fields, ask_line, confirm, tell
 from entrepot.cli.block_fields import FieldInfo, build_block, describe_fields, interactive, read_options, reasons
 from entrepot.cli.block_history import Name, show_changes
+from entrepot.cli.block_trying import checked, summarise, try_connection
 from entrepot.cli.completing import block_types
-from entrepot.cli.output import clean, ok, show, table, told, warn
+from entrepot.cli.output import ok, warn
 from entrepot.errors import BlockExistsError, EntrepotError, InvalidNameError, OptionError
 from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
@@ -27,6 +27,7 @@ from entrepot.protocols.documents import DocumentRef
 __all__ = ["create", "edit"]
 
 _TRIES: Final = 5
+_INTERRUPTED: Final = 130  # as a shell says of a program that Ctrl-C has ended
 _REFERENCE: Final = "block://"
 _PREFIXES: Final = ("Value error, ", "Assertion failed, ")  # pydantic's, before what a validator says
 
@@ -73,12 +74,14 @@ def create(
     if name is None:
         if not interactive():
             raise OptionError(f"give a name: entrepot block create {type_} NAME", option="name")
-        name = _ask_name()
+        with _saving_nothing():
+            name = _ask_name()
     check_name(name)
     saved = current_documents().store.latest(type_, name)  # not `exists`: a variable may give it, and be outlived
     there = saved is not None and not saved.deleted
     if there and not overwrite and asks:
-        overwrite = confirm(f"There is a block {type_}/{name} already. Save a new version of it?", default=False)
+        with _saving_nothing():
+            overwrite = confirm(f"There is a block {type_}/{name} already. Save a new version of it?", default=False)
         if not overwrite:
             _leave()
     if there and not overwrite:
@@ -97,7 +100,7 @@ def create(
         _check_complete(fields, answers, type_)
         block = build_block(cls, answers)
         if check:
-            _check(block)
+            ok(f"the connection works {checked(block, 'the check')}".rstrip())
     ref = block.save(name, overwrite=overwrite)
     _tell_saved(ref, cls)
 
@@ -161,7 +164,7 @@ def edit(
     if not asks:
         show_changes(changes, ("Was", "Is now"))
         if check:
-            _check(made)
+            ok(f"the connection works {checked(made, 'the check')}".rstrip())
     _tell_saved(_saving.save_over(made, ref, documents), cls)
 
 
@@ -174,14 +177,14 @@ def _ask_name() -> str:
         try:
             return check_name(name)
         except InvalidNameError as error:
-            typer.echo(f"  {clean(str(error))}", err=True)
+            tell(str(error))
 
 
 def _introduce(cls: type[Block], fields: Sequence[FieldInfo]) -> None:
     said = cls.get_description() or ""
-    ok(f"{cls.get_block_type_name()}: {said.splitlines()[0]}" if said else cls.get_block_type_name())
+    tell(f"{cls.get_block_type_name()}: {said.splitlines()[0]}" if said else cls.get_block_type_name(), "")
     if len(fields) > 1:
-        ok(HINT)
+        tell(HINT, "")
     ok("")
 
 
@@ -207,7 +210,7 @@ def _ask_until_right(
     Raises:
         typer.Exit: If it is not to be saved.
     """
-    try:
+    with _saving_nothing():
         while True:
             block = _ask_for_block(cls, fields, wanted, answers)
             changes = None if old is None else old(block)
@@ -215,20 +218,17 @@ def _ask_until_right(
                 return block
             ok("")
             if changes is None:
-                _summarise(block, fields)
+                summarise(block, fields)
             else:
                 show_changes(changes, ("Was", "Is now"), err=True)
             ok("")
-            works = not check or _try(block)
+            works = not check or try_connection(block)
             reply = _ask_what_next("Save it?" if works else "Save it all the same?", default="y" if works else "e")
             if reply == "y":
                 return block
             if reply == "n":
                 _leave()
             ok("")
-    except KeyboardInterrupt:
-        ok("\nnothing was saved")
-        raise typer.Exit(130) from None
 
 
 def _ask_what_next(question: str, default: str) -> str:
@@ -254,7 +254,7 @@ def _ask_for_block(
             return cls(**_resolved(fields, answers))
         except ValidationError as error:
             for reason in reasons(error):
-                typer.echo(f"  {clean(reason)}", err=True)
+                tell(reason)
             wrong = {str(detail["loc"][0]) for detail in error.errors(include_input=False) if detail["loc"]}
             # A complaint about no field is about several at once: everything that was asked for is asked for again.
             wanted = [each for each in fields if each.name in wrong] or wanted
@@ -286,7 +286,7 @@ def _checker(cls: type[Block]) -> Any:
 def _without_prefix(message: str) -> str:
     for prefix in _PREFIXES:
         message = message.removeprefix(prefix)
-    return message
+    return message.partition(", unable to parse")[0]
 
 
 def _resolved(fields: Sequence[FieldInfo], answers: Mapping[str, object]) -> dict[str, object]:
@@ -304,62 +304,6 @@ def _resolved(fields: Sequence[FieldInfo], answers: Mapping[str, object]) -> dic
             check_name(name)
             values[field.name] = _saving.load_inner(slug, name, current_documents())
     return values
-
-
-# --- looking and trying -----------------------------------------------------------------------------------------------
-
-
-def _summarise(block: Block, fields: Sequence[FieldInfo]) -> None:
-    """Show what a block is; secrets are masked, and what is as by default is only named."""
-    values = block.model_dump(mode="json", by_alias=True, fallback=str)
-    given = block.model_dump(mode="json", by_alias=True, fallback=str, exclude_defaults=True)
-    rows = [(each.name, _text(values[each.name])) for each in fields if each.name in given]
-    show(table(("Field", "Value"), rows, keep=("Field",)), err=True)
-    rest = [each.name for each in fields if each.name not in given]
-    if rest:
-        show(told(f"as by default: {', '.join(rest)}", "dim"), err=True)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return value if isinstance(value, str) else repr(value)
-
-
-def _try(block: Block) -> bool:
-    """Test a connection, and say what was found; return whether it works."""
-    if type(block).check is Block.check:
-        return True  # there is nothing to test
-    with Console(stderr=True, highlight=False).status(Text("testing the connection (Ctrl-C ends)")):
-        try:
-            found, failure = block.check(), ""
-        except Exception as error:  # noqa: BLE001  of libraries and plugins, too
-            found, failure = "", str(error) if isinstance(error, EntrepotError) else _named(error)
-    if failure:
-        warn(f"the connection does not work: {failure}")
-        return False
-    ok("the connection works" + (f": {found}" if found else ""))
-    return True
-
-
-def _check(block: Block) -> None:
-    """Test a connection.
-
-    Raises:
-        EntrepotError: If it does not work.
-    """
-    try:
-        found = block.check()
-    except EntrepotError as error:
-        error.add_note("nothing was saved")
-        raise
-    except Exception as error:
-        raise EntrepotError(f"the connection does not work, nothing was saved: {_named(error)}") from error
-    ok("the connection works" + (f": {found}" if found else ""))
-
-
-def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
@@ -389,6 +333,16 @@ def _tell_saved(ref: DocumentRef, cls: type[Block]) -> None:
     if EnvironmentBlocks().has(ref.slug, ref.name):
         warn(f"the variable {variable_of(ref.slug, ref.name)} is set here and comes first: what was saved is hidden")
     ok(f"saved {ref.slug}/{ref.name}, version {ref.version}; {cls.__name__}.load({ref.name!r}) gives it back")
+
+
+@contextmanager
+def _saving_nothing() -> Iterator[None]:
+    """Say on Ctrl-C that nothing was saved."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        ok("\nnothing was saved")
+        raise typer.Exit(_INTERRUPTED) from None
 
 
 def _leave() -> None:

@@ -17,12 +17,12 @@ from entrepot.cli.block_files import apply, diff_, export, where_
 from entrepot.cli.block_history import Name, history_, rollback_, show_stored
 from entrepot.cli.block_making import create, edit
 from entrepot.cli.block_schema import doctor, migrate_
+from entrepot.cli.block_trying import checked
 from entrepot.cli.importing import import_code
 from entrepot.cli.options import AsJson, Yes, topic
 from entrepot.cli.output import cut, ok, print_json, show, span, table, told, warn, when
 from entrepot.errors import (
     BlockSchemaError,
-    EntrepotError,
     OptionError,
     PluginError,
     UnknownBlockTypeError,
@@ -137,12 +137,7 @@ def check(name: Name) -> None:
     """Try what a saved block connects to."""
     block = Block.load(name)
     start = time.perf_counter()
-    try:
-        answer: Any = block.check()  # some types say what they found
-    except EntrepotError:
-        raise
-    except Exception as error:
-        raise EntrepotError(f"the check of {name} failed: {type(error).__name__}: {error}") from error
+    answer = checked(block, f"the check of {name}")
     took = span(timedelta(seconds=time.perf_counter() - start))
     ok(f"{name} works ({took})" + (f": {answer}" if answer else ""))
 

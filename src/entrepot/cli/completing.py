@@ -8,6 +8,7 @@ what they are told.
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -17,8 +18,8 @@ __all__ = ["answer", "block_names", "block_types", "run_names"]
 _MOST: Final = 500  # names that are offered
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 _ZSH: Final = "complete_zsh"
-_LINES: Final = ("complete_bash", "complete_fish")
-_FISH_ACTION: Final = "_TYPER_COMPLETE_FISH_ACTION"
+_BASH: Final = "complete_bash"
+_FISH: Final = "complete_fish"
 
 
 def answer() -> bool:
@@ -27,13 +28,15 @@ def answer() -> bool:
     The rest (commands, options) is completed by the command line itself.
     """
     instruction = os.environ.get("_ENTREPOT_COMPLETE", "")
-    if instruction != _ZSH and instruction not in _LINES:
+    if instruction not in {_BASH, _ZSH, _FISH}:
         return False
     words, incomplete = _words()
     finder = _FINDERS.get(tuple(words[1:]))
-    if finder is None or incomplete.startswith("-") or os.environ.get(_FISH_ACTION) == "is-args":
+    if finder is None or incomplete.startswith("-"):
         return False
     names = finder(incomplete)
+    if instruction == _FISH and os.environ.get("_TYPER_COMPLETE_FISH_ACTION") == "is-args":
+        sys.exit(0 if names else 1)  # it asks first whether it will be offered anything
     if instruction == _ZSH:
         offered = "\n".join(f'"{name}"' for name in names)
         print(f"_arguments '*: :(({offered}))'" if names else "")  # noqa: T201  the shell reads it
@@ -77,13 +80,14 @@ def run_names(incomplete: str) -> list[str]:
         return []
 
 
+_OF_BLOCKS: Final = ("show", "edit", "check", "delete", "history", "diff", "rollback", "where")
+_OF_RUNS: Final = ("show", "graph", "logs", "answer", "resume", "rerun")
 _FINDERS: Final[Mapping[tuple[str, ...], Callable[[str], list[str]]]] = MappingProxyType(
-    {("block", "create"): block_types}
-    | {
-        ("block", command): block_names
-        for command in ("show", "edit", "check", "delete", "history", "diff", "rollback", "where")
+    {
+        ("block", "create"): block_types,
+        **{("block", command): block_names for command in _OF_BLOCKS},
+        **{("runs", command): run_names for command in _OF_RUNS},
     }
-    | {("runs", command): run_names for command in ("show", "graph", "logs", "answer", "resume", "rerun")}
 )
 
 

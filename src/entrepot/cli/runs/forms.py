@@ -95,7 +95,8 @@ def _ask(form: Mapping[str, Any], fields: Sequence[FieldInfo], said: dict[str, A
     """Ask for fields, and put the answers in; what is left to its default is left out."""
 
     def check(field: FieldInfo, value: object, _: Mapping[str, object]) -> list[str]:
-        return [str(each) for each in problems(_field_form(form, field.name), value)]
+        found = problems(_field_form(form, field.name), value)
+        return [str(each) if each.where else f"it {each}" for each in found]
 
     ask_for_fields(fields, check, said)
 
