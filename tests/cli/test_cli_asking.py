@@ -153,6 +153,23 @@ class TestAnswers:
         assert "this is the first field" in invoke("block", "create", "gadget", "g").stderr
         assert gadget.load("g").host == "<"
 
+    def test_may_be_a_saved_block(self, invoke: Invoke, person: Person) -> None:
+        class Holder(Block):
+            """It holds another."""
+
+            inner: String
+
+        try:
+            String(value="x").save("a")
+            person(inner=["block://string/b", "block://string/a"])
+            found = invoke("block", "create", "holder", "h")
+            assert person.asked[0] == "inner (a saved block, as block://type/name):"
+            assert "no string block named 'b'" in found.stderr
+            String(value="y").save("a", overwrite=True)
+            assert Holder.load("h").inner.value == "y"
+        finally:
+            BLOCKS.forget("holder")
+
     def test_with_an_arrow_key_in_them_are_refused(self, invoke: Invoke, gadget: Any, person: Person) -> None:
         person(host=["a\x1b[Db", "ab"], token=["x\x1b[A", "x"])
         assert invoke("block", "create", "gadget", "g").stderr.count("no text (an arrow, say)") == 2
@@ -189,6 +206,21 @@ class TestBeforeSaving:
         invoke("block", "create", "string", "a")
         assert String.load("a").value == "two"
 
+    def test_nor_is_one_that_somebody_else_saved_meanwhile(
+        self, invoke: Invoke, person: Person, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        String(value="one").save("a")
+        person(value="two", There="yes")
+
+        def ask_slowly(prompt: str) -> str:
+            if prompt.strip().startswith("value"):
+                String(value="theirs").save("a", overwrite=True)
+            return person.ask(prompt)
+
+        monkeypatch.setattr(asking, "ask_line", ask_slowly)
+        assert "is not the newest any more" in invoke("block", "create", "string", "a", exit_code=1).stderr
+        assert String.load("a").value == "theirs"
+
     def test_programs_can_ask_for_the_test_and_people_can_do_without(
         self, invoke: Invoke, gadget: Any, person: Person, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -196,7 +228,7 @@ class TestBeforeSaving:
         assert "connection" not in invoke("block", "create", "gadget", "g", "--no-check").stderr
         monkeypatch.setattr(block_making, "interactive", lambda: False)
         found = invoke("block", "create", "gadget", "h", "--field", "host=down", "--check", exit_code=1)
-        assert "nobody answers at down" in found.stderr
+        assert "nobody answers at down; nothing was saved" in found.stderr
         assert not gadget.exists("h")
 
 

@@ -4,6 +4,7 @@ Each answer is checked when it is given. A person can go back, and take the defa
 stays the answer until they type another.
 """
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -131,7 +132,7 @@ def _ask_one(field: FieldInfo, check: Check, answers: MutableMapping[str, object
             return
         reason = "; ".join(dict.fromkeys(wrong))
         if turn == _TRIES - 1:
-            raise OptionError(f"{field.name}: {reason}; that was the answer too often, nothing was saved", option="")
+            raise OptionError(f"{field.name}: {reason}; {_TRIES} answers would not do, nothing was saved", option="")
         tell(reason, f"{margin}  ")
 
 
@@ -171,9 +172,9 @@ def _read(field: FieldInfo, answers: Mapping[str, object], margin: str) -> objec
     text = _line(prompt, hidden=hidden)
     if isinstance(text, _Command):
         return text
-    whole = text.startswith(("{", "[")) and not field.secret
-    if not kind or whole:
-        return _value(field, text)
+    whole = _value(field, text) if not kind or not field.secret else text
+    if not kind or not isinstance(whole, str):
+        return whole  # all of it at once, as JSON
     try:
         if kind == "list":
             return _list(field, text, margin)
@@ -238,16 +239,16 @@ def _default(field: FieldInfo, answers: Mapping[str, object]) -> list[str]:
     if value is not MISSING and (
         field.required or str(value.value if isinstance(value, Enum) else value) != field.default
     ):
-        return [f"Enter keeps {_said(value)}"]
+        return [f"Enter keeps {_said(field, value)}"]
     if field.required:
         return []
-    return ["optional"] if by_default else [f"default {_said(field.default)}"]
+    return ["optional"] if by_default else [f"default {_said(field, field.default)}"]
 
 
-def _said(value: object) -> str:
+def _said(field: FieldInfo, value: object) -> str:
     """Return a value as a person would type it."""
     plain = to_jsonable_python(value, fallback=str)
-    if str(plain) in {"True", "False"}:  # defaults are texts
+    if "boolean" in field.kinds and str(plain) in {"True", "False"}:  # defaults are texts
         return "yes" if str(plain) == "True" else "no"
     text = plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
     return cut(text, _SHOWN) or "an empty text"
@@ -276,7 +277,7 @@ def _list(field: FieldInfo, text: str, margin: str) -> list[object]:
     found: list[object] = []
     while not isinstance(text, _Command):
         found.append(_value(member, text))
-        text = _line(f"{margin}    number {len(found) + 1} (Enter ends): ", hidden=field.secret)
+        text = _next(f"{margin}    number {len(found) + 1} (Enter ends): ", hidden=field.secret)
     return found
 
 
@@ -287,14 +288,14 @@ def _dict(field: FieldInfo, name: str, margin: str, before: object) -> dict[str,
     if name.startswith("{"):
         raise ValueError("give a name; its value is asked for next, and not shown")
     found: dict[str, object] = dict(before) if isinstance(before, Mapping) else {}
+    hidden = field.secret or member.secret
     while not isinstance(name, _Command):
-        note = " (not shown)" if member.secret else ""
-        value = _line(f"{margin}    {name}{note}: ", hidden=member.secret)
+        value = _line(f"{margin}    {name}{' (not shown)' if hidden else ''}: ", hidden=hidden)
         if value == _RESET and isinstance(value, _Command):
             found.pop(name, None)
         else:
             found[name] = "" if isinstance(value, _Command) else _value(member, value)
-        name = _line(f"{margin}    another name (Enter ends): ", hidden=False)
+        name = _next(f"{margin}    another name (Enter ends): ", hidden=False)
     return found
 
 
@@ -311,7 +312,10 @@ def _model(field: FieldInfo, text: str, margin: str) -> dict[str, object]:
 
 
 def _inner_fields(field: FieldInfo) -> list[FieldInfo]:
-    return fields_of_schema({**_only(field), "$defs": field.schema.get("$defs", {})})
+    fields = fields_of_schema({**_only(field), "$defs": field.schema.get("$defs", {})})
+    if field.secret and not any(each.secret for each in fields):  # which one it is cannot be told: none is shown
+        return [dataclasses.replace(each, secret=True) for each in fields]
+    return fields
 
 
 # --- lines ------------------------------------------------------------------------------------------------------------
@@ -332,6 +336,14 @@ def _line(prompt: str, *, hidden: bool) -> str:
     if any((letter < " " and letter not in "\t\n") or letter == "\x7f" for letter in text):
         raise ValueError("a key was pressed that is no text (an arrow, say): type it again")
     return _LITERAL.get(text, text)
+
+
+def _next(prompt: str, *, hidden: bool) -> str:
+    """Return one more entry, or a `_Command` for none; to clear what was said so far is to begin again."""
+    text = _line(prompt, hidden=hidden)
+    if text == _RESET and isinstance(text, _Command):
+        raise _Back
+    return text
 
 
 def ask_hidden(prompt: str) -> str:

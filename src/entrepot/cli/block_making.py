@@ -1,8 +1,8 @@
 """`entrepot block create|edit`: fields from options or a person, looked at, tried, and saved."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from pydantic import ValidationError
@@ -14,10 +14,10 @@ from entrepot.blocks._finding import find
 from entrepot.blocks._plain import Change, compare
 from entrepot.blocks.documents import current_documents
 from entrepot.blocks.sources import EnvironmentBlocks, variable_of
-from entrepot.cli.asking import HINT, ask_for_fields, ask_line, confirm, tell
+from entrepot.cli.asking import HINT, Check, ask_for_fields, ask_line, confirm, tell
 from entrepot.cli.block_fields import FieldInfo, build_block, describe_fields, interactive, read_options, reasons
 from entrepot.cli.block_history import Name, show_changes
-from entrepot.cli.block_trying import checked, summarise, try_connection
+from entrepot.cli.block_trying import need_connection, summarise, try_connection
 from entrepot.cli.completing import block_types
 from entrepot.cli.output import ok, warn
 from entrepot.errors import BlockExistsError, EntrepotError, InvalidNameError, OptionError
@@ -39,7 +39,7 @@ _FromFile = Annotated[
 _FromStdin = Annotated[
     str | None, typer.Option(metavar="NAME", help="Take this field from stdin, without its last line end.")
 ]
-_Check = Annotated[
+_Tested = Annotated[
     bool | None,
     typer.Option("--check/--no-check", help="Test the connection first. By default where somebody is asked."),
 ]
@@ -57,7 +57,7 @@ def create(
     secret_file: _FromFile = None,
     secret_from_stdin: _FromStdin = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Save a new version where there is one.")] = False,
-    check: _Check = None,
+    check: _Tested = None,
 ) -> None:
     """Save a block. Without options each field is asked for, secrets without echo.
 
@@ -78,13 +78,13 @@ def create(
             name = _ask_name()
     check_name(name)
     saved = current_documents().store.latest(type_, name)  # not `exists`: a variable may give it, and be outlived
-    there = saved is not None and not saved.deleted
+    there, expected = saved is not None and not saved.deleted, None
     if there and not overwrite and asks:
         with _saving_nothing():
-            overwrite = confirm(f"There is a block {type_}/{name} already. Save a new version of it?", default=False)
-        if not overwrite:
-            _leave()
-    if there and not overwrite:
+            if not confirm(f"There is a block {type_}/{name} already. Save a new version of it?", default=False):
+                _leave()
+        expected = saved  # that one and no other: somebody may save the block while this one is typed
+    elif there and not overwrite:
         raise BlockExistsError(
             f"there is a block {type_}/{name} already; --overwrite saves a new version of it", name=f"{type_}/{name}"
         )
@@ -100,8 +100,11 @@ def create(
         _check_complete(fields, answers, type_)
         block = build_block(cls, answers)
         if check:
-            ok(f"the connection works {checked(block, 'the check')}".rstrip())
-    ref = block.save(name, overwrite=overwrite)
+            need_connection(block)
+    if expected is None:
+        ref = block.save(name, overwrite=overwrite)
+    else:
+        ref = _saving.save_over(block, expected, current_documents())
     _tell_saved(ref, cls)
 
 
@@ -113,7 +116,7 @@ def edit(
     secret_file: _FromFile = None,
     secret_from_stdin: _FromStdin = None,
     unset: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Take a field's default again.")] = None,
-    check: _Check = None,
+    check: _Tested = None,
 ) -> None:
     """Change a saved block. Without options each field is asked for, and Enter keeps what it is.
 
@@ -164,7 +167,7 @@ def edit(
     if not asks:
         show_changes(changes, ("Was", "Is now"))
         if check:
-            ok(f"the connection works {checked(made, 'the check')}".rstrip())
+            need_connection(made)
     _tell_saved(_saving.save_over(made, ref, documents), cls)
 
 
@@ -195,7 +198,7 @@ def _ask_until_right(
     answers: dict[str, object],
     *,
     check: bool,
-    old: Any = None,
+    old: Callable[[Block], list[Change]] | None = None,
 ) -> Block:
     """Ask for fields, and show, try and ask about what they make, until it is to be saved.
 
@@ -261,7 +264,7 @@ def _ask_for_block(
     return build_block(cls, answers)
 
 
-def _checker(cls: type[Block]) -> Any:
+def _checker(cls: type[Block]) -> Check:
     """Return what says what is wrong with an answer: the class itself, given the answers so far."""
     fields = describe_fields(cls)
 

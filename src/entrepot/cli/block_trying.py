@@ -6,11 +6,12 @@ from rich.console import Console
 from rich.text import Text
 
 from entrepot.blocks import Block
+from entrepot.cli.asking import tell
 from entrepot.cli.block_fields import FieldInfo
-from entrepot.cli.output import ok, show, table, told, warn
+from entrepot.cli.output import show, table, told
 from entrepot.errors import EntrepotError
 
-__all__ = ["checked", "summarise", "try_connection"]
+__all__ = ["checked", "need_connection", "summarise", "try_connection"]
 
 
 def checked(block: Block, what: str) -> str:
@@ -39,10 +40,23 @@ def try_connection(block: Block) -> bool:
         with Console(stderr=True, highlight=False).status(Text("testing the connection ...")):
             found = checked(block, "the test")
     except EntrepotError as error:
-        warn(f"the connection does not work: {error}")
+        tell(f"warning: the connection does not work: {error}", "")
         return False
-    ok("the connection works" + (f": {found}" if found else ""))
+    _tell_working(found)
     return True
+
+
+def need_connection(block: Block) -> None:
+    """Test what a block connects to.
+
+    Raises:
+        EntrepotError: If it does not work.
+    """
+    try:
+        _tell_working(checked(block, "the test"))
+    except EntrepotError as error:
+        error.add_note("nothing was saved")
+        raise
 
 
 def summarise(block: Block, fields: Sequence[FieldInfo]) -> None:
@@ -54,6 +68,10 @@ def summarise(block: Block, fields: Sequence[FieldInfo]) -> None:
     rest = [each.name for each in fields if each.name not in given]
     if rest:
         show(told(f"as by default: {', '.join(rest)}", "dim"), err=True)
+
+
+def _tell_working(found: str) -> None:
+    tell("the connection works" + (f": {found}" if found else ""), "")
 
 
 def _text(value: object) -> str:

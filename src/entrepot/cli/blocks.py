@@ -18,6 +18,7 @@ from entrepot.cli.block_history import Name, history_, rollback_, show_stored
 from entrepot.cli.block_making import create, edit
 from entrepot.cli.block_schema import doctor, migrate_
 from entrepot.cli.block_trying import checked
+from entrepot.cli.completing import block_types
 from entrepot.cli.importing import import_code
 from entrepot.cli.options import AsJson, Yes, topic
 from entrepot.cli.output import cut, ok, print_json, show, span, table, told, warn, when
@@ -65,7 +66,9 @@ def types(*, as_json: AsJson = False) -> None:
 @app.command()
 def ls(
     *,
-    type_: Annotated[str | None, typer.Option("--type", "-t", help="Only blocks of this type.")] = None,
+    type_: Annotated[
+        str | None, typer.Option("--type", "-t", help="Only blocks of this type.", autocompletion=block_types)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the blocks that are saved. None is opened."""
@@ -115,6 +118,10 @@ def show_(
             keep=("Field",),
         )
     )
+
+
+app.command()(create)  # here, so that the help lists them in this place
+app.command()(edit)
 
 
 @app.command()
@@ -172,8 +179,6 @@ def register(
 
 
 # Here, so that the help lists them after those above.
-app.command()(create)
-app.command()(edit)
 app.command(name="history")(history_)
 app.command(name="diff")(diff_)
 app.command(name="rollback")(rollback_)
