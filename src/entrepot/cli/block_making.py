@@ -335,7 +335,7 @@ def _check_complete(fields: Sequence[FieldInfo], given: Mapping[str, object], sl
 def _tell_saved(ref: DocumentRef, cls: type[Block]) -> None:
     if EnvironmentBlocks().has(ref.slug, ref.name):
         warn(f"the variable {variable_of(ref.slug, ref.name)} is set here and comes first: what was saved is hidden")
-    ok(f"saved {ref.slug}/{ref.name}, version {ref.version}; {cls.__name__}.load({ref.name!r}) gives it back")
+    tell(f"saved {ref.slug}/{ref.name}, version {ref.version}; {cls.__name__}.load({ref.name!r}) gives it back", "")
 
 
 @contextmanager
