@@ -104,7 +104,7 @@ app = typer.Typer(
         "  entrepot config set results_storage s3/prod  keep results there from now on\n"
     ),
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
