@@ -15,9 +15,9 @@ from servers import (
     free_ports,
     start_gcs,
     start_moto,
+    start_openbao,
     start_rclone,
     start_seaweedfs,
-    start_vault,
 )
 
 # The account that Azure's emulator documents for everyone to use.
@@ -60,8 +60,8 @@ def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server
 
 @pytest.fixture(scope="session")
 def vault_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultServer]:
-    """OpenBao: secrets of key-value engines, tokens and policies."""
-    yield from _run(start_vault, tmp_path_factory)
+    """OpenBao: a real server with Vault's API and the transit engine."""
+    yield from _run(start_openbao, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

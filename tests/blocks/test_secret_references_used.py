@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr, computed_field
 
 from entrepot import flow, get_run_logger, task
-from entrepot.blocks import Block, MicrosoftTeamsWebhook, Secret, SqlAlchemyConnector, Webhook
+from entrepot.blocks import Block, MicrosoftTeamsWebhook, Secret, SecretReference, SqlAlchemyConnector, Webhook
 from entrepot.blocks._inputs import references_in
 from entrepot.errors import ConfigurationError, DatabaseError, SecretReferenceError
 from entrepot.filesystems import GCS, RemoteFileSystem
@@ -95,6 +95,19 @@ def test_logs_and_failures_of_runs_have_the_mask(caplog: pytest.LogCaptureFixtur
     assert HUNTER not in caplog.text
     assert "got **********" in caplog.text
     assert HUNTER not in str(state)
+
+
+def test_a_parameter_is_not_looked_up_before_it_is_used() -> None:
+    @task
+    def use(secret: SecretStr) -> str:
+        return repr(secret)
+
+    @flow
+    def main(secret: SecretStr, block: Secret) -> str:
+        return use(secret) + repr(block)
+
+    missing = "env://NOT_SET_HERE"
+    assert "NOT_SET_HERE" in main(SecretReference(missing), Secret(value=missing))
 
 
 def test_other_processes_of_a_run_look_it_up_themselves() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import boto3
+import hvac
 import pytest
 from servers import S3Server, VaultServer, free_ports
 
@@ -129,11 +130,12 @@ class TestSecretsManager(SecretSourceContract):
 class TestVault(SecretSourceContract):
     @pytest.fixture(autouse=True)
     def _filled(self, vault_server: VaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("VAULT_ADDR", vault_server.address)
+        monkeypatch.setenv("VAULT_ADDR", vault_server.url)
         monkeypatch.setenv("VAULT_TOKEN", vault_server.token)
         monkeypatch.delenv("VAULT_NAMESPACE", raising=False)
-        self.client = vault_server.client()
-        self.write("prod/db", password=HUNTER, port=5432)
+        self.client = hvac.Client(url=vault_server.url, token=vault_server.token, timeout=15)
+        # The engine is there, of the second version, a moment after the server is.
+        vault_server.process.wait_until(lambda: self.write("prod/db", password=HUNTER, port=5432))
         self.write("prod/one", only=HUNTER)
 
     def write(self, path: str, **secret: object) -> None:

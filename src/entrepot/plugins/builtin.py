@@ -10,6 +10,7 @@ __all__ = [
     "BLOCK_GROUP",
     "BUILTINS",
     "HASHER_GROUP",
+    "KEY_PROVIDER_GROUP",
     "KNOWN_ELSEWHERE",
     "SECRET_SOURCE_GROUP",
     "SERIALIZER_GROUP",
@@ -19,6 +20,7 @@ __all__ = [
 BLOCK_GROUP: Final = "entrepot.blocks"
 HASHER_GROUP: Final = "entrepot.hashers"  # names are those of types, `module.QualName`; none of them is ours
 SECRET_SOURCE_GROUP: Final = "entrepot.secret_sources"  # noqa: S105  a group; names are schemes of references
+KEY_PROVIDER_GROUP: Final = "entrepot.key_providers"
 SERIALIZER_GROUP: Final = "entrepot.serializers"
 TASK_RUNNER_GROUP: Final = "entrepot.task_runners"
 
@@ -43,6 +45,14 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
         "sqlalchemy-connector": "entrepot.blocks.databases:SqlAlchemyConnector",
         "string": "entrepot.blocks.system:String",
         "webhook": "entrepot.blocks.webhook:Webhook",
+    },
+    KEY_PROVIDER_GROUP: {
+        "aws-kms": "entrepot.crypto.aws_kms:AwsKmsKeyProvider",
+        "environment": "entrepot.crypto.environment:EnvironmentKeyProvider",
+        "file": "entrepot.crypto.providers:FileKeyProvider",
+        "keyring": "entrepot.crypto.os_keyring:OsKeyProvider",
+        "passphrase": "entrepot.crypto.passphrase:PassphraseKeyProvider",
+        "vault": "entrepot.crypto.vault:VaultKeyProvider",
     },
     SECRET_SOURCE_GROUP: {
         "aws-sm": "entrepot.blocks.secret_sources.aws:SecretsManager",
@@ -74,6 +84,12 @@ KNOWN_ELSEWHERE: Final[Mapping[str, Mapping[str, str]]] = {
         "azure-blob-storage-container": "Azure is the built-in block 'azure': pip install \"entrepot[azure]\"",
         "gcs-bucket": "Google Cloud Storage is the built-in block 'gcs': pip install \"entrepot[gcp]\"",
         "s3-bucket": "S3 is the built-in block 's3': pip install \"entrepot[aws]\"",
+    },
+    KEY_PROVIDER_GROUP: {
+        "env": "a keyring in a variable is the built-in key provider 'environment'",
+        "kms": "a keyring under a key of AWS KMS is the built-in key provider 'aws-kms'",
+        "openbao": "a keyring under a transit key of OpenBao or Vault is the built-in key provider 'vault'",
+        "os": "the operating system's keyring is the built-in key provider 'keyring'",
     },
     SECRET_SOURCE_GROUP: {
         "bao": "OpenBao is asked by the built-in source 'vault', as in vault://mount/path#key",

@@ -153,6 +153,8 @@ class Settings:
         results_mapped: Whether large results in folders are mapped into memory rather than read.
         runs_record: Whether the history of runs is kept.
         blocks_storage: Where sealed block documents are kept; None for the folder `blocks` in the home.
+        key_provider: What keeps the keyring, as `name:target?option=value`; None for the variable `ENTREPOT_KEYRING`
+            where it is set, else the file `keyring.json` in the home.
         progress: Whether running flows are shown live: "auto", "on" or "off".
         check: Whether every cache key is made again in a second process, and results that change in place are found.
         plugins_allow: The only distributions whose plugins may be loaded; empty for all that are not denied.
@@ -177,6 +179,7 @@ class Settings:
     results_mapped: bool = False
     runs_record: bool = True
     blocks_storage: str | None = None
+    key_provider: str | None = None
     progress: str = "auto"
     check: bool = False
     plugins_allow: tuple[str, ...] = ()
@@ -323,6 +326,12 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 _place,
                 allowed="a folder, or a URL such as s3://bucket/prefix",
                 doc="Where sealed block documents are kept; by default the folder `blocks` in the home.",
+            ),
+            _setting(
+                "key_provider",
+                _place,
+                allowed="the name of a key provider with its options, such as passphrase or aws-kms:alias/entrepot",
+                doc="What keeps the keyring; by default the file keyring.json in the home.",
             ),
             _setting(
                 "progress",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from entrepot.testing.fakes import FrozenClock as FrozenClock
     from entrepot.testing.fakes import memory_documents as memory_documents
     from entrepot.testing.hashers import HasherContract as HasherContract
+    from entrepot.testing.key_providers import KeyProviderContract as KeyProviderContract
     from entrepot.testing.manifests import plugin_manifest as plugin_manifest
     from entrepot.testing.secret_sources import SecretSourceContract as SecretSourceContract
     from entrepot.testing.serializers import SerializerContract as SerializerContract
@@ -32,6 +33,7 @@ _HOMES = {
     "FaultyStorage": "fakes",
     "FrozenClock": "fakes",
     "HasherContract": "hashers",
+    "KeyProviderContract": "key_providers",
     "ReadableStorageContract": "storage",
     "SecretSourceContract": "secret_sources",
     "SerializerContract": "serializers",
@@ -47,6 +49,7 @@ __all__ = [
     "FaultyStorage",
     "FrozenClock",
     "HasherContract",
+    "KeyProviderContract",
     "ReadableStorageContract",
     "SecretSourceContract",
     "SerializerContract",
