@@ -1,4 +1,4 @@
-"""Real servers for the tests and the demo, on loopback and free ports: S3 (three of them) and Google Cloud Storage.
+"""Real servers for tests and demo, on loopback and free ports: S3 (three of them), Google Cloud Storage, OpenBao.
 
 Each ends with the process that started it, however that ends: a small guardian between the two kills the server when
 the pipe from the process closes.

@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from entrepot._frozen import quick
 from entrepot._inherited import InheritedVar, carrying
+from entrepot._scope import find_scope_with
 from entrepot.errors import MissingContextError, OptionError
 
 __all__ = [
@@ -143,6 +144,8 @@ RunContext: TypeAlias = FlowRunContext | TaskRunContext
 
 CURRENT: InheritedVar[RunContext | None] = InheritedVar("entrepot_run", default=None, weak=True)
 """The innermost run's context; the engine's drivers set it around user code."""
+
+find_scope_with(FlowRunContext.get)
 
 
 def get_run_context() -> RunContext:

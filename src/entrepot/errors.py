@@ -59,6 +59,7 @@ __all__ = [
     "RefusedSerializerError",
     "RunNotFoundError",
     "SecretMaskError",
+    "SecretReferenceError",
     "SerializationError",
     "StorageAccessError",
     "StorageError",
@@ -290,6 +291,13 @@ class BlockFileError(EntrepotError, ValueError):
     """Blocks that people wrote down, in a file or a variable, cannot be made; values are never shown."""
 
     path: str
+
+
+class SecretReferenceError(EntrepotError, LookupError):
+    """The secret that a reference names (`env://NAME`) cannot be had: it is not there, or its source is not reached."""
+
+    reference: str = ""
+    where: str = ""
 
 
 class SecretMaskError(EntrepotError, ValueError):

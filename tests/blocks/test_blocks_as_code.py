@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretBytes, SecretStr
 
-from entrepot.blocks import as_code
+from entrepot.blocks import SecretReference, as_code
 from entrepot.blocks._files import read_blocks, write_blocks
 from entrepot.blocks.core import Block
-from entrepot.blocks.documents import BlockDocuments, StorageDocumentStore, use_documents
+from entrepot.blocks.documents import BlockDocuments, StorageDocumentStore, current_documents, use_documents
 from entrepot.blocks.system import JSON, Secret, String
 from entrepot.blocks.webhook import Webhook
 from entrepot.crypto.keyring import Keyring
@@ -257,6 +257,25 @@ class TestApply:
         applied(file)
         assert Secret.load("a").get() == HUNTER
 
+    def test_references_stay_references_where_the_file_says_so_or_it_is_applied_live(
+        self, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("LATER", raising=False)
+        file.write_text('[blocks.secret]\na = {value = "vault://kv/x#y"}\nb = {value = "block://secret/a"}\n')
+        assert applied(file) == ["create", "create"]
+        assert Secret.load("a").value == SecretReference("vault://kv/x#y")
+        assert Secret.load("b").value == SecretReference("block://secret/a")
+        file.write_text('[blocks.secret.c]\nvalue = "env://LATER"\n')
+        list(as_code.apply(as_code.plan(read_blocks(file), live=True)))
+        assert Secret.load("c").value == SecretReference("env://LATER")
+        assert [each.step for each in as_code.plan(read_blocks(file), live=True)] == ["same"]
+        written = as_code.export(list(current_documents().store.list()))
+        assert written.variables == {}
+        file.write_text(write_blocks(written.blocks, file))
+        assert applied(file) == ["same", "same", "same"], (
+            "what was exported is a reference again, and nothing is sealed"
+        )
+
     def test_what_is_stored_and_cannot_be_loaded_is_replaced_and_stays_as_history(
         self, file: Path, storage: MemoryStorage
     ) -> None:
@@ -275,7 +294,7 @@ class TestApply:
             ('value = "file://relative"', "file:// takes an absolute path"),
             ('value = "file:///no/such/file"', "/no/such/file cannot be read: No such file"),
             ('value = "file:///dev/zero"', "is longer than 1048576 bytes"),
-            ('value = "vault://kv/x"', "is in clear"),
+            ('value = "volt://kv/x"', "is in clear"),
             (f'value = ["{HUNTER}"]', "value: Input should be a valid string"),
             (f'valu = "{HUNTER}"', "no field named 'valu'; known: value"),
             ("", "value: Field required"),

@@ -108,7 +108,6 @@ class TestEnvironment:
             (f'{{"host": "bad", "password": "{HUNTER}"}}', "host: Value error, that is no host"),
             (f'{{"host": "h", "pasword": "{HUNTER}"}}', "no field named 'pasword'; known: host, port"),
             (f'{{"host": "h", "password": ["{HUNTER}"]}}', "password: Input should be a valid string"),
-            ('{"host": "h", "password": "env://NOT_SET_HERE"}', "the variable NOT_SET_HERE is not set"),
             ("[" * 100_000, "ENTREPOT_BLOCK__MAILER__PROD"),
         ],
     )

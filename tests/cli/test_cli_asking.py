@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
-from entrepot.blocks import Block, Secret, String, Webhook
+from entrepot.blocks import Block, Secret, SecretReference, String, Webhook
 from entrepot.cli import asking, block_making
 from entrepot.errors import StorageAccessError
 from entrepot.plugins import BLOCKS
@@ -117,8 +117,8 @@ class TestAnswers:
         assert (made.host, made.port, made.mode, made.on) == ("there", 8080, "SLOW", True)
         assert (made.tags, made.counts, made.note) == (["x, y", "z"], {"a": 1, "b": 2}, None)
         assert made.headers["Authorization"].get_secret_value() == HUNTER
-        assert (made.login.user, made.login.password.get_secret_value()) == ("me", "env://PASSWORD")
-        assert made.token.get_secret_value() == "env://TOKEN"
+        assert (made.login.user, made.login.password) == ("me", SecretReference("env://PASSWORD"))
+        assert made.token == SecretReference("env://TOKEN")
         assert person.secretly == ["Authorization", "password", "token"]
         assert HUNTER not in found.stderr + found.stdout
 

@@ -8,6 +8,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from entrepot.blocks._references import SecretBytesReference as SecretBytesReference
+    from entrepot.blocks._references import SecretReference as SecretReference
     from entrepot.blocks.core import Block as Block
     from entrepot.blocks.credentials import DockerRegistryCredentials as DockerRegistryCredentials
     from entrepot.blocks.credentials import KubernetesClusterConfig as KubernetesClusterConfig
@@ -45,6 +47,8 @@ _HOMES = {
     "Notification": "notifications",
     "PagerDuty": "notifications",
     "Secret": "system",
+    "SecretBytesReference": "_references",
+    "SecretReference": "_references",
     "SlackWebhook": "webhook",
     "SqlAlchemyConnector": "databases",
     "StorageDocumentStore": "documents",
@@ -70,6 +74,8 @@ __all__ = [
     "Notification",
     "PagerDuty",
     "Secret",
+    "SecretBytesReference",
+    "SecretReference",
     "SlackWebhook",
     "SqlAlchemyConnector",
     "StorageDocumentStore",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr, ValidationError
 
 from entrepot.blocks._annotations import ClassFacts, facts_of
+from entrepot.blocks._references import SecretBytesReference, SecretReference
 from entrepot.blocks.migrations import migrations_of
 from entrepot.errors import EntrepotError, SerializationError
 from entrepot.plugins import BLOCKS
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ADDRESSES",
     "LISTS",
+    "REFERENCES",
     "SCALARS",
     "Misfit",
     "Resolve",
@@ -50,6 +52,12 @@ ADDRESSES: Final = (
     ipaddress.IPv6Network,
 )
 SCALARS: Final = (int, float, str, bytes)
+REFERENCES: Final[Mapping[type, str]] = {
+    SecretReference: "secret-reference",
+    SecretBytesReference: "secret-bytes-reference",
+}
+"""The tags of secrets that are kept as where they are."""
+
 LISTS: Final = (list, tuple, set, frozenset, deque)
 _BY_CALL: Final = (enum.Enum, *SCALARS, *LISTS, *ADDRESSES)
 _NO_CLASSES: Final = ClassFacts({}, {}, frozenset(), frozenset())
@@ -290,6 +298,8 @@ def _dataclass(cls: type, value: dict[str, object]) -> object:
 _DECODERS: Final[Mapping[object, Callable[[dict[str, object], ClassFacts], object]]] = {
     "secret-str": lambda members, _: SecretStr(str(members["value"])),
     "secret-bytes": lambda members, _: SecretBytes(members["value"]),  # type: ignore[arg-type]
+    "secret-reference": lambda members, _: SecretReference(str(members["value"])),
+    "secret-bytes-reference": lambda members, _: SecretBytesReference(str(members["value"])),
     "secret": _decode_secret,
     "typed": _decode_typed,
 }

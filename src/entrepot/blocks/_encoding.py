@@ -4,6 +4,7 @@ Fields are walked as they are, not through `model_dump`: a serializer of the use
 secrets stay secrets. On top of the tags of `entrepot.serializers.tagged` there are these::
 
     secret-str, secret-bytes     value
+    secret-reference, secret-bytes-reference   value: where the secret is, `env://NAME`
     secret                       value; class: which secret type, unless it is pydantic's Secret
     typed                        value; class: a model, dataclass, enum, ... that the annotations of the block name
     block                        value: fields; slug: a nested block that was not saved, or was changed since;
@@ -23,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
 from entrepot.blocks._annotations import facts_of
-from entrepot.blocks._decoding import ADDRESSES, LISTS, SCALARS, Misfit, decode_fields, members
+from entrepot.blocks._decoding import ADDRESSES, LISTS, REFERENCES, SCALARS, Misfit, decode_fields, members
+from entrepot.blocks._references import AnyReference
 from entrepot.blocks.fields import MASK, is_mask, is_secret
 from entrepot.errors import EntrepotError, SecretMaskError, SerializationError
 from entrepot.serializers.tagged import TAG, Refusal, Walk, tag, to_plain
@@ -151,6 +153,8 @@ class _Encoder:
 
     def _secret(self, value: object, walk: Walk) -> object:
         cls = type(value)
+        if self._veil is None and isinstance(value, AnyReference):
+            return tag(REFERENCES[cls], value.reference)
         inner = walk(value.get_secret_value(), "")  # type: ignore[attr-defined]
         if self._veil is not None:
             return tag("secret", self._veil(inner))

@@ -4,12 +4,13 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue, PydanticJsonSchemaWarning
 from pydantic_core import CoreSchema, core_schema
 
-from entrepot._secrets import MASK
+from entrepot._secrets import MASK, mask
 from entrepot.blocks._annotations import facts_of
+from entrepot.blocks._inputs import place_references, read_defaults, read_field, read_fields
 from entrepot.blocks.fields import drop_secret_defaults, remember_secrets, scrub, secret_texts
 
 __all__ = ["DiscreetModel"]
@@ -47,7 +48,7 @@ class DiscreetModel(BaseModel):
 
         def __setattr__(self, name: str, value: Any) -> None:
             try:
-                super().__setattr__(name, value)
+                super().__setattr__(name, read_field(type(self), name, value))
             except ValidationError as error:
                 failure = scrub(type(self), error, {name: value})
             except BaseException:
@@ -124,19 +125,25 @@ class DiscreetModel(BaseModel):
             return schema  # the class is complete, and this is its own schema, wanted for another
         # The reference moves outwards: a class that contains itself must find this, not what is inside.
         ref = cast("dict[str, str]", schema).pop("ref", None)
-        return core_schema.no_info_wrap_validator_function(cls._validate_discreetly, schema, ref=ref)
+        return core_schema.with_info_wrap_validator_function(cls._validate_discreetly, schema, ref=ref)
 
     @classmethod
-    def _validate_discreetly(cls, value: Any, handler: Callable[[Any], Self]) -> Self:
+    def _validate_discreetly(cls, value: Any, handler: Callable[[Any], Self], info: ValidationInfo) -> Self:
         try:
-            made = handler(value)
+            given, value = value, read_fields(cls, value)
+            changed = given is not value
+            del given
+            # The validators of JSON and of texts take nothing else, references neither.
+            made = cls.model_validate(value, context=info.context) if changed and _takes_texts(info) else handler(value)
         except ValidationError as error:
             failure = scrub(cls, error, value)
         except BaseException:
             del value
             raise
         else:
+            read_defaults(made)
             remember_secrets(made)
+            place_references(made, cls.__name__, again=False)
             return made
         del value
         raise failure
@@ -158,8 +165,12 @@ class DiscreetModel(BaseModel):
         # A computed field (a connection string, say) may have a secret in it.
         secrets = [text for text in secret_texts(type(self), self) if len(text) >= _MIN_MASKED]
         for name, value in super().__repr_args__():
-            hidden = isinstance(value, str) and any(secret in value for secret in secrets)
+            hidden = isinstance(value, str) and (any(secret in value for secret in secrets) or mask(value) != value)
             yield name, MASK if hidden else value
+
+
+def _takes_texts(info: ValidationInfo) -> bool:
+    return info.mode != "python"
 
 
 def _hide_bare_secrets(model: DiscreetModel) -> Any:
@@ -168,7 +179,9 @@ def _hide_bare_secrets(model: DiscreetModel) -> Any:
         if field.bare is not None and isinstance(values.get(name), str | bytes):
             value = values[name]
             plain = value if isinstance(value, bytes) == (field.bare.__name__ == "SecretBytes") else _convert(value)
-            values[name] = field.bare(plain)
+            values[name] = read_field(type(model), name, value) if isinstance(value, str) else value
+            if values[name] is value:
+                values[name] = field.bare(plain)
     remember_secrets(model)
     return model
 

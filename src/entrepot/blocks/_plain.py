@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from entrepot._sentinels import MISSING
+from entrepot.blocks._decoding import REFERENCES
+from entrepot.blocks._references import shown
 from entrepot.blocks.fields import MASK
 from entrepot.serializers.tagged import TAG
 
@@ -60,6 +62,8 @@ def masked(plain: object) -> object:
         return [masked(each) for each in plain]
     if not isinstance(plain, dict):
         return plain
+    if plain.get(TAG) in REFERENCES.values():
+        return shown(str(plain.get("value")))  # where a secret is, is none
     return MASK if _is_secret(plain) else _shown_dict(plain)
 
 

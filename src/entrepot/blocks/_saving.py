@@ -14,6 +14,7 @@ from entrepot.blocks import _encoding
 from entrepot.blocks._about import About, Action, about_now
 from entrepot.blocks._decoding import Misfit, decode_fields, newer, quietly
 from entrepot.blocks._finding import exists, find, from_sources, given, is_open, refs, wrong_type
+from entrepot.blocks._inputs import place_references
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents, current_ring
 from entrepot.blocks.fields import remember_secrets
@@ -172,6 +173,7 @@ def _origin_of(block: Block) -> Origin | None:
 
 def _set_origin(block: Block, origin: Origin) -> None:
     block._origin = type(block._origin)(origin)  # noqa: SLF001  the other half of the same class
+    place_references(block, f"{origin.slug}/{origin.name}")
 
 
 # --- loading ------------------------------------------------------------------------------------------------------

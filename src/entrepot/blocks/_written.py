@@ -13,10 +13,18 @@ from typing import Final, Protocol
 from pydantic import SecretBytes, SecretStr, ValidationError
 
 from entrepot.blocks._annotations import FieldFacts, facts_of
-from entrepot.blocks._decoding import Misfit, decode_value, quietly
-from entrepot.blocks._references import SCHEMES, is_reference, resolve
+from entrepot.blocks._decoding import REFERENCES, Misfit, decode_value, quietly
+from entrepot.blocks._references import (
+    SEALED_AT_APPLY,
+    AnyReference,
+    SecretBytesReference,
+    SecretReference,
+    is_reference,
+    resolve,
+)
 from entrepot.blocks.core import Block
 from entrepot.errors import BlockFileError, EntrepotError, SerializationError
+from entrepot.plugins import SECRET_SOURCES
 from entrepot.serializers.tagged import TAG
 
 __all__ = ["ANYTHING", "Writer", "make_block"]
@@ -50,7 +58,7 @@ def make_block(
     where: str,
     inner: Callable[[str], Block],
     clear: bool = False,
-    lookup: Lookup = resolve,
+    lookup: Lookup | None = resolve,
 ) -> Block:
     """Return a block of fields that people wrote down.
 
@@ -60,7 +68,7 @@ def make_block(
         where: What the block is called in messages.
         inner: Gives the block that `block://type/name` names.
         clear: Whether secrets may be there in clear.
-        lookup: Gives the secret of a reference.
+        lookup: Gives the secret of a reference to a variable or a file; without it, those too stay references.
 
     Raises:
         BlockFileError: If they do not make one; the message names fields and reasons, never values.
@@ -81,7 +89,7 @@ def _make(
     inner: Callable[[str], Block],
     *,
     clear: bool,
-    lookup: Lookup,
+    lookup: Lookup | None,
 ) -> Block:
     facts = facts_of(cls).fields
     by_key = {key: one for one in facts.values() for key in one.keys}
@@ -100,10 +108,10 @@ def _make(
         raise BlockFileError(f"{where}: {'; '.join(reasons)}", path="") from None
     bare = "" if clear else reader.in_clear(made)
     if bare:
+        schemes = ", ".join(f"{scheme}://..." for scheme in SECRET_SOURCES.names())
         raise BlockFileError(
             f"{where}: the secret of the field {bare} is in clear, and files are read by many: put it into a variable"
-            f" or a file, and write a reference here: {', '.join(f'{scheme}://...' for scheme in SCHEMES)} (if it was"
-            " a real secret, change it)",
+            f" or a file, and write a reference here: {schemes} (if it was a real secret, change it)",
             path="",
         )
     return made
@@ -112,7 +120,7 @@ def _make(
 class _Reader:
     """Makes values of what stands in a file, and remembers which texts were there in clear."""
 
-    def __init__(self, cls: type[Block], inner: Callable[[str], Block], where: str, lookup: Lookup) -> None:
+    def __init__(self, cls: type[Block], inner: Callable[[str], Block], where: str, lookup: Lookup | None) -> None:
         self._lookup = lookup
         self._cls = cls
         self._inner = inner
@@ -149,6 +157,8 @@ class _Reader:
         if facts.block and text.startswith(_BLOCK):
             return self._block(text.removeprefix(_BLOCK))
         if facts.secret and is_reference(text):
+            if self._lookup is None or text.partition("://")[0] not in SEALED_AT_APPLY:
+                return SecretBytesReference(text) if facts.bare is SecretBytes else SecretReference(text)
             found = self._lookup(text, where=f"{self._where}: {path}")
             return SecretBytes(found.encode()) if facts.bare is SecretBytes else SecretStr(found)
         if text:
@@ -169,12 +179,19 @@ class _Reader:
         if not isinstance(value, dict):
             return value
         inner = value.get("value")
-        if str(value.get(TAG)).startswith("secret") and isinstance(inner, str) and is_reference(inner):
+        kind = str(value.get(TAG))
+        if kind in REFERENCES.values():
+            return value
+        if kind.startswith("secret") and isinstance(inner, str) and is_reference(inner):
+            if self._lookup is None or inner.partition("://")[0] not in SEALED_AT_APPLY:
+                return {TAG: "secret-bytes-reference" if kind == "secret-bytes" else "secret-reference", "value": inner}
             return {**value, "value": self._lookup(inner, where=f"{self._where}: {path}")}
         return {key: self._plain(each, path) for key, each in value.items()}
 
     def _secrets(self, value: object) -> Iterator[object]:
         if any(value is block for block in self._known):
+            return
+        if isinstance(value, AnyReference):
             return
         if hasattr(type(value), "get_secret_value"):
             yield from self._hashable(value.get_secret_value())  # type: ignore[attr-defined]
@@ -229,6 +246,10 @@ class Writer:
 
     def _tagged(self, plain: dict[str, object], facts: FieldFacts, path: tuple[str, ...]) -> object:
         kind = plain[TAG]
+        if kind in REFERENCES.values():
+            text = str(plain["value"])
+            looked_up = text.partition("://")[0] in SEALED_AT_APPLY  # such a text alone would not stay a reference
+            return text if facts.secret and is_reference(text) and not looked_up else plain
         if str(kind).startswith("secret"):
             reference = f"env://{self._variable(path)}"
             inner = plain.get("value")

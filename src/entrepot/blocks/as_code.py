@@ -1,8 +1,9 @@
 """Blocks as files that a team reviews: what a file would change, saving it, and writing one from what is saved.
 
-A file holds no secret. In the place of one stands a reference (`env://NAME`, `file:///run/secrets/x`), which is
-resolved when the file is applied. In the place of a nested block stands `block://type/name`. What neither TOML nor YAML
-has a word for, in a field that takes anything, stands as in the sealed body: `{"$type" = "tuple", "value" = [...]}`.
+A file holds no secret. In the place of one stands a reference. Those to variables and files (`env://NAME`,
+`file:///run/secrets/x`) are looked up when the file is applied, unless it is applied `live`; others stay references. In
+the place of a nested block stands `block://type/name`. What neither TOML nor YAML has a word for, in a field that takes
+anything, stands as in the sealed body: `{"$type" = "tuple", "value" = [...]}`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ from entrepot.blocks._annotations import facts_of
 from entrepot.blocks._encoding import encode_fields
 from entrepot.blocks._files import Fields, FileBlocks
 from entrepot.blocks._plain import Change, compare, fields_of
+from entrepot.blocks._references import resolve
 from entrepot.blocks._written import ANYTHING, Writer, make_block
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
@@ -76,18 +78,19 @@ class Exported:
 # --- from a file ------------------------------------------------------------------------------------------------------
 
 
-def plan(blocks: FileBlocks) -> list[Planned]:
+def plan(blocks: FileBlocks, *, live: bool = False) -> list[Planned]:
     """Return what applying a file does, those first that others refer to; nothing is saved.
 
     Args:
         blocks: What the file says.
+        live: Whether references to variables and files stay references, too.
 
     Raises:
         BlockFileError: If a field is unknown, a secret is in clear, a reference cannot be resolved, a value is refused,
             or blocks of the file refer to each other in a circle.
         UnknownBlockTypeError: If no installed or imported class has a slug.
     """
-    planner = _Planner(blocks, current_documents())
+    planner = _Planner(blocks, current_documents(), live=live)
     for slug, name in blocks:
         planner.block(slug, name, ())
     return list(planner.done.values())
@@ -111,7 +114,8 @@ def apply(planned: Iterable[Planned]) -> Iterator[tuple[Planned, DocumentRef | N
 class _Planner:
     """Makes the blocks of a file, each once, with those inside that it refers to."""
 
-    def __init__(self, blocks: FileBlocks, documents: BlockDocuments) -> None:
+    def __init__(self, blocks: FileBlocks, documents: BlockDocuments, *, live: bool) -> None:
+        self._lookup = None if live else resolve
         self._blocks = blocks
         self._documents = documents
         self.done: dict[tuple[str, str], Planned] = {}
@@ -133,7 +137,7 @@ class _Planner:
             inner_slug, _, inner_name = other.partition("/")
             return self.block(inner_slug, inner_name, (address, *within))
 
-        made = make_block(cls, self._blocks[slug, name], where=address, inner=inner)
+        made = make_block(cls, self._blocks[slug, name], where=address, inner=inner, lookup=self._lookup)
         self.done[slug, name] = planned = self._compare(slug, name, made)
         return planned.block
 

@@ -6,15 +6,17 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypeVar
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from entrepot._secrets import mask
 from entrepot.blocks._quiet import Failed, attempt
+from entrepot.blocks._references import SecretReference, is_reference
 from entrepot.blocks._sql import clear, hide, make_engine, may_pass, parts_of, said, unusable
 from entrepot.blocks.core import Block
-from entrepot.errors import DatabaseError, EntrepotError
+from entrepot.errors import DatabaseError, EntrepotError, SecretReferenceError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, CursorResult, Engine, Row
@@ -76,6 +78,8 @@ class SqlAlchemyConnector(Block):
             return data
         given = {name: value for name, value in data.items() if name != "url"}
         url = data["url"]
+        if isinstance(url, SecretReference) or (isinstance(url, str) and is_reference(url)):
+            raise ValueError("a URL is taken apart when the block is made: give its parts, and a reference as password")
         parts = parts_of(url.get_secret_value() if isinstance(url, SecretStr) else str(url))
         twice = sorted(parts.keys() & {name for name, value in given.items() if value is not None})
         if twice:
@@ -220,7 +224,7 @@ class SqlAlchemyConnector(Block):
     def _failed(self, error: Exception) -> EntrepotError:
         import sqlalchemy.exc  # noqa: PLC0415  who gets here has loaded it
 
-        words = said(error, [secret.get_secret_value() for secret in self._secrets()])
+        words = mask(said(error, self._texts()))
         if isinstance(error, sqlalchemy.exc.TimeoutError):
             return DatabaseError(
                 f"all connections to {self._place()} were in use for {self.timeout:g} s; close what holds one, or raise"
@@ -240,6 +244,14 @@ class SqlAlchemyConnector(Block):
         options = (*self.connect_args.values(), *self.query.values())
         texts = [value for value in options if isinstance(value, SecretStr)]
         return texts if self.password is None else [self.password, *texts]
+
+    def _texts(self) -> list[str]:
+        """Return the secrets in clear, for taking them out of what a driver says."""
+        texts = []
+        for secret in self._secrets():
+            with suppress(SecretReferenceError):  # what cannot be had now was masked when it was
+                texts.append(secret.get_secret_value())
+        return texts
 
     def _place(self) -> str:
         """Return where the database is, for people."""

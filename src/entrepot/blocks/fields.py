@@ -12,8 +12,9 @@ from urllib.parse import quote, quote_plus
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from entrepot._secrets import MASK, remember_secret
+from entrepot._secrets import MASK, mask, remember_secret
 from entrepot.blocks._annotations import facts_of
+from entrepot.blocks._references import AnyReference
 
 __all__ = [
     "MASK",
@@ -65,6 +66,8 @@ def remember_secrets(model: BaseModel) -> None:
     pending += [(value, 0) for value in (model.__pydantic_private__ or {}).values()]
     while pending:
         value, depth = pending.pop()
+        if isinstance(value, AnyReference):
+            continue  # it is masked from when it is looked up
         if is_secret(value):
             with suppress(Exception):  # of a class of the user's: whoever reads it next hears of it
                 remember_secret(value.get_secret_value())
@@ -97,6 +100,8 @@ def secret_texts(cls: type[BaseModel], data: object) -> set[str]:
 
 def _leaves(value: object, names: Container[str] = (), *, secrets_only: bool = False, depth: int = 0) -> Iterator[str]:
     """Yield the texts in a value, keys too unless they are in `names`; with `secrets_only`, those of its secrets."""
+    if isinstance(value, AnyReference):
+        return  # where a secret is, is none
     if is_secret(value):
         yield from _leaves(value.get_secret_value(), depth=depth + 1)  # type: ignore[attr-defined]
     elif isinstance(value, str):
@@ -177,7 +182,8 @@ def scrub(cls: type[BaseModel], error: ValidationError, data: object) -> Validat
 
 def _scrubbed(detail: ErrorDetails, texts: set[str], names: Container[str]) -> InitErrorDetails:
     context: dict[str, Any] = detail.get("ctx", {})
-    unsafe = shows(" ".join([detail["msg"], *map(str, context.values())]), texts)
+    said = " ".join([detail["msg"], *map(str, context.values())])
+    unsafe = shows(said, texts) or mask(said) != said  # the second: secrets that a validator looked up
     kind: str | PydanticCustomError = detail["type"]
     if detail["type"] in _USER_ERRORS:
         # A new exception: the one that the validator raised has a traceback, and that has the value.

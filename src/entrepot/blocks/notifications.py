@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field, SecretStr, field_validator
 
 from entrepot.blocks._quiet import Failed, attempt
+from entrepot.blocks._references import SecretReference
 from entrepot.blocks.core import Block
 from entrepot.errors import ConfigurationError, EntrepotError, NotificationError
 
@@ -83,7 +84,7 @@ class Notification(_Notifier):
     @classmethod
     def _check_urls(cls, value: list[SecretStr]) -> list[SecretStr]:
         for url in value:
-            if not urlsplit(url.get_secret_value()).scheme:
+            if not isinstance(url, SecretReference) and not urlsplit(url.get_secret_value()).scheme:
                 raise ValueError("an address has no scheme: write it as Apprise has it, 'slack://...'")
         return value
 
@@ -106,7 +107,10 @@ class MicrosoftTeamsWebhook(_Notifier):
         return _https(value)
 
     def _addresses(self) -> list[str]:
-        return [self.url.get_secret_value()]
+        if urlsplit(url := self.url.get_secret_value()).scheme == "https":
+            return [url]
+        del url
+        raise ConfigurationError("what the reference in url leads to is no https:// URL", setting="url")
 
 
 class DiscordWebhook(_Notifier):
@@ -145,7 +149,7 @@ class PagerDuty(_Notifier):
 
 
 def _https(url: SecretStr) -> SecretStr:
-    if urlsplit(url.get_secret_value()).scheme != "https":
+    if not isinstance(url, SecretReference) and urlsplit(url.get_secret_value()).scheme != "https":
         raise ValueError("it is no https:// URL")
     return url
 

@@ -101,7 +101,7 @@ def _read(cls: type[Block], variable: str) -> Block:
         raise BlockFileError(f"{variable} is no JSON: look at {where} of its value", path=variable) from None
     if not isinstance(fields, dict):
         raise BlockFileError(f'{variable} is no JSON object of fields, as in {{"value": ...}}', path=variable)
-    return make_block(cls, fields, where=variable, inner=Block.load, clear=True)
+    return make_block(cls, fields, where=variable, inner=Block.load, clear=True, lookup=None)
 
 
 # --- the chain --------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from entrepot.blocks._addresses import why_blocked
 from entrepot.blocks._delivery import SIGNATURE_HEADERS, check_template, deliver, filled, signing_key
 from entrepot.blocks._http import HTTPClient, HTTPResponse, check_headers, check_url
 from entrepot.blocks._quiet import Failed, attempt
+from entrepot.blocks._references import SecretReference
 from entrepot.blocks.core import Block
 from entrepot.errors import SerializationError, WebhookError
 
@@ -65,7 +66,7 @@ class Webhook(Block):
     @field_validator("signing_secret")
     @classmethod
     def _check_signing_secret(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
+        if value is not None and not isinstance(value, SecretReference):  # such are looked at when they are used
             signing_key(value.get_secret_value())
         return value
 
@@ -77,7 +78,8 @@ class Webhook(Block):
     @field_validator("headers")
     @classmethod
     def _check_headers(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
-        check_headers({name: secret.get_secret_value() for name, secret in value.items()})
+        known = {name: each for name, each in value.items() if not isinstance(each, SecretReference)}
+        check_headers({name: secret.get_secret_value() for name, secret in known.items()})
         return value
 
     @model_validator(mode="after")
@@ -210,7 +212,8 @@ class SlackWebhook(Block):
 
 
 def _checked(url: SecretStr) -> SecretStr:
-    check_url(url.get_secret_value())
+    if not isinstance(url, SecretReference):
+        check_url(url.get_secret_value())
     return url
 
 

@@ -21,6 +21,7 @@ __all__ = ["app", "run"]
 _TOPICS: Final = {
     "block": ("entrepot.cli.blocks", "Typed configuration and credentials, kept sealed, loaded by name."),
     "cache": ("entrepot.cli.cache", "Why results were used again or computed, and which are kept."),
+    "check": ("entrepot.cli.check", "Whether the blocks that a program names, and their secrets, can be had."),
     "result": ("entrepot.cli.results", "What tasks returned, kept and used again."),
     "store": ("entrepot.cli.store", "Where results are kept: free room, check that all is whole, see what takes room."),
     "keys": ("entrepot.cli.keys", "The keys under which blocks are sealed and results are signed."),
@@ -98,6 +99,7 @@ app = typer.Typer(
         "  entrepot block create secret my-api-key      ask for a secret, and keep it sealed\n"
         "  entrepot block ls                            what is saved\n"
         "  entrepot block check s3/prod                 try a connection\n"
+        "  entrepot check flow.py                       try the blocks and secrets that a program needs\n"
         "  entrepot result ls --limit 10                the newest results\n"
         "  entrepot runs --state failed                 what went wrong\n"
         "  entrepot runs show brave-otter               one run and everything inside it\n"

@@ -14,11 +14,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic_core import PydanticUndefined
 
 from entrepot.blocks import Block
 from entrepot.blocks._annotations import facts_of
+from entrepot.blocks._references import is_reference
 from entrepot.errors import BlockSchemaError, OptionError
 from entrepot.input.checking import Schema, is_secret, kinds, resolved
 
@@ -156,7 +157,7 @@ def read_options(
 
     Args:
         fields: The fields of the type.
-        plain: `name=value`, for fields that hold no secret.
+        plain: `name=value`, for fields that hold no secret; for others, where the secret is: `env://NAME`.
         from_env: `name=VARIABLE`.
         from_file: `name=path`.
         from_stdin: The name of the field that stdin is for.
@@ -170,11 +171,15 @@ def read_options(
     def keep(name: str, text: str, option: str) -> None:
         if name in values:
             raise OptionError(f"{option} gives the field {name!r} a second time; give it once", option=option)
-        values[name] = value_of(known[name], text)
+        value = value_of(known[name], text)
+        # A variable or a file that is named for a secret has the secret itself, whatever that looks like.
+        if known[name].secret and option != "--field" and isinstance(value, str) and is_reference(value):
+            value = SecretStr(value)
+        values[name] = value
 
     for option in plain:
         name, text = _pair(option, "--field", known)
-        if known[name].secret:
+        if known[name].secret and not is_reference(text):
             raise OptionError(
                 f"the field {name!r} is a secret, and a command line can be seen by others and stays in the shell's"
                 f" history: leave it out to be asked for it, or use --secret-env {name}=VARIABLE, --secret-file"

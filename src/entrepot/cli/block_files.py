@@ -20,6 +20,10 @@ from entrepot.errors import BlockFileError, OptionError
 
 __all__ = ["apply", "diff_", "export", "where_"]
 
+Live = Annotated[
+    bool,
+    typer.Option("--live", help="Keep references to variables and files as such, to be looked up at each use."),
+]
 FileName = Annotated[Path, typer.Argument(metavar="FILE", help="A .toml, .yaml or .yml file.")]
 
 _STYLES: Final = {"create": "green", "change": "yellow", "same": "dim"}
@@ -30,20 +34,23 @@ def apply(
     file: FileName,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    live: Live = False,
     module: Modules = None,
     as_json: AsJson = False,
 ) -> None:
     """Save the blocks of a file: new ones, and a new version of those that are not the same. None is deleted.
 
-    Secrets stand in the file as references, env://NAME or file:///run/secrets/x, and are looked up now.
+    Secrets stand in the file as references. env://NAME and file:///run/secrets/x are looked up now, and sealed;
+    with --live they stay references, as others (vault://..., keyring://...) do: to be looked up when they are used.
 
     \b
     Examples:
       entrepot block apply blocks.toml --dry-run
       AWS_KEY=... entrepot block apply blocks.toml
+      entrepot block apply blocks.toml --live
     """  # noqa: D301  click's mark for lines that are kept as they are
     import_modules(module)
-    planned = as_code.plan(read_blocks(file))
+    planned = as_code.plan(read_blocks(file), live=live)
     done = [(each, each.saved) for each in planned] if dry_run else list(as_code.apply(planned))
     if as_json:
         print_json([_facts(each) | {"version": None if ref is None else ref.version} for each, ref in done])
@@ -109,6 +116,7 @@ def diff_(
     old: Annotated[int | None, typer.Argument(metavar="[A]", help="A version; by default the one before B.")] = None,
     new: Annotated[int | None, typer.Argument(metavar="[B]", help="A version; by default the newest.")] = None,
     *,
+    live: Live = False,
     module: Modules = None,
     as_json: AsJson = False,
 ) -> None:
@@ -129,7 +137,7 @@ def diff_(
     if old is not None:
         raise OptionError("a file has no versions: give nothing after its name", option="A")
     import_modules(module)
-    _diff_file(Path(what), as_json=as_json)
+    _diff_file(Path(what), live=live, as_json=as_json)
 
 
 def where_(name: Name, *, as_json: AsJson = False) -> None:
@@ -164,8 +172,8 @@ def _parts(name: str) -> tuple[str, str]:
     return slug or "TYPE", rest
 
 
-def _diff_file(file: Path, *, as_json: bool) -> None:
-    planned = as_code.plan(read_blocks(file))
+def _diff_file(file: Path, *, live: bool, as_json: bool) -> None:
+    planned = as_code.plan(read_blocks(file), live=live)
     if as_json:
         print_json([_facts(each) for each in planned])
     else:

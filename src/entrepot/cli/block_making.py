@@ -31,7 +31,10 @@ _INTERRUPTED: Final = 130  # as a shell says of a program that Ctrl-C has ended
 _REFERENCE: Final = "block://"
 _PREFIXES: Final = ("Value error, ", "Assertion failed, ")  # pydantic's, before what a validator says
 
-_Plain = Annotated[list[str] | None, typer.Option("--field", "-f", help="name=value, for fields that hold no secret.")]
+_Plain = Annotated[
+    list[str] | None,
+    typer.Option("--field", "-f", help="name=value, for fields that hold no secret; or name=env://NAME."),
+]
 _FromEnv = Annotated[list[str] | None, typer.Option(help="name=VARIABLE: take a field from the environment.")]
 _FromFile = Annotated[
     list[str] | None, typer.Option(help="name=PATH: take a field from a file, without its last line end.")

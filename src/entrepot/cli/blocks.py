@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from entrepot.blocks import Block
+from entrepot.blocks._references import AnyReference, shown
 from entrepot.blocks.history import stored
 from entrepot.cli.asking import confirm
 from entrepot.cli.block_fields import FieldInfo, describe_fields, interactive
@@ -42,6 +43,7 @@ app = topic(
         "  entrepot block create s3 prod --field bucket_path=my-bucket/results \\\n"
         "      --secret-env aws_access_key_id=AWS_ACCESS_KEY_ID \\\n"
         "      --secret-env aws_secret_access_key=AWS_SECRET_ACCESS_KEY\n"
+        "  entrepot block create secret my-api-key -f value=env://API_KEY\n"
         "  pass show api-key | entrepot block create secret my-api-key --secret-from-stdin value\n"
         "  entrepot block edit s3/prod                           asked again, with what it has as defaults\n"
         "  entrepot block check s3/prod                          write, read and delete something there\n"
@@ -97,13 +99,17 @@ def show_(
     version: Annotated[int | None, typer.Option(help="Which version; by default the newest.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a saved block; secrets are masked. One whose class is not installed is shown as it is stored."""
+    """Show a saved block; secrets are masked, references to them are not.
+
+    One whose class is not installed is shown as it is stored.
+    """
     try:
         block = Block.load(name, version=version)
     except (PluginError, BlockSchemaError) as error:
         show_stored(stored(name, version), str(error), as_json=as_json)
         return
-    values = block.model_dump(mode="json", by_alias=True, fallback=str)
+    dumped = block.model_dump(mode="json", by_alias=True, fallback=str)
+    values = _with_references(dumped, block.model_dump(by_alias=True))
     if as_json:
         print_json({"type": block.get_block_type_slug(), "fields": values})
         return
@@ -255,6 +261,24 @@ def _field_facts(field: FieldInfo) -> dict[str, Any]:
         "default": field.default,
         "description": field.description,
     }
+
+
+def _with_references(told: Any, values: Any) -> Any:
+    """Return a dump for JSON with references to secrets for their masks.
+
+    Args:
+        told: The dump.
+        values: The same as Python's values.
+    """
+    if isinstance(values, AnyReference):
+        return shown(values.reference)
+    if isinstance(told, dict) and isinstance(values, dict) and len(told) == len(values):
+        return {
+            key: _with_references(each, value) for (key, each), value in zip(told.items(), values.values(), strict=True)
+        }
+    if isinstance(told, list) and isinstance(values, list | tuple) and len(told) == len(values):
+        return [_with_references(each, value) for each, value in zip(told, values, strict=True)]
+    return told
 
 
 def _shown(value: object) -> str:

@@ -18,7 +18,7 @@ from entrepot.protocols.storage import Storage, SupportsStorage
 from entrepot.results.store import ResultStore
 from entrepot.settings import Settings
 
-__all__ = ["result_store"]
+__all__ = ["block_name", "result_store"]
 
 _BLOCK_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_-]*\Z", re.ASCII)
 _KEPT: Final = 256  # open stores
@@ -58,6 +58,11 @@ def result_store(spec: Any, world: World) -> ResultStore:
     if isinstance(spec, str | PurePath) and os.fspath(spec) == text:  # it means the same in any working directory
         _open[itself] = _open[key]
     return store
+
+
+def block_name(spec: object) -> str | None:
+    """Return the name of a saved block, `s3/prod`, if that is what an option `result_storage` says; else None."""
+    return spec if isinstance(spec, str) and _BLOCK_NAME.match(spec) else None
 
 
 def _opened(spec: Any, settings: Settings, clock: Clock) -> ResultStore:
@@ -111,7 +116,7 @@ def _storage(spec: Any) -> Storage:
     if isinstance(spec, str):
         if spec.startswith("/") or "://" in spec:
             return storage.open_storage(spec)
-        if _BLOCK_NAME.match(spec):
+        if block_name(spec) is not None:
             return _of_block(spec)
         raise ConfigurationError(
             f"{spec!r} names no result storage; give a folder ('/data/results', './results'), a URL"

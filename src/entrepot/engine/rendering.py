@@ -77,6 +77,8 @@ def _remember(value: Any, depth: int) -> None:
     elif isinstance(value, _PLAIN):
         return
     elif hasattr(kind, "get_secret_value"):
+        if hasattr(value, "said_of"):  # a SecretReference
+            return  # it is looked up when it is used, and masked from then on
         with suppress(Exception):  # of a class of the user's: whoever reads it next hears of it
             remember_secret(value.get_secret_value())
         return

@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import SecretBytes, SecretStr
 
+from entrepot.blocks._inputs import as_secret
+
 __all__ = ["hidden", "revealed"]
 
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -42,7 +44,7 @@ def _hidden(name: str, value: Any, *, within: bool) -> Any:
     """Return a value hidden as its name demands; `within` a secret's name, everything is one (a service account)."""
     sounds = within or _sounds_secret(name)
     if isinstance(value, str):
-        return SecretStr(value) if sounds or _looks_secret(value) else value
+        return as_secret(value) if sounds else SecretStr(value) if _looks_secret(value) else value
     if isinstance(value, bytes):
         return SecretBytes(value) if sounds else value
     if isinstance(value, dict):

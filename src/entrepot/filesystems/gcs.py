@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from entrepot.blocks._references import SecretReference
+from entrepot.errors import ConfigurationError
 from entrepot.filesystems._locations import check_endpoint, split_bucket_path
 from entrepot.filesystems.base import StorageBlock, import_adapter, shared
 from entrepot.protocols.storage import Storage
@@ -52,8 +54,8 @@ class GCS(StorageBlock):
     @field_validator("service_account_info")
     @classmethod
     def _check_account(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None:
-            return None
+        if value is None or isinstance(value, SecretReference):  # such is looked at when it is used
+            return value
         account = _parsed(value.get_secret_value())
         missing = sorted(_ACCOUNT_FIELDS - account.keys())
         if missing and account.get("type", "service_account") == "service_account":
@@ -79,11 +81,21 @@ class GCS(StorageBlock):
         root = self.bucket_path
         return shared("gcs", root, self._options, functools.partial(adapter.connect, root), location=f"gs://{root}")
 
+    def _account(self, info: SecretStr) -> dict[str, Any]:
+        """Return a service account; one that was given by a reference is looked at only now."""
+        account = _parsed(info.get_secret_value())
+        if account:
+            return account
+        raise ConfigurationError(
+            "service_account_info is not the JSON of a service account's key file: have its reference lead to that",
+            setting="service_account_info",
+        )
+
     def _options(self) -> dict[str, Any]:
         """Return what gcsfs takes."""
         options: dict[str, Any] = {"project": self.project, "endpoint_url": self.endpoint_url}
         if self.service_account_info is not None:
-            options["token"] = json.loads(self.service_account_info.get_secret_value())
+            options["token"] = self._account(self.service_account_info)
         elif self.anonymous or self.endpoint_url is not None:
             options["token"] = "anon"  # noqa: S105  gcsfs's word for "no token"
         return {name: value for name, value in options.items() if value is not None}

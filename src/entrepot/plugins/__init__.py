@@ -11,13 +11,23 @@ from entrepot.plugins.builtin import (
     BLOCK_GROUP,
     HASHER_GROUP,
     KEY_PROVIDER_GROUP,
+    SECRET_SOURCE_GROUP,
     SERIALIZER_GROUP,
     TASK_RUNNER_GROUP,
 )
 from entrepot.plugins.registry import PluginEntry, PluginRegistry
 from entrepot.protocols.keys import OpensKeyProvider
 
-__all__ = ["BLOCKS", "HASHERS", "KEY_PROVIDERS", "SERIALIZERS", "TASK_RUNNERS", "PluginEntry", "PluginRegistry"]
+__all__ = [
+    "BLOCKS",
+    "HASHERS",
+    "KEY_PROVIDERS",
+    "SECRET_SOURCES",
+    "SERIALIZERS",
+    "TASK_RUNNERS",
+    "PluginEntry",
+    "PluginRegistry",
+]
 
 BLOCKS: PluginRegistry[type] = PluginRegistry(BLOCK_GROUP, kind="block type", unknown=UnknownBlockTypeError)
 """Block classes by slug."""
@@ -35,6 +45,9 @@ KEY_PROVIDERS: PluginRegistry[type[OpensKeyProvider]] = PluginRegistry(
     KEY_PROVIDER_GROUP, kind="key provider", check=_check_key_provider
 )
 """Classes of what keeps the keyring, by name."""
+
+SECRET_SOURCES: PluginRegistry[type] = PluginRegistry(SECRET_SOURCE_GROUP, kind="source of secrets")
+"""Classes that give the secrets behind references, by the scheme of those."""
 
 SERIALIZERS: PluginRegistry[type] = PluginRegistry(SERIALIZER_GROUP, kind="serializer")
 """Serializer classes by name."""

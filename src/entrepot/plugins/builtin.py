@@ -12,12 +12,14 @@ __all__ = [
     "HASHER_GROUP",
     "KEY_PROVIDER_GROUP",
     "KNOWN_ELSEWHERE",
+    "SECRET_SOURCE_GROUP",
     "SERIALIZER_GROUP",
     "TASK_RUNNER_GROUP",
 ]
 
 BLOCK_GROUP: Final = "entrepot.blocks"
 HASHER_GROUP: Final = "entrepot.hashers"  # names are those of types, `module.QualName`; none of them is ours
+SECRET_SOURCE_GROUP: Final = "entrepot.secret_sources"  # noqa: S105  a group; names are schemes of references
 KEY_PROVIDER_GROUP: Final = "entrepot.key_providers"
 SERIALIZER_GROUP: Final = "entrepot.serializers"
 TASK_RUNNER_GROUP: Final = "entrepot.task_runners"
@@ -52,6 +54,14 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
         "passphrase": "entrepot.crypto.passphrase:PassphraseKeyProvider",
         "vault": "entrepot.crypto.vault:VaultKeyProvider",
     },
+    SECRET_SOURCE_GROUP: {
+        "aws-sm": "entrepot.blocks.secret_sources.aws:SecretsManager",
+        "block": "entrepot.blocks.secret_sources.local:SavedBlocks",
+        "env": "entrepot.blocks.secret_sources.local:Environment",
+        "file": "entrepot.blocks.secret_sources.local:Files",
+        "keyring": "entrepot.blocks.secret_sources.local:OperatingSystem",
+        "vault": "entrepot.blocks.secret_sources.vault:Vault",
+    },
     SERIALIZER_GROUP: {
         "arrow": "entrepot.serializers.arrow:ArrowSerializer",
         "auto": "entrepot.serializers.auto:AutoSerializer",
@@ -80,6 +90,11 @@ KNOWN_ELSEWHERE: Final[Mapping[str, Mapping[str, str]]] = {
         "kms": "a keyring under a key of AWS KMS is the built-in key provider 'aws-kms'",
         "openbao": "a keyring under a transit key of OpenBao or Vault is the built-in key provider 'vault'",
         "os": "the operating system's keyring is the built-in key provider 'keyring'",
+    },
+    SECRET_SOURCE_GROUP: {
+        "bao": "OpenBao is asked by the built-in source 'vault', as in vault://mount/path#key",
+        "keychain": "the keyring of the operating system is the built-in source 'keyring', as in keyring://service/user",
+        "secretsmanager": "AWS Secrets Manager is the built-in source 'aws-sm', as in aws-sm://name#key",
     },
     SERIALIZER_GROUP: {
         "compressed": "name what is compressed: 'compressed/json' or 'compressed/pickle'",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from entrepot.testing.hashers import HasherContract as HasherContract
     from entrepot.testing.key_providers import KeyProviderContract as KeyProviderContract
     from entrepot.testing.manifests import plugin_manifest as plugin_manifest
+    from entrepot.testing.secret_sources import SecretSourceContract as SecretSourceContract
     from entrepot.testing.serializers import SerializerContract as SerializerContract
     from entrepot.testing.storage import ReadableStorageContract as ReadableStorageContract
     from entrepot.testing.storage import StorageContract as StorageContract
@@ -34,6 +35,7 @@ _HOMES = {
     "HasherContract": "hashers",
     "KeyProviderContract": "key_providers",
     "ReadableStorageContract": "storage",
+    "SecretSourceContract": "secret_sources",
     "SerializerContract": "serializers",
     "StorageContract": "storage",
     "TaskRunnerContract": "task_runners",
@@ -49,6 +51,7 @@ __all__ = [
     "HasherContract",
     "KeyProviderContract",
     "ReadableStorageContract",
+    "SecretSourceContract",
     "SerializerContract",
     "StorageContract",
     "TaskRunnerContract",

@@ -1,0 +1,169 @@
+"""Texts that are given for secrets and are references to them: found by the annotations of the fields.
+
+Only plain texts are read so. What is given as a `SecretStr` is the secret itself, whatever it looks like.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, SecretBytes, SecretStr
+
+from entrepot.blocks._annotations import facts_of
+from entrepot.blocks._references import AnyReference, SecretBytesReference, SecretReference, is_reference
+
+__all__ = ["as_secret", "place_references", "read_defaults", "read_field", "read_fields", "references_in"]
+
+_UNIONS: Final = (typing.Union, types.UnionType)
+_KINDS: Final[Mapping[object, type[AnyReference]]] = {SecretStr: SecretReference, SecretBytes: SecretBytesReference}
+_LISTS: Final = (list, tuple, set, frozenset)
+_PLAIN: Final = (bytes, int, float, types.NoneType)
+_DEPTH: Final = 50
+
+
+def as_secret(text: str) -> SecretStr:
+    """Return a text as a secret: the one that it names, if it is a reference, else itself."""
+    return SecretReference(text) if is_reference(text) else SecretStr(text)
+
+
+def read_fields(cls: type[BaseModel], data: object) -> object:
+    """Return the input of a model with references for the texts that are some; the same object where there is none.
+
+    Args:
+        cls: The model.
+        data: What is given to it: usually a mapping by field name or alias.
+    """
+    return _fields(cls, data, 0)
+
+
+def read_field(cls: type[BaseModel], name: str, value: object) -> object:
+    """Return what is given for one field, read as by `read_fields`."""
+    field = cls.__pydantic_fields__.get(name)
+    return value if field is None or not facts_of(cls).fields[name].secret else _read(field.annotation, value, 0)
+
+
+def read_defaults(model: BaseModel) -> None:
+    """Read defaults that are plain texts as what is given is read."""
+    cls = type(model)
+    for name, facts in facts_of(cls).fields.items():
+        field = cls.__pydantic_fields__[name]
+        if facts.bare is not None and isinstance(field.default, str) and name not in model.model_fields_set:
+            read = _read(field.annotation, field.default, 0)
+            if read is not field.default:
+                vars(model)[name] = read
+
+
+def _fields(cls: type[BaseModel], data: object, depth: int) -> object:
+    if not isinstance(data, Mapping) or depth > _DEPTH:
+        return data
+    changed: dict[object, object] = {}
+    for name, facts in facts_of(cls).fields.items():
+        for key in facts.keys if facts.secret else ():
+            if key in data:
+                read = _read(cls.__pydantic_fields__[name].annotation, data[key], depth + 1)
+                if read is not data[key]:
+                    changed[key] = read
+    return {**data, **changed} if changed else data
+
+
+def _read(annotation: Any, value: object, depth: int) -> object:  # noqa: PLR0911  one case a kind of annotation
+    """Return a value with references for texts, as an annotation has it."""
+    if depth > _DEPTH or isinstance(value, _PLAIN):
+        return value
+    origin = get_origin(annotation)
+    if origin is typing.Annotated or origin is typing.Required or origin is typing.NotRequired:
+        return _read(get_args(annotation)[0], value, depth)
+    if hasattr(annotation, "__value__") and hasattr(annotation, "__type_params__"):  # `type Name = ...`
+        return _read(annotation.__value__, value, depth + 1)
+    if isinstance(annotation, TypeVar):
+        return _read(annotation.__bound__, value, depth)
+    if origin in _UNIONS:
+        read = (_read(each, value, depth + 1) for each in get_args(annotation))
+        return next((each for each in read if each is not value), value)
+    if isinstance(value, str):
+        kind = _KINDS.get(annotation)
+        return value if kind is None or not is_reference(value) else kind(value)
+    arguments = get_args(annotation)
+    if isinstance(value, Mapping):
+        return _mapping(annotation, origin, arguments, value, depth)
+    if type(value) in _LISTS and arguments:
+        return _list(origin, arguments, value, depth)
+    return value
+
+
+def _mapping(annotation: Any, origin: Any, arguments: tuple[Any, ...], value: Mapping[Any, Any], depth: int) -> object:
+    if isinstance(origin, type) and issubclass(origin, Mapping) and arguments:
+        read = {key: _read(arguments[-1], each, depth + 1) for key, each in value.items()}
+        return read if any(read[key] is not each for key, each in value.items()) else value
+    cls = origin or annotation
+    if not isinstance(cls, type):
+        return value
+    if issubclass(cls, BaseModel):
+        return _fields(cls, value, depth)
+    if not dataclasses.is_dataclass(cls) and not hasattr(cls, "__total__"):  # the second: TypedDict
+        return value
+    try:
+        hints = typing.get_type_hints(cls, include_extras=True)
+    except Exception:  # noqa: BLE001  annotations run as code; validation complains of those that do not resolve
+        return value
+    read = {key: _read(hints.get(key), each, depth + 1) for key, each in value.items()}
+    return read if any(read[key] is not each for key, each in value.items()) else value
+
+
+def _list(origin: Any, arguments: tuple[Any, ...], value: Any, depth: int) -> object:
+    if not isinstance(origin, type) or not issubclass(origin, Sequence | AbstractSet):
+        return value
+    each_own = origin is tuple and arguments[-1] is not Ellipsis
+    if each_own and len(arguments) != len(value):
+        return value
+    kinds = arguments if each_own else (arguments[0],) * len(value)
+    given = list(value)
+    read = [_read(kind, each, depth + 1) for kind, each in zip(kinds, given, strict=True)]
+    return type(value)(read) if any(new is not old for new, old in zip(read, given, strict=True)) else value
+
+
+def place_references(model: BaseModel, whose: str, *, again: bool = True) -> None:
+    """Have the references in a model say whose they are, where a secret cannot be had.
+
+    Args:
+        model: The model.
+        whose: What the model is called: `s3/prod`, or by its class.
+        again: Whether that replaces what they say already.
+    """
+    for path, reference in references_in(model):
+        if again or not reference.said_of:
+            reference.said_of = f"{whose}: {path}"
+
+
+def references_in(model: BaseModel) -> Iterator[tuple[str, AnyReference]]:
+    """Yield the references that stand in a model, at whatever depth, each with its path: `headers.Authorization`."""
+    for name, facts in facts_of(type(model)).fields.items():
+        if (facts.secret or facts.open or facts.block) and name in vars(model):
+            yield from _found(vars(model)[name], name, 0)
+    for name, value in (model.model_extra or {}).items():
+        yield from _found(value, name, 0)
+
+
+def _found(value: object, path: str, depth: int) -> Iterator[tuple[str, AnyReference]]:
+    if isinstance(value, AnyReference):
+        yield path, value
+    elif isinstance(value, str | bytes | int | float) or value is None or depth > _DEPTH:
+        return
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _found(each, f"{path}.{key}" if isinstance(key, str) else path, depth + 1)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for place, each in enumerate(value):
+            yield from _found(each, f"{path}[{place}]", depth + 1)
+    elif isinstance(value, BaseModel) or dataclasses.is_dataclass(value):
+        for name, each in _members(value).items():
+            yield from _found(each, f"{path}.{name}", depth + 1)
+
+
+def _members(value: Any) -> dict[str, object]:
+    if isinstance(value, BaseModel):
+        return {**vars(value), **(value.model_extra or {})}
+    return {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}

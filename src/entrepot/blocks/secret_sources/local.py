@@ -1,0 +1,123 @@
+"""Secrets of this machine: `env://NAME`, `file:///run/secrets/x`, `keyring://service/user`, `block://secret/name`."""
+
+import os
+import re
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from entrepot.errors import SecretReferenceError
+
+__all__ = ["Environment", "Files", "OperatingSystem", "SavedBlocks"]
+
+_MAX_SIZE: Final = 1 << 20
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
+
+
+class Environment:
+    """`env://NAME`: a variable of this process."""
+
+    def get(self, rest: str) -> str:
+        """Return its value.
+
+        Raises:
+            SecretReferenceError: If it is not set.
+        """
+        if not _VARIABLE.match(rest):
+            raise SecretReferenceError("env:// takes the name of a variable, as in env://API_KEY")
+        if rest not in os.environ:
+            raise SecretReferenceError(f"the variable {rest} is not set; set it, and try again")
+        return os.environ[rest]
+
+
+class Files:
+    """`file:///run/secrets/x`: the content of a file, up to a MiB; `%20` stands for a space."""
+
+    def get(self, rest: str) -> str | bytes:
+        """Return the content: text without its last line end, which `echo` and editors put there; else bytes.
+
+        Raises:
+            SecretReferenceError: If the path is not absolute, or the file cannot be read or is too long.
+        """
+        if not rest.startswith("/"):
+            raise SecretReferenceError("file:// takes an absolute path, as in file:///run/secrets/api-key")
+        path = Path(unquote(urlsplit(f"file://{rest}").path))
+        try:
+            with path.open("rb") as file:
+                content = file.read(_MAX_SIZE + 1)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it can be no path"
+            problem = f"{path} cannot be read: {reason}; see that it is there, and readable for this user"
+        else:
+            if len(content) <= _MAX_SIZE:
+                return _text_or_bytes(content)
+            problem = f"{path} is longer than {_MAX_SIZE} bytes: no secret is"
+            del content
+        raise SecretReferenceError(problem)
+
+
+def _text_or_bytes(content: bytes) -> str | bytes:
+    try:
+        return content.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        return content
+
+
+class OperatingSystem:
+    """`keyring://service/user`: the keyring of the operating system, through the library `keyring`."""
+
+    def get(self, rest: str) -> str:
+        """Return the password.
+
+        Raises:
+            SecretReferenceError: If there is none, no keyring, or it does not open.
+        """
+        service, _, user = rest.rpartition("/")
+        if not service or not user:
+            raise SecretReferenceError("keyring:// takes a service and a user, as in keyring://github/ci-bot")
+        service, user = unquote(service), unquote(user)
+        try:
+            import keyring  # noqa: PLC0415  who has no such reference needs no such library
+        except ImportError:
+            raise SecretReferenceError(
+                'the library that opens it is not installed: pip install "entrepot[keyring]"'
+            ) from None
+        try:
+            found = keyring.get_password(service, user)
+        except Exception as error:  # noqa: BLE001  each backend has errors of its own
+            problem = f"the keyring of the operating system does not open ({type(error).__name__}); unlock it"
+        else:
+            if found is not None:
+                return found
+            problem = f"there is no such password; set it: keyring set {service} {user}"
+        raise SecretReferenceError(problem)
+
+
+class SavedBlocks:
+    """`block://secret/name`, `block://type/name/field`: a field of another block, `value` unless it says which."""
+
+    def get(self, rest: str) -> str | bytes:
+        """Return the text, bytes or secret in the field.
+
+        Raises:
+            SecretReferenceError: If there is no such field, or something else in it.
+            EntrepotError: As `Block.load`.
+        """
+        slug, _, more = rest.partition("/")
+        name, _, field = more.partition("/")
+        field = field or "value"
+        if not slug or not name or not field.isidentifier():
+            raise SecretReferenceError("block:// takes type and name of a block, as in block://secret/api-key")
+
+        from entrepot.blocks.core import Block  # noqa: PLC0415  blocks know references, so these find blocks when used
+
+        block = Block.load(f"{slug}/{name}")
+        known = [*type(block).model_fields, *(block.model_extra or {})]
+        if field not in known:
+            raise SecretReferenceError(f"the block {slug}/{name} has no field {field}; known: {', '.join(known)}")
+        value: object = getattr(block, field)
+        if hasattr(type(value), "get_secret_value"):
+            value = value.get_secret_value()  # type: ignore[attr-defined]
+        if isinstance(value, str | bytes):
+            return value
+        raise SecretReferenceError(f"the field {field} of the block {slug}/{name} holds no text")
