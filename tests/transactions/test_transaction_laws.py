@@ -80,7 +80,7 @@ class AnyNesting(RuleBasedStateMachine):
         """Return what a task would find here for a key."""
         for level in reversed(self.levels):
             if key in level.staged:
-                return level.staged[key]
+                return level.staged[key][0]
             if level.block is not None and level.block.commit_mode is CommitMode.EAGER:
                 break
         return self.kept.get(key)
@@ -105,7 +105,7 @@ class AnyNesting(RuleBasedStateMachine):
             self.kept[key] = number
             self.model_committed.append(number)
         else:
-            level.staged[key] = number
+            level.staged[key] = (number, refresh)
             level.done.append(number)
 
     @rule(mode=st.sampled_from([CommitMode.LAZY, CommitMode.LAZY, CommitMode.EAGER, CommitMode.OFF]))
@@ -131,9 +131,14 @@ class AnyNesting(RuleBasedStateMachine):
             outer.done += level.done
             assert block.is_staged() or level.by_hand
         else:
-            self.kept |= level.staged
-            self.model_committed += level.done
+            self.keep(level)
             assert block.is_committed()
+
+    def keep(self, level: Level) -> None:
+        for key, (number, replaces) in level.staged.items():
+            if replaces or key not in self.kept:  # one that was kept meanwhile, by a block inside, is the newer one
+                self.kept[key] = number
+        self.model_committed += level.done
 
     @rule()
     @precondition(lambda self: len(self.levels) > 1)
@@ -141,8 +146,7 @@ class AnyNesting(RuleBasedStateMachine):
         level = self.levels[-1]
         assert level.block is not None
         level.block.commit()
-        self.kept |= level.staged
-        self.model_committed += level.done
+        self.keep(level)
         level.staged, level.done, level.by_hand = {}, [], True
 
     @invariant()
