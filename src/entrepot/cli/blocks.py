@@ -1,5 +1,6 @@
 """`entrepot block`: types, and blocks that are saved sealed under a name."""
 
+import contextlib
 import sys
 import time
 from datetime import timedelta
@@ -14,6 +15,7 @@ from entrepot.blocks import Block
 from entrepot.blocks.documents import current_documents
 from entrepot.blocks.history import stored
 from entrepot.blocks.sources import EnvironmentBlocks, variable_of
+from entrepot.blocks.teams import of_the_setting
 from entrepot.cli.block_fields import FieldInfo, ask_for_block, build_block, describe_fields, interactive, read_options
 from entrepot.cli.block_files import apply, diff_, export, where_
 from entrepot.cli.block_history import Name, history_, rollback_, show_stored
@@ -161,6 +163,9 @@ def create(
     ref = block.save(name, overwrite=overwrite)
     if EnvironmentBlocks().has(ref.slug, ref.name):
         warn(f"the variable {variable_of(ref.slug, ref.name)} is set here and comes first: what was saved is hidden")
+    with contextlib.suppress(EntrepotError):  # it is saved; that a team's store does not answer is for who loads it
+        if any(team.has(ref.slug, ref.name) for team in of_the_setting()):
+            warn("the store that blocks_team names has a block of that name and comes first: what was saved is hidden")
     ok(f"saved {ref.slug}/{ref.name}, version {ref.version}; {cls.__name__}.load({ref.name!r}) gives it back")
 
 

@@ -30,7 +30,7 @@ from entrepot.crypto._keys import Key, hide, hkdf_sha256
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import IntegrityError
 
-__all__ = ["MAX_SEALED_SIZE", "SEAL_FORMAT", "Header", "Place", "read_header", "seal", "unseal"]
+__all__ = ["MAX_SEALED_SIZE", "SEAL_FORMAT", "Header", "Place", "key_of", "read_header", "seal", "unseal"]
 
 SEAL_FORMAT: Final = "entrepot-seal/1"
 MAX_SEALED_SIZE: Final = 64 << 20
@@ -127,6 +127,12 @@ def read_header(sealed: bytes | memoryview) -> dict[str, str | int] | None:
     """Return what a document says of itself, unverified: for listings only. None if it is no sealed document."""
     envelope = _read(sealed)
     return None if envelope is None else envelope.header
+
+
+def key_of(sealed: bytes | memoryview) -> str | None:
+    """Return the id of the key that a document says it needs, unverified. None if it is no sealed document."""
+    envelope = _read(sealed)
+    return None if envelope is None else envelope.key
 
 
 def _open(ring: Keyring, key: Key, bound: bytes, envelope: _Envelope) -> bytes | None:
