@@ -82,7 +82,7 @@ soak: $(WORK)/wheel-first ## The long forms of the crash campaigns: SOAK kills o
 	ENTREPOT_SOAK=$(SOAK) $(BIN)/python -m pytest -n $(WORKERS) -m soak
 
 bench: $(WORK)/wheel-first ## Measure, side by side with peers, and print the table
-	$(BIN)/python benchmarks/run.py $(if $(PREFECT),--prefect $(PREFECT))
+	$(BIN)/python benchmarks/run.py $(if $(PREFECT),--prefect $(PREFECT)) $(if $(REDUN),--redun $(REDUN))
 
 lock: $(WORK)/venv ## Resolve requirements-dev.txt anew from pyproject.toml
 	$(UV) pip compile pyproject.toml --quiet --extra all --group dev --universal --generate-hashes --no-annotate --no-header \

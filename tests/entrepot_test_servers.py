@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from servers import GCSServer, S3Server, ServerProcess, free_ports, start_gcs, start_moto, start_rclone, start_seaweedfs
+from servers import (
+    GCSServer,
+    S3Server,
+    ServerProcess,
+    VaultServer,
+    free_ports,
+    start_gcs,
+    start_moto,
+    start_openbao,
+    start_rclone,
+    start_seaweedfs,
+)
 
 # The account that Azure's emulator documents for everyone to use.
 EMULATOR_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -45,6 +56,12 @@ def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """`rclone serve s3`: a server that takes conditional writes and ignores the condition."""
     yield from _run(start_rclone, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def vault_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultServer]:
+    """OpenBao: a real server with Vault's API and the transit engine."""
+    yield from _run(start_openbao, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

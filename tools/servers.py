@@ -25,9 +25,11 @@ __all__ = [
     "GCSServer",
     "S3Server",
     "ServerProcess",
+    "VaultServer",
     "free_ports",
     "start_gcs",
     "start_moto",
+    "start_openbao",
     "start_rclone",
     "start_seaweedfs",
 ]
@@ -224,9 +226,36 @@ class GCSServer:
             pass
 
 
+@dataclass
+class VaultServer:
+    """An OpenBao server that runs, with the transit engine; `key()` makes a new transit key and returns its name."""
+
+    url: str
+    token: str
+    process: ServerProcess = field(repr=False)
+
+    def key(self) -> str:
+        """Make a transit key and return its name."""
+        name = f"k-{uuid.uuid4().hex[:20]}"
+        self.call(f"transit/keys/{name}")
+        return name
+
+    def call(self, path: str, body: bytes = b"{}") -> None:
+        """Write something."""
+        request = urllib.request.Request(f"{self.url}/v1/{path}", data=body, headers={"X-Vault-Token": self.token})
+        with urllib.request.urlopen(request, timeout=10):
+            pass
+
+    def ready(self) -> None:
+        """Raise until it answers as it should."""
+        with urllib.request.urlopen(f"{self.url}/v1/sys/health", timeout=2):
+            pass
+
+
 def _plain_environment() -> dict[str, str]:
     """Return the environment without what could point a server, or us, at a real account or through a proxy."""
-    doubtful = ("AWS_", "GOOGLE_", "GCSFS_", "STORAGE_EMULATOR", "ENTREPOT_", "RCLONE_", "MOTO_", "WEED_")
+    clouds = ("AWS_", "BAO_", "GOOGLE_", "GCSFS_", "STORAGE_EMULATOR", "VAULT_")
+    doubtful = (*clouds, "ENTREPOT_", "RCLONE_", "MOTO_", "WEED_")
     proxies = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
     return {k: v for k, v in os.environ.items() if not k.startswith(doubtful) and k.lower() not in proxies}
 
@@ -285,6 +314,23 @@ def start_moto(folder: Path) -> S3Server:
         return S3Server(f"http://127.0.0.1:{port}", KEY, SECRET, process)
 
     return _started(start)
+
+
+def start_openbao(folder: Path) -> VaultServer:
+    """Start OpenBao in memory, unsealed, with the transit engine."""
+
+    def start() -> VaultServer:
+        (port,) = free_ports(1)
+        command = [
+            *(_program("bao"), "server", "-dev", f"-dev-root-token-id={KEY}", f"-dev-listen-address=127.0.0.1:{port}"),
+            "-dev-no-store-token",
+        ]
+        process = ServerProcess("openbao", command, log=folder / "server.log", env={"HOME": str(folder)})
+        return VaultServer(f"http://127.0.0.1:{port}", KEY, process)
+
+    server: VaultServer = _started(start)
+    server.call("sys/mounts/transit", b'{"type": "transit"}')
+    return server
 
 
 def start_rclone(folder: Path) -> S3Server:

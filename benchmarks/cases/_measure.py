@@ -34,6 +34,18 @@ def rounds(
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+def busy(contender: Contender, *, prepare: Callable[[], object] | None = None, count: int = 3) -> float:
+    """Return the median seconds that the processor works for a contender, on all cores together."""
+    times = []
+    for _ in range(count):
+        if prepare is not None:
+            prepare()
+        start = time.process_time()
+        contender()
+        times.append(time.process_time() - start)
+    return statistics.median(times)
+
+
 def peak_rss() -> int:
     """Return the highest resident memory of this process since `reset_peak_rss`, in bytes (Linux)."""
     with Path("/proc/self/status").open(encoding="ascii") as status:

@@ -10,10 +10,9 @@ from _measure import give, peak_rss, reset_peak_rss, rounds
 
 from entrepot.hashing.values import hash_value
 
-MEGABYTES = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+MEGABYTES, ROUNDS = (int(given) for given in (*sys.argv[1:], *("1000", "3")[len(sys.argv) - 1 :]))
 COLUMNS = 125
 ROWS = MEGABYTES * 10**6 // 8 // COLUMNS
-ROUNDS = 3
 
 
 def speed(frame: pd.DataFrame, size: int) -> tuple[float, float, float]:

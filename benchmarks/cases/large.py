@@ -1,24 +1,25 @@
-"""A large NumPy array stored, loaded and mapped: time against the same bytes raw, and memory beyond the array."""
+"""A large NumPy array stored, loaded and mapped: time against the same bytes raw, and memory beyond the array.
+
+Also by time of the processor: where other programs are at work, the clock mostly says how much of it they left.
+"""
 
 import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-import diskcache
-import joblib
 import numpy as np
-from _measure import give, peak_rss, reset_peak_rss, rounds
+from _measure import busy, give, peak_rss, reset_peak_rss, rounds
 
 from entrepot import home, task
 from entrepot.cache_policies import INPUTS
 from entrepot.results.store import ResultStore
 from entrepot.storage import LocalStorage
 
-MEGABYTES = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-ROUNDS = 7
-
+MEGABYTES, ROUNDS = (int(given) for given in (*sys.argv[1:], *("200", "7")[len(sys.argv) - 1 :]))
 
 # Random, so that no compression shrinks it.
 SOURCE = np.random.default_rng(1).random(MEGABYTES * 10**6 // 8)
@@ -43,6 +44,33 @@ def raw_read(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def add_joblib(
+    folder: Path, writers: dict[str, Callable[[], object]], readers: dict[str, Callable[[], object]]
+) -> None:
+    """Add joblib, if it is installed."""
+    from joblib import Memory  # noqa: PLC0415  a peer, which may not be there
+
+    writers["joblib"] = lambda: Memory(folder, verbose=0).cache(make)(1)
+    readers["joblib"] = writers["joblib"]
+
+
+def add_diskcache(
+    folder: Path, writers: dict[str, Callable[[], object]], readers: dict[str, Callable[[], object]]
+) -> None:
+    """Add diskcache, if it is installed."""
+    from diskcache import Cache  # noqa: PLC0415  a peer, which may not be there
+
+    def write() -> None:
+        with Cache(str(folder), size_limit=2**40) as cache:
+            cache.set(1, SOURCE)
+
+    def read() -> object:
+        with Cache(str(folder), size_limit=2**40) as cache:
+            return cache.get(1)
+
+    writers["diskcache"], readers["diskcache"] = write, read
+
+
 def main() -> None:
     """Measure and give the figures."""
     folder = Path(tempfile.mkdtemp(prefix="entrepot-bench-"))
@@ -55,58 +83,39 @@ def main() -> None:
 def measure(folder: Path) -> None:
     """Measure in a folder."""
     view = memoryview(SOURCE).cast("B")
-    store, peer, peer2 = folder / "entrepot", folder / "joblib", folder / "diskcache"
+    store = folder / "entrepot"
     kept = task(name="make", cache_policy=INPUTS, result_storage=store)(make)
-    memory = joblib.Memory(peer, verbose=0)
-    remembered = memory.cache(make)
+    writers: dict[str, Callable[[], object]] = {
+        "raw": lambda: raw_write(folder / "raw", view),
+        "entrepot": lambda: kept(1),
+    }
+    readers: dict[str, Callable[[], object]] = {"raw": lambda: raw_read(folder / "raw"), "entrepot": lambda: kept(1)}
+    with suppress(ImportError):
+        add_joblib(folder / "joblib", writers, readers)
+    with suppress(ImportError):
+        add_diskcache(folder / "diskcache", writers, readers)
 
     def clean() -> None:
-        shutil.rmtree(store, ignore_errors=True)
-        memory.clear(warn=False)
-        shutil.rmtree(peer2, ignore_errors=True)
-        (folder / "raw").unlink(missing_ok=True)
+        shutil.rmtree(folder)
+        folder.mkdir()
         os.sync()
 
-    def disk_write() -> None:
-        with diskcache.Cache(str(peer2), size_limit=2**40) as cache:
-            cache.set(1, SOURCE)
-
-    def disk_read() -> object:
-        with diskcache.Cache(str(peer2), size_limit=2**40) as cache:
-            return cache.get(1)
-
-    writes = rounds(
-        {
-            "raw": lambda: raw_write(folder / "raw", view),
-            "entrepot": lambda: kept(1),
-            "joblib": lambda: remembered(1),
-            "diskcache": disk_write,
-        },
-        count=ROUNDS,
-        prepare=clean,
-    )
+    writes = rounds(writers, count=ROUNDS, prepare=clean)
+    write_busy = {name: busy(writers[name], prepare=clean) for name in ("raw", "entrepot")}
     clean()
+    for name, write in writers.items():
+        if name != "entrepot":
+            write()
     before = reset_peak_rss()
     kept(1)
     write_peak = peak_rss() - before
-    remembered(1)
-    raw_write(folder / "raw", view)
-    disk_write()
     mapping = ResultStore(LocalStorage(store), ring=home.ring(), mapped=True)
     (found,) = mapping.records()
     record = found.record
     if record is None:
         raise RuntimeError("the record is not there")
-    reads = rounds(
-        {
-            "raw": lambda: raw_read(folder / "raw"),
-            "entrepot": lambda: kept(1),
-            "mapped": lambda: mapping.load_record(record),
-            "joblib": lambda: remembered(1),
-            "diskcache": disk_read,
-        },
-        count=ROUNDS,
-    )
+    reads = rounds(readers | {"mapped": lambda: mapping.load_record(record)}, count=ROUNDS)
+    read_busy = {name: busy(readers[name]) for name in ("raw", "entrepot")}
     before = reset_peak_rss()
     array = kept(1)
     read_peak = peak_rss() - before - array.nbytes
@@ -116,6 +125,8 @@ def measure(folder: Path) -> None:
         megabytes=MEGABYTES,
         **{f"write_{name}": value for name, value in writes.items()},
         **{f"read_{name}": value for name, value in reads.items()},
+        **{f"write_cpu_{name}": value for name, value in write_busy.items()},
+        **{f"read_cpu_{name}": value for name, value in read_busy.items()},
         write_peak_mb=write_peak / 1e6,
         read_peak_mb=read_peak / 1e6,
     )

@@ -1,20 +1,25 @@
-"""Small values: overhead of a task, of a miss and of a verified hit; a block loaded. Side by side with its peers."""
+"""Small values: overhead of a task, of a miss and of a verified hit; a block loaded. Side by side with its peers.
 
+"raw" is the limit of the disk: the same bytes in a file of their own, synced with its folder, and read back.
+"""
+
+import json
+import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
-import diskcache
-import joblib
 from _measure import give, rounds
 
 from entrepot import flow, task
 from entrepot.blocks.system import Secret
 from entrepot.cache_policies import INPUTS, TASK_SOURCE
 
-CALLS = 300
+CALLS, ROUNDS = (int(given) for given in (*sys.argv[1:], *("300", "9")[len(sys.argv) - 1 :]))
 ARGUMENT = {"city": "Seattle", "month": 7, "values": [1.5, 2.5, 3.5]}
 
 
@@ -57,20 +62,56 @@ def per_call(calls: dict[str, Callable[..., object]], count: int, *, fresh: bool
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+class Raw:
+    """A cache that is nothing but files: what the disk takes for the same bytes."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._name = str(folder)
+        self._folder = os.open(folder, os.O_RDONLY)
+
+    def __call__(self, n: int, table: dict[str, object]) -> object:
+        """Return what is in the file of a number; make it if it is not there."""
+        name = f"{self._name}/{n}.json"
+        try:
+            with open(name, "rb") as file:  # noqa: PTH123  as fast as Python can
+                return json.loads(file.read())
+        except FileNotFoundError:
+            value = compute(n, table)
+        temporary = f"{name}.new"
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.write(file, json.dumps(value).encode())
+        os.fsync(file)
+        os.close(file)
+        os.rename(temporary, name)  # noqa: PTH104  the same
+        os.fsync(self._folder)
+        return value
+
+
+def contenders_in(folder: Path) -> dict[str, Callable[..., object]]:
+    """Return Entrepot, the raw disk, and those peers that are installed."""
+    keep = task(cache_policy=INPUTS + TASK_SOURCE, result_storage=folder / "entrepot", result_serializer="json")
+    made: dict[str, Callable[..., object]] = {"entrepot": keep(compute)}
+    for name in ("joblib", "diskcache"):
+        try:
+            module = import_module(name)
+        except ImportError:
+            continue
+        if name == "joblib":
+            made[name] = module.Memory(folder / name, verbose=0).cache(compute)
+        else:
+            made[name] = module.Cache(str(folder / name)).memoize()(compute)
+    return made | {"raw": Raw(folder / "raw")}
+
+
 def main() -> None:
     """Measure and give the figures."""
-    folder = Path(tempfile.mkdtemp(prefix="entrepot-bench-"))
-    keep = task(cache_policy=INPUTS + TASK_SOURCE, result_storage=folder / "entrepot", result_serializer="json")
-    contenders = {
-        "entrepot": keep(compute),
-        "joblib": joblib.Memory(folder / "joblib", verbose=0).cache(compute),
-        "diskcache": diskcache.Cache(str(folder / "diskcache")).memoize()(compute),
-    }
-    calls = per_call({"function": compute, "task": plain}, 9, fresh=True)
-    misses = per_call(contenders, 3, fresh=True)
-    hits = per_call(contenders, 9, fresh=False)
+    contenders = contenders_in(Path(tempfile.mkdtemp(prefix="entrepot-bench-")))
+    calls = per_call({"function": compute, "task": plain}, ROUNDS, fresh=True)
+    misses = per_call(contenders, max(1, ROUNDS // 3), fresh=True)
+    hits = per_call(contenders, ROUNDS, fresh=False)
     Secret(value="correct horse battery staple").save("bench", overwrite=True)
-    loaded = rounds({"load": lambda: [Secret.load("bench") for _ in range(200)]}, count=9)
+    loaded = rounds({"load": lambda: [Secret.load("bench") for _ in range(200)]}, count=ROUNDS)
     give(
         **{f"call_{name}": value for name, value in calls.items()},
         **{f"miss_{name}": value for name, value in misses.items()},

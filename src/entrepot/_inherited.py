@@ -28,6 +28,13 @@ _NOTE: Final = "_entrepot_inherited"  # the attribute of a thread
 _OURS: Final = "entrepot-"  # how the names of our own threads begin: they serve the process, or are given a context
 
 _variables: "list[InheritedVar[Any]]" = []
+_threads_have_notes = False  # until the first does, which one this is need not be asked
+
+
+def _put(thread: threading.Thread, notes: object) -> None:
+    global _threads_have_notes  # noqa: PLW0603  said once in a process, and never taken back
+    _threads_have_notes = True
+    setattr(thread, _NOTE, notes)
 
 
 class InheritedVar(Generic[T]):
@@ -57,6 +64,8 @@ class InheritedVar(Generic[T]):
         value: T = self._var.get(_UNSET)
         if value is not _UNSET:
             return value
+        if not _threads_have_notes:
+            return self._default
         notes = getattr(threading.current_thread(), _NOTE, None)
         if notes is None:
             return self._default
@@ -109,7 +118,7 @@ def _notes() -> dict[InheritedVar[Any], object] | None:
 def _with(notes: object, call: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     thread = threading.current_thread()
     before = getattr(thread, _NOTE, None)
-    setattr(thread, _NOTE, notes)
+    _put(thread, notes)
     try:
         return call(*args, **kwargs)
     finally:
@@ -170,7 +179,7 @@ def _starting(start: Callable[[threading.Thread], None]) -> Callable[[threading.
         if _wrapped and not _hiring.now and not str(getattr(self, "_name", "")).startswith(_OURS):
             notes = _notes()
             if notes is not None:
-                setattr(self, _NOTE, notes)
+                _put(self, notes)
         start(self)
 
     return wrapper

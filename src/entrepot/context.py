@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
+from entrepot._frozen import quick
 from entrepot._inherited import InheritedVar, carrying
 from entrepot.errors import MissingContextError, OptionError
 
@@ -56,6 +57,7 @@ class FlowRun:
     parent_run_id: str | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TaskRun:
     """What code inside a task run may know of it.

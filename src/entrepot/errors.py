@@ -23,12 +23,16 @@ __all__ = [
     "CrashedRunError",
     "DamagedResultError",
     "DatabaseError",
+    "DestroyedKeyError",
     "EntrepotError",
     "FailedRunError",
     "InputError",
     "IntegrityError",
     "InvalidNameError",
     "InvalidPathError",
+    "KeyInUseError",
+    "KeyProviderError",
+    "KeyringChangedError",
     "KeyringError",
     "KeyringExistsError",
     "KeyringMissingError",
@@ -171,10 +175,30 @@ class KeyringExistsError(KeyringError, FileExistsError):
     """A keyring is there already; another process may have made it a moment ago."""
 
 
+class KeyringChangedError(KeyringError):
+    """The keyring is not what was read any more: another program changed it first, and nothing was written."""
+
+
+class KeyProviderError(KeyringError, ConnectionError):
+    """What keeps the keyring, or the key that wraps it, does not answer or refuses; `provider` is its name."""
+
+    provider: str
+
+
+class KeyInUseError(KeyringError):
+    """A key is not taken out of use: something needs it still."""
+
+    key_id: str
+
+
 class UnknownKeyError(KeyringError, LookupError):
     """Something is sealed or signed under a key that this ring does not have (or no longer enables)."""
 
     key_id: str
+
+
+class DestroyedKeyError(UnknownKeyError):
+    """Something is sealed or signed under a key that this ring knows, and that was destroyed on purpose."""
 
 
 class IntegrityError(EntrepotError, ValueError):

@@ -16,31 +16,59 @@ Folders are made by whoever writes first, 0700; reading makes nothing.
 """
 
 import hashlib
+import logging
 import os
 import threading
+import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from entrepot import settings
 from entrepot._clock import SYSTEM_CLOCK
+from entrepot.crypto.environment import KEYRING_VARIABLE, EnvironmentKeyProvider
 from entrepot.crypto.keyring import Keyring
-from entrepot.crypto.providers import EnvironmentKeyProvider, FileKeyProvider, open_keyring
-from entrepot.protocols.keys import KeyProvider
+from entrepot.crypto.providers import KEYRING_NAME, FileKeyProvider, open_keyring
+from entrepot.errors import KeyProviderError, KeyringError
+from entrepot.plugins import KEY_PROVIDERS
+from entrepot.protocols.keys import KeyProvider, LooksCheaply
 from entrepot.protocols.storage import Storage
 from entrepot.settings import Settings
 from entrepot.storage import LocalStorage, open_storage
 from entrepot.storage.paths import RESERVED_PREFIX
 
-__all__ = ["blocks_storage", "home_path", "key_provider", "opened", "results_storage", "ring"]
+__all__ = ["blocks_storage", "home_path", "key_provider", "results_storage", "ring", "store_at"]
 
-KEYRING_VARIABLE = "ENTREPOT_KEYRING"
 _TOMBSTONE = ".deleted.json"
 _KEPT_SECONDS = 300.0
 _OF_CLOUDS = ("AWS_", "AZURE_", "GOOGLE_", "GCSFS_", "FSSPEC_", "STORAGE_EMULATOR_", "BOTO_")
+_PATIENCE: Final = 30.0  # seconds after which a provider is asked again that did not answer, or cannot be looked at
+_EAGER: Final = 1.0  # seconds between two askings for keys that are not in the ring: planted documents may name any
+_logger = logging.getLogger("entrepot.keys")
+
+
+@dataclass(slots=True)
+class _Opened:
+    """A ring in memory.
+
+    Attributes:
+        ring: The ring.
+        look: What its document looked like, where that can be seen.
+        until: When it is read again in any case (monotonic), or None.
+        read: When it was read.
+    """
+
+    ring: Keyring
+    look: object
+    until: float | None
+    read: float
+
 
 _lock = threading.Lock()
+_rings: dict[str, _Opened] = {}  # by location
+_providers: dict[tuple[str, Path], KeyProvider] = {}  # by setting and home: opening a client takes its time
 _stores_lock = threading.Lock()  # of its own: a ring is opened under the other one, and looks into stores
 _stores: dict[tuple[str, bytes], tuple[float, Storage]] = {}  # what was opened -> (until when it is used, the store)
-_rings: dict[str, tuple[object, Keyring]] = {}  # location -> (what the document looked like, the open ring)
 
 
 def home_path() -> Path:
@@ -58,7 +86,7 @@ def blocks_storage(now: Settings) -> Storage:
     return LocalStorage(now.home / "blocks")
 
 
-def opened(spec: str) -> Storage:
+def store_at(spec: str) -> Storage:
     """Return the store that a path or URL names, with the credentials of this machine.
 
     One on another machine stays open for some minutes, so that not every operation connects anew; other credentials in
@@ -84,43 +112,98 @@ def _surroundings() -> bytes:
 
 
 def key_provider() -> KeyProvider:
-    """Return where the keyring is kept: the variable `ENTREPOT_KEYRING` if it is set, or the file."""
-    if os.environ.get(KEYRING_VARIABLE):
-        return EnvironmentKeyProvider(KEYRING_VARIABLE)
-    return FileKeyProvider(home_path() / "keyring.json")
+    """Return where the keyring is kept.
+
+    That is what the setting `key_provider` says, else the variable `ENTREPOT_KEYRING` if it is set, else the file.
+
+    Raises:
+        ConfigurationError: If the setting cannot be that.
+        PluginError: If there is no such provider, or it cannot be loaded.
+    """
+    now = settings.current()
+    if now.key_provider is None:
+        if os.environ.get(KEYRING_VARIABLE):
+            return EnvironmentKeyProvider(KEYRING_VARIABLE)
+        return FileKeyProvider(now.home / KEYRING_NAME)
+    known = _providers.get((now.key_provider, now.home))
+    if known is None:
+        from urllib.parse import parse_qsl  # noqa: PLC0415  only who sets a provider pays for it
+
+        described, _, query = now.key_provider.partition("?")
+        name, _, target = described.partition(":")
+        options = dict(parse_qsl(query, keep_blank_values=True))
+        known = KEY_PROVIDERS.get(name).open(target, options, folder=now.home)
+        _providers[now.key_provider, now.home] = known
+    return known
 
 
 def ring() -> Keyring:
     """Return the keyring; it is made on first need, and read again when its document changed.
 
+    While what keeps it does not answer, a process that has read it goes on with what it has.
+
     Raises:
         KeyringMissingError: If it is gone while sealed data that needs it is here.
         KeyringPermissionError: If others could read or change it.
-        KeyringError: If it cannot be read.
+        KeyProviderError: If what keeps it does not answer, and this process has not read it before.
+        KeyringError: If it cannot be read, or is an older one than this process has read.
     """
-    provider = key_provider()
+    return _ring(key_provider(), eager=False)
+
+
+def _ring(provider: KeyProvider, *, eager: bool) -> Keyring:
+    """Return the ring, read again if its document changed, or if `eager` and that was not just done."""
     location = provider.location
-    look = _look()
+    look = _look(provider)
     with _lock:
         known = _rings.get(location)
-        if known is not None and look is not None and known[0] == look:
-            return known[1]
-        opened = open_keyring(provider, sealed_data=_sealed_data)
-        _rings[location] = (_look(), opened)
+        if known is not None and _is_fresh(known, look, eager=eager):
+            return known.ring
+        try:
+            opened, look = _opened(provider, look)
+        except KeyProviderError as error:
+            if known is None:
+                raise
+            known.read = time.monotonic()
+            known.until = known.read + _PATIENCE
+            known.look = look
+            _logger.warning("The keyring is not read again, and this process goes on with the one it has: %s", error)
+            return known.ring
+        if known is not None and known.ring.ring_id == opened.ring_id and opened.epoch < known.ring.epoch:
+            raise KeyringError(
+                f"the keyring at {location} is an older copy: its epoch is {opened.epoch}, and this process has read"
+                f" {known.ring.epoch}; put the newer one back, or, if that is lost, start this program again",
+                location=location,
+            )
+        opened.newest = lambda: _ring(provider, eager=True)
+        now = time.monotonic()
+        _rings[location] = _Opened(opened, look, None if look is not None else now + _PATIENCE, now)
         return opened
 
 
-def _look() -> object:
-    """Return what tells one state of the keyring's document from another, unread; None where there is none."""
-    value = os.environ.get(KEYRING_VARIABLE)
-    if value:  # hashed: what is looked at stands in frames and in `_rings`, and must not be the keys themselves
-        return hashlib.sha256(value.encode()).digest()
-    try:
-        status = os.lstat(home_path() / "keyring.json")
-    except FileNotFoundError:
-        return None
-    # The mode and the owner are part of it: a keyring that was opened up to others since is refused, not trusted.
-    return (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_mode, status.st_uid)
+def _opened(provider: KeyProvider, look: object | None) -> tuple[Keyring, object | None]:
+    """Return the ring, and what its document looked like when it was read.
+
+    One that changes while it is read is read again: the old ring with the new look would be taken for the new one.
+    """
+    while True:
+        opened = open_keyring(provider, sealed_data=_sealed_data)
+        seen = _look(provider)
+        if seen == look:
+            return opened, look
+        look = seen
+
+
+def _is_fresh(known: _Opened, look: object, *, eager: bool) -> bool:
+    now = time.monotonic()
+    if known.until is not None and (now >= known.until or (eager and now >= known.read + _EAGER)):
+        return False
+    return known.look == look and (look is not None or known.until is not None)
+
+
+def _look(provider: KeyProvider) -> object | None:
+    """Return what tells one state of the keyring's document from another, unread; None where that cannot be said."""
+    return provider.look() if isinstance(provider, LooksCheaply) else None
 
 
 def _sealed_data() -> str | None:
@@ -131,10 +214,10 @@ def _sealed_data() -> str | None:
     now = settings.current()
     shared = [spec for spec in (now.blocks_storage, now.blocks_team) if spec is not None]
     storages = [blocks_storage(now), results_storage(), LocalStorage(home_path() / "snapshots")]
-    storages += [opened(spec) for spec in shared if not spec.startswith("block://")]
+    storages += [store_at(spec) for spec in shared if not spec.startswith("block://")]
     spec = now.results_storage
     if spec is not None and ("://" in spec or Path(spec).expanduser().is_absolute()):  # else: a block, seen above
-        storages.append(opened(spec))
+        storages.append(store_at(spec))
     for storage in storages:
         first = _anything(storage)
         if first is not None:
@@ -153,6 +236,7 @@ def _anything(storage: Storage) -> str | None:
     root = Path(storage.location)
     for folder, folders, files in os.walk(root):
         links = [name for name in folders if Path(folder, name).is_symlink()]
+        folders[:] = [name for name in folders if not name.startswith(RESERVED_PREFIX)]  # locks of the store
         for name in (*links, *files):
             if not name.startswith(RESERVED_PREFIX) and not name.endswith(_TOMBSTONE):
                 return str(Path(folder, name).relative_to(root))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from entrepot._frozen import quick
 from entrepot._sentinels import MISSING, Missing
 from entrepot.errors import CancelledRunError, CrashedRunError, FailedRunError, MissingResultError, NotReadyError
 from entrepot.results.lazy import Lazy
@@ -59,7 +60,7 @@ FINAL_TYPES = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CANCEL
 _UNSUCCESSFUL = FINAL_TYPES - {StateType.COMPLETED}
 
 
-_series: list[str] = []  # the digits of the next ids: a question to the system costs more than all the rest
+_series: list[str] = []  # the next ids: a question to the system costs more than all the rest
 _AT_ONCE = 256
 
 if hasattr(os, "register_at_fork"):
@@ -79,19 +80,21 @@ def next_id() -> str:
     apart as well as eight random ones.
     """
     try:
-        digits = _series.pop()  # one step: no two threads get the same
+        return _series.pop()  # one step: no two threads get the same
     except IndexError:
         fresh = os.urandom(3 + 12 * _AT_ONCE).hex()
         first, rest = fresh[:6], fresh[6:]
-        made = [f"{first}{number:02x}{rest[24 * number : 24 * number + 24]}" for number in range(_AT_ONCE)]
-        digits = made[0]
+        starts = range(0, 24 * _AT_ONCE, 24)
+        made = [_uuid(f"{first}{number:02x}{rest[start : start + 24]}") for number, start in enumerate(starts)]
         _series.extend(reversed(made[1:]))
-    return _uuid(digits)
+        return made[0]
+
+
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
 def _uuid(digits: str) -> str:
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
 def _now() -> datetime:
@@ -104,6 +107,7 @@ class _Explained:
     __slots__ = ("_account",)
 
 
+@quick
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class State(_Explained, Generic[R]):
     """One state of one run.
@@ -219,7 +223,8 @@ class State(_Explained, Generic[R]):
                 raise MissingResultError(
                     f"the run ended as {self.name}, but its result was not kept; use persist_result=True to keep it"
                 )
-            return cast("R", self.data.get() if type(self.data) is Lazy else self.data)
+            value: Any = self.data.get() if type(self.data) is Lazy else self.data
+            return value  # type: ignore[no-any-return]  # the data of such a state is an R; `cast` would be a call
         error = self._error()
         if raise_on_failure or isinstance(error, MissingResultError):
             try:

@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr
 from entrepot._version import __version__
 from entrepot.blocks._about import UNKNOWN, about_now, read_about
 from entrepot.blocks._marks import Marks
+from entrepot.blocks._saving import save_over
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, StorageDocumentStore, use_documents
 from entrepot.blocks.history import diff, stored
@@ -440,3 +441,22 @@ class TestWhatWasTakenAway:
         monkeypatch.setenv("ENTREPOT_BLOCKS_STORAGE", "memory://history-of-blocks")
         Secret(value="1").save("x")
         assert not (entrepot_home / "seen").exists()
+
+
+def test_what_expects_a_version_never_goes_past_one_that_comes_at_that_moment(
+    kept: BlockDocuments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = String(value="first").save("x")
+    latest, others = kept.store.latest, ["theirs"]
+
+    def and_another_saves(slug: str, name: str) -> Any:
+        found = latest(slug, name)
+        if others:
+            String(value=others.pop()).save(name, overwrite=True)
+        return found
+
+    monkeypatch.setattr(kept.store, "latest", and_another_saves)
+    with pytest.raises(BlockExistsError, match="not the newest"):
+        save_over(String(value="ours"), first, kept)
+    assert String.load("x").value == "theirs"
+    assert [version.version for version in String.history("x")] == [1, 2]

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from entrepot.blocks import DockerRegistryCredentials, KubernetesClusterConfig
 from entrepot.errors import ConfigurationError
-from entrepot_test_secrets import leaks
+from entrepot_test_secrets import leaks, our_frames
 
 SECRET = "hush-the-token"
 CONFIG: dict[str, Any] = {
@@ -70,3 +71,29 @@ def test_what_is_no_kubeconfig_is_one_clear_error(
 def test_a_file_that_is_not_there_is_one_too(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot read the kubeconfig"):
         KubernetesClusterConfig.from_file(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps({**CONFIG, "clusters": 5}),
+        json.dumps({**CONFIG, "contexts": [{"name": "dev", "context": SECRET}]}),
+        yaml.safe_dump({**CONFIG, "users": []}),
+        f"a: 2020-13-45\nb: {SECRET}",
+        f"b: {SECRET}\n" + "[" * 100_000,
+    ],
+)
+def test_an_odd_kubeconfig_is_one_error_that_leads_to_no_secret(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config").write_text(content)
+    for act in (
+        lambda: KubernetesClusterConfig.from_file(tmp_path / "config", "dev"),
+        lambda: KubernetesClusterConfig(config=content, context_name="dev").check(),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            act()
+        assert not leaks(our_frames(caught.value), SECRET)
+
+
+def test_a_docker_user_has_no_colon() -> None:
+    with pytest.raises(ValidationError, match="colon"):
+        DockerRegistryCredentials(username="a:b", password=SECRET)

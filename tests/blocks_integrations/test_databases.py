@@ -1,8 +1,10 @@
 """`SqlAlchemyConnector`, on SQLite and on a real PostgreSQL."""
 
 import asyncio
+import contextlib
 import os
 import pickle
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -160,6 +162,88 @@ def test_a_server_that_does_not_answer_is_one_error_without_the_password(options
 def test_drivers_that_are_not_there_say_what_to_install(options: dict[str, Any], match: str) -> None:
     with pytest.raises(ConfigurationError, match=match):
         SqlAlchemyConnector(**options, host="h").engine()
+
+
+@pytest.mark.parametrize(("statement", "match"), [("SELEC", "SELEC"), ("SELECT * FROM nosuch", "nosuch")])
+def test_a_statement_that_is_wrong_is_not_to_be_repeated(
+    database: SqlAlchemyConnector, statement: str, match: str
+) -> None:
+    with pytest.raises(DatabaseError, match=f"refused the statement: .*{match}") as caught:
+        database.fetch_all(statement)
+    assert not caught.value.retryable
+
+
+def test_a_table_that_is_locked_is(tmp_path: Path) -> None:
+    block = SqlAlchemyConnector(driver="sqlite", database=str(tmp_path / "x"), connect_args={"timeout": 0})
+    block.execute("CREATE TABLE t (a)")
+    with block.connection() as held:
+        held.exec_driver_sql("INSERT INTO t VALUES (1)")
+        with pytest.raises(DatabaseError, match="locked") as caught:
+            block.execute("INSERT INTO t VALUES (2)")
+    assert caught.value.retryable
+    assert len(block.fetch_all("SELECT * FROM t")) == 1
+
+
+def test_words_of_the_server_do_not_repeat_the_statement(postgres: dict[str, Any]) -> None:
+    with pytest.raises(DatabaseError, match="unrecognized role option") as caught:
+        SqlAlchemyConnector(**postgres).execute(f"CREATE ROLE x PASSWORD '{SECRET}' NONSENSE")
+    assert SECRET not in str(caught.value)
+
+
+def test_a_database_in_memory_is_one_for_all_threads() -> None:
+    block = SqlAlchemyConnector(driver="sqlite")
+    block.execute("CREATE TABLE t (a)")
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda n: block.execute("INSERT INTO t VALUES (:n)", {"n": n}), range(20)))
+        assert len(asyncio.run(block.afetch_all("SELECT * FROM t"))) == 20
+    finally:
+        block.close()
+
+
+def test_a_pool_that_is_used_up_says_so(tmp_path: Path) -> None:
+    block = SqlAlchemyConnector(driver="sqlite", database=str(tmp_path / "x"), pool_size=1, timeout=0.05)
+    with contextlib.ExitStack() as stack:
+        for _ in range(11):  # SQLAlchemy opens ten beyond those that it keeps
+            stack.enter_context(block.connection())
+        with pytest.raises(DatabaseError, match=r"were in use for 0\.05 s") as caught:
+            block.fetch_one("SELECT 1")
+    assert caught.value.retryable
+
+
+def test_a_server_that_accepts_and_never_answers_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        block = SqlAlchemyConnector(
+            driver="postgresql+psycopg", host="127.0.0.1", port=silent.getsockname()[1], timeout=0.1
+        )
+        with pytest.raises(DatabaseError, match="cannot be reached"):
+            block.check()
+
+
+def test_secrets_in_options_of_the_url_are_secrets() -> None:
+    url = f"postgresql+psycopg://127.0.0.1:1/db?user=me&password={SECRET.replace(' ', '%20')}"
+    block = SqlAlchemyConnector(url=url)
+    block.save("by-url")
+    assert SqlAlchemyConnector.load("by-url") == block
+    assert block.query["user"] == "me"
+    with pytest.raises(DatabaseError, match="cannot be reached") as caught:
+        block.check()
+    assert not leaks(f"{block!r} {block.model_dump_json()} {our_frames(caught.value)}", SECRET)
+
+
+def test_what_contradicts_itself_is_refused() -> None:
+    with pytest.raises(ValidationError, match="both in the url and for itself: database"):
+        SqlAlchemyConnector(url="sqlite:///x", database="y")
+    block = SqlAlchemyConnector(url="postgresql://me@h/db", password=SECRET)
+    assert (block.username, block.password is not None) == ("me", True)
+
+
+@pytest.mark.parametrize(
+    ("driver", "match"), [("sqlite+aiosqlite", "asyncio only"), ("postgres", "write 'postgresql'")]
+)
+def test_usual_mistakes_in_the_driver_are_told(driver: str, match: str) -> None:
+    with pytest.raises(ConfigurationError, match=match):
+        SqlAlchemyConnector(driver=driver).engine()
 
 
 def test_bad_input_is_refused_without_repeating_it() -> None:

@@ -1,8 +1,11 @@
 """`EmailServer`, against a real SMTP server on loopback."""
 
 import asyncio
+import contextlib
+import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
@@ -18,10 +21,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
 from entrepot.blocks import EmailServer
-from entrepot.errors import NotificationError
+from entrepot.errors import ConfigurationError, NotificationError
 from entrepot_test_secrets import leaks, our_frames
 
 PASSWORD = "the mail passw0rd"
+BEYOND_ASCII = "the mäil passw0rd"
 
 
 class Box:
@@ -87,7 +91,11 @@ def start(certificate: tuple[Path, Path]) -> Iterator[Start]:
         context.load_cert_chain(*certificate)
 
         def authenticator(server: SMTP, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
-            right = isinstance(data, LoginPassword) and (data.login, data.password) == (b"me", PASSWORD.encode())
+            right = (
+                isinstance(data, LoginPassword)
+                and data.login == b"me"
+                and data.password.decode() in {PASSWORD, BEYOND_ASCII}
+            )
             return AuthResult(success=right, handled=False)
 
         starttls = {"tls_context": context, "require_starttls": True}
@@ -176,7 +184,17 @@ def test_a_refused_recipient_is_told(start: Start) -> None:
         block.send(["a@example.test", "nobody@example.test"], "s", "b")
 
 
-@pytest.mark.parametrize("text", ["a@b\r\nBcc: x@y", "no address", "a@b, c@d", "@b", "a@"])
+ODD_ADDRESSES = [
+    "",
+    "group: a@b.test;",
+    "a b@c.test",
+    "=?utf-8?q?other=40x.test=2C?= <a@b.test>",  # programs would show two
+    "a@b.test\u2028Bcc: x@y.test",
+    "other@x.test <a@b.test>",
+]
+
+
+@pytest.mark.parametrize("text", ["a@b\r\nBcc: x@y", "no address", "a@b, c@d", "@b", "a@", *ODD_ADDRESSES])
 def test_an_address_cannot_be_more_than_one(start: Start, text: str) -> None:
     block, box = start()
     with pytest.raises(ValueError, match="address"):
@@ -202,3 +220,95 @@ def test_a_password_never_goes_in_clear_to_another_machine() -> None:
         EmailServer(host="203.0.113.9", security="none", username="me", password=PASSWORD, sender="a@b.test")
     with pytest.raises(ValidationError, match="no username"):
         EmailServer(host="h", password=PASSWORD, sender="a@b.test")
+    with pytest.raises(ValidationError, match="other way round"):
+        EmailServer(host="h", username="me", sender="a@b.test")
+
+
+def test_a_name_that_leads_to_another_machine_later_gets_no_password(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block, box = start("none")
+    monkeypatch.setattr("entrepot.blocks.mail._is_loopback", lambda address: False)
+    with pytest.raises(NotificationError, match="another machine") as caught:
+        block.send("a@example.test", "s", "b")
+    assert box.got == []
+    assert not leaks(our_frames(caught.value), PASSWORD)
+
+
+def test_passwords_and_names_may_be_of_any_script(start: Start) -> None:
+    block, box = start("tls", password=BEYOND_ASCII)
+    block.send('"Jürgen, Büro" <a@example.test>', "s", "b")
+    ((to, message),) = box.got
+    assert to == ["a@example.test"]
+    (address,) = message["To"].addresses
+    assert (address.display_name, address.addr_spec) == ("Jürgen, Büro", "a@example.test")
+    with pytest.raises(NotificationError, match="does not let 'me' in"):
+        start("tls", password=BEYOND_ASCII[::-1])[0].check()
+
+
+def test_a_subject_of_a_notification_may_be_any_text(start: Start) -> None:
+    block, box = start(recipients=["team@example.test"])
+    block.notify("b", "flow\r\nBcc: x@example.test\n")
+    ((to, message),) = box.got
+    assert (to, message["Subject"]) == (["team@example.test"], "flow Bcc: x@example.test")
+
+
+def test_text_that_has_no_encoding_is_one_clear_error(start: Start) -> None:
+    block, _ = start()
+    with pytest.raises(ValueError, match="lone surrogates"):
+        block.send("a@example.test", "s", "\ud800")
+
+
+@pytest.mark.parametrize(("content", "match"), [(None, "No such file"), ("no certificate", "no certificate in it")])
+def test_a_file_of_certificates_that_cannot_be_read_is_told(tmp_path: Path, content: str | None, match: str) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ConfigurationError, match=match):
+        EmailServer(host="h", sender="a@b.test", ca_file=str(file)).check()
+
+
+Answer = Callable[[Any], None]
+
+
+@contextlib.contextmanager
+def scripted(answer: Answer) -> Iterator[EmailServer]:
+    """Run a server that answers one connection as a test has it."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(OSError):
+                answer(connection)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        port = listening.getsockname()[1]
+        yield EmailServer(host="127.0.0.1", port=port, security="none", sender="a@b.test", timeout=0.3)
+        thread.join(60)
+
+
+def silent(connection: socket.socket) -> None:
+    connection.recv(1)
+
+
+def slow(connection: socket.socket) -> None:
+    while True:  # each line comes in time, and there is no last one
+        connection.sendall(b"220-wait\r\n")
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("answer", [silent, slow])
+def test_a_server_that_never_answers_is_given_up(answer: Answer) -> None:
+    with scripted(answer) as block, pytest.raises(NotificationError, match="did not answer within"):
+        block.check()
+
+
+def test_what_was_taken_is_sent_whatever_the_server_says_to_goodbye() -> None:
+    def rude(connection: socket.socket) -> None:
+        connection.sendall(b"220 hello\r\n")
+        for line in connection.makefile("rb"):
+            connection.sendall(b"500 go away\r\n" if line.upper().startswith(b"QUIT") else b"250 ok\r\n")
+
+    with scripted(rude) as block:
+        assert block.check().startswith("connected")

@@ -113,3 +113,47 @@ def test_bad_addresses_are_refused_without_repeating_them() -> None:
         with pytest.raises(ValidationError) as caught:
             make()
         assert TOKEN not in str(caught.value)
+
+
+def test_check_sends_nothing_and_names_what_is_not_taken(service: Service) -> None:
+    assert Notification(urls=[service.url, "ntfy://topic"]).check() == "2 well-formed (nothing was sent)"
+    with pytest.raises(NotificationError, match="saved for nosuch") as caught:
+        Notification(urls=[service.url, f"nosuch://{TOKEN}"]).check()
+    assert not leaks(our_frames(caught.value), TOKEN)
+    assert service.got == []
+
+
+def test_one_service_that_breaks_does_not_keep_the_message_from_the_others(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object, **options: object) -> None:
+        raise RuntimeError(TOKEN)
+
+    monkeypatch.setattr("apprise.plugins.ntfy.NotifyNtfy.notify", broken)
+    with pytest.raises(NotificationError, match="not taken by ntfy") as caught:
+        Notification(urls=["ntfy://topic", service.url]).notify("body")
+    assert not leaks(our_frames(caught.value), TOKEN)
+    assert len(service.got) == 1
+
+
+def test_what_children_of_a_librarys_logger_say_while_it_sends_is_held_back(
+    service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noisy = logging.getLogger("urllib3.util.retry")
+    before = apprise.Apprise.instantiate
+
+    def instantiate(*args: Any, **options: Any) -> Any:
+        noisy.debug("retrying %s", TOKEN)
+        return before(*args, **options)
+
+    monkeypatch.setattr(apprise.Apprise, "instantiate", instantiate)
+    with caplog.at_level(logging.DEBUG):
+        Notification(urls=[service.url]).notify("body")
+        noisy.debug("of others")
+    assert not leaks(caplog.text, TOKEN)
+    assert "of others" in caplog.text
+
+
+def test_nothing_is_no_token() -> None:
+    with pytest.raises(ValidationError):
+        DiscordWebhook(webhook_id="", webhook_token=TOKEN)

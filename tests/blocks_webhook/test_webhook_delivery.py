@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from entrepot.blocks import Webhook
 from entrepot.blocks._delivery import deliver, filled
 from entrepot.blocks._http import HTTPResponse
-from entrepot.errors import BlockedAddressError, WebhookError
+from entrepot.errors import BlockedAddressError, SerializationError, WebhookError
 
 SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()
 
@@ -139,7 +139,17 @@ def test_notify_fills_the_template_in(hook: Any) -> None:
     ]
 
 
-@pytest.mark.parametrize("options", [{"template": "$name"}, {"template": "100$"}, {"template": '{"a": $body}'}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"template": "$name"},
+        {"template": "100$"},
+        {"template": '{"a": $body}'},
+        {"template": '{"a": 1$body}'},  # with ', "admin": true' it would be more than one member
+        {"template": r'{"a": "\$body"}'},  # a quote would end the text
+        {"signing_secret": SECRET, "headers": {"Webhook-Signature": "v1,mine"}},
+    ],
+)
 def test_templates_are_checked_when_the_block_is_made(options: Any) -> None:
     with pytest.raises(ValidationError):
         Webhook(url="https://example.test/x", **options)
@@ -150,3 +160,9 @@ def test_signing_secrets_are_too(secret: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Webhook(url="https://example.test/x", signing_secret=secret)
     assert "not base64!" not in str(caught.value)
+
+
+@pytest.mark.parametrize("template", [None, '{"a": "$body"}', "$body"])
+def test_text_that_has_no_encoding_is_one_clear_error(template: str | None) -> None:
+    with pytest.raises(SerializationError):
+        Webhook(url="https://example.test/x", template=template).notify("\ud800")

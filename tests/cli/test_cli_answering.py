@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import Field, SecretStr
 
-from entrepot.cli import block_fields
+from entrepot.cli import asking
 from entrepot.cli.runs import forms
 from entrepot.coordination import pauses
 from entrepot.errors import PausedRunError
@@ -79,13 +79,13 @@ def person(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     def types(*lines: str) -> list[str]:
         left, prompts = list(lines), list[str]()
 
-        def ask(prompt: str, stream: Any = None) -> str:
+        def ask(prompt: str) -> str:
             prompts.append(prompt.strip())
             return left.pop(0)
 
         monkeypatch.setattr(forms, "interactive", lambda: True)
-        monkeypatch.setattr(block_fields, "_ask_line", ask)
-        monkeypatch.setattr(block_fields.getpass, "getpass", ask)
+        monkeypatch.setattr(asking, "ask_line", ask)
+        monkeypatch.setattr(asking, "ask_hidden", ask)
         return prompts
 
     return types
@@ -215,7 +215,7 @@ class TestAPerson:
             "name (text, default somebody):",
             "ratio (number, default 0.5):",
             "colour (red or blue, default red):",
-            'tags (list, as JSON, default ["x"]):',
+            'tags (list, one a line, default ["x"]):',
         ]
         assert "Whether to go on." in found.stderr
         assert run.said == {"ok": True, "age": 7, "colour": "blue"}
@@ -235,8 +235,8 @@ class TestAPerson:
         self, invoke: Invoke, waits: Callable[[Any], Waits], person: Callable[..., list[str]]
     ) -> None:
         run = waits(Form)
-        person("yes", "x", "x", "x", "", "", "", "")
-        assert "age: is not a whole number" in invoke("runs", "answer", run.run_id, exit_code=1).stderr
+        person("yes", *["x"] * 5)
+        assert "age: it is not a whole number" in invoke("runs", "answer", run.run_id, exit_code=1).stderr
         assert run.said is None
 
     def test_is_asked_only_for_what_is_missing_beside_what_was_given(

@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field, SecretStr, field_validator
 
 from entrepot.blocks import JSON, Block, Secret, String
-from entrepot.cli import block_fields, blocks
+from entrepot.cli import asking, block_making, blocks
 from entrepot.cli.block_fields import describe_fields
 from entrepot.errors import StorageAccessError
 from entrepot.plugins import BLOCKS
@@ -219,24 +219,41 @@ class TestAsking:
         asked: list[str] = []
         given: list[str] = []
 
-        def ask(prompt: str, stream: object = None) -> str:
+        def ask(prompt: str) -> str:
             asked.append(prompt.strip())
             return given.pop(0)
 
-        monkeypatch.setattr(blocks, "interactive", lambda: True)
-        monkeypatch.setattr(block_fields, "_ask_line", ask)
-        monkeypatch.setattr(block_fields.getpass, "getpass", lambda prompt, stream=None: "SECRETLY " + ask(prompt))
+        def ask_secretly(prompt: str) -> str:
+            said = ask(prompt)
+            return "SECRETLY " + said if said else said
+
+        monkeypatch.setattr(block_making, "interactive", lambda: True)
+        for module in (asking, block_making):
+            monkeypatch.setattr(module, "ask_line", ask)
+        monkeypatch.setattr(asking, "ask_hidden", ask_secretly)
         return asked, given
 
     def test_each_field_is_asked_for_with_what_it_is(self, invoke: Invoke, gadget: type[Block], answers: Any) -> None:
         asked, given = answers
-        given += ["there", "", "", "yes", "", "", "", "", "", "", "t0ken"]
+        given += ["there", "", "", "yes", "", "", "", "", "", "", "t0ken", "y"]
         found = invoke("block", "create", "gadget", "g")
         assert given == []
         assert "Where it is." in found.stderr
         assert "The key to it." in found.stderr
-        assert asked[:2] == ["host (str):", "port (int, default 8080):"]
-        assert asked[-1] == "token (SecretStr | None, not shown, optional):"
+        assert asked == [
+            "host (text):",
+            "port (whole number, default 8080):",
+            "ratio (number, default 0.5):",
+            "on (yes or no, default no):",
+            "tags (list, one a line, optional):",
+            "options (names and values, a name first, optional):",
+            "mode (fast or slow, default fast):",
+            "colour (red or blue, default red):",
+            "verify (yes or no or text, default yes):",
+            "note (text, optional):",
+            "token (text, not shown, optional):",
+            "Save it? [Y]es, [n]o, [e]dit:",
+        ]
         made = gadget.load("g")
         assert (made.host, made.port, made.on) == ("there", 8080, True)
         assert made.token.get_secret_value() == "SECRETLY t0ken"
@@ -246,23 +263,23 @@ class TestAsking:
         self, invoke: Invoke, gadget: type[Block], answers: Any
     ) -> None:
         asked, given = answers
-        given += ["there"]
+        given += ["there", ""]
         invoke("block", "create", "gadget", "g", "-f", "port=1")
-        assert asked == ["host (str):"]
+        assert asked == ["host (text):", "Save it? [Y]es, [n]o, [e]dit:"]
         assert gadget.load("g").port == 1
 
     def test_a_wrong_answer_is_asked_for_again_alone(self, invoke: Invoke, gadget: type[Block], answers: Any) -> None:
         asked, given = answers
-        given += ["there", "0", *[""] * 9, "-7", "7"]
+        given += ["there", "0", "-7", "7", *[""] * 10]
         found = invoke("block", "create", "gadget", "g")
-        assert "ports count from 1" in found.stderr
-        assert asked[-2:] == ["port (int, default 8080):"] * 2
+        assert "  ports count from 1\n" in found.stderr
+        assert [prompt.split()[0] for prompt in asked[:5]] == ["host", "port", "port", "port", "ratio"]
         assert gadget.load("g").port == 7
 
     def test_it_does_not_ask_for_ever(self, invoke: Invoke, gadget: type[Block], answers: Any) -> None:
         _, given = answers
-        given += ["0"] * 30
-        found = invoke("block", "create", "gadget", "g", "-f", "port=0", exit_code=1)
+        given += ["there", *["0"] * 30]
+        found = invoke("block", "create", "gadget", "g", exit_code=1)
         assert "ports count from 1" in found.stderr
         assert not gadget.exists("g")
 
@@ -270,8 +287,10 @@ class TestAsking:
         shell = terminal(["block", "create", "secret"])
         shell.wait_for("name: ")
         shell.type("my-key\n")
-        shell.wait_for("value (SecretStr, not shown): ")
+        shell.wait_for("value (text, not shown): ")
         shell.type(HUNTER + "\n")
+        shell.wait_for("Save it?")
+        shell.type("\n")
         assert shell.end() == 0
         assert "saved secret/my-key, version 1" in shell.seen
         assert "my-key\r\n" in shell.seen  # what is no secret is echoed

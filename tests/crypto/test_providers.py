@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from entrepot.crypto.environment import EnvironmentKeyProvider
 from entrepot.crypto.keyring import Keyring
-from entrepot.crypto.providers import EnvironmentKeyProvider, FileKeyProvider, open_keyring
+from entrepot.crypto.providers import FileKeyProvider, open_keyring
 from entrepot.errors import KeyringError, KeyringExistsError, KeyringMissingError, KeyringPermissionError
 from entrepot_test_crypto import forms_of, materials_of
 
@@ -131,7 +132,7 @@ class TestRefusals:
         with pytest.raises(KeyringPermissionError, match=rf"chmod 700 {path.parent}"):
             provider.read()
         with pytest.raises(KeyringPermissionError):
-            provider.replace(kept.to_document())
+            provider.replace(kept.to_document(), old=kept.to_document())
         path.unlink()
         with pytest.raises(KeyringPermissionError):
             provider.create(kept.to_document())
@@ -225,7 +226,7 @@ class TestWriting:
 
     def test_replace_is_private_and_leaves_nothing_behind(self, path: Path, kept: Keyring) -> None:
         rotated = kept.with_new_primary("block")
-        FileKeyProvider(path).replace(rotated.to_document())
+        FileKeyProvider(path).replace(rotated.to_document(), old=kept.to_document())
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert open_keyring(FileKeyProvider(path), sealed_data=nothing).epoch == 2
         assert [entry.name for entry in path.parent.iterdir()] == ["keyring.json"]
@@ -245,7 +246,7 @@ class TestWriting:
         provider = FileKeyProvider(path)
         if call != "link":
             with pytest.raises(KeyringError) as caught:
-                provider.replace(document)
+                provider.replace(document, old=kept.to_document())
             assert path.read_bytes() == before
         if call != "replace":
             path.unlink()
@@ -286,7 +287,7 @@ class TestEnvironment:
         with pytest.raises(KeyringError, match="ENTREPOT_KEYRING cannot be written"):
             open_keyring(EnvironmentKeyProvider(), sealed_data=nothing)
         with pytest.raises(KeyringError):
-            EnvironmentKeyProvider().replace(b"")
+            EnvironmentKeyProvider().replace(b"", old=b"")
 
     @pytest.mark.parametrize("value", ["s3cr3t-not-base64!", "{not json", "AAAA", "\udcff", "{\udcff}"])
     def test_something_else_is_refused_and_not_shown(self, monkeypatch: pytest.MonkeyPatch, value: str) -> None:

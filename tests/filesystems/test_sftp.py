@@ -1,20 +1,25 @@
 """`SFTP`: a folder on a server that is who it is expected to be; against OpenSSH's, where it is installed."""
 
+import contextlib
 import getpass
 import os
 import pickle
 import shutil
 import socket
 import subprocess
+import sys
+import threading
 import time
 import traceback
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from entrepot.errors import ConfigurationError, StorageAccessError, StorageUnreachableError
 from entrepot.filesystems import SFTP, RemoteFileSystem
@@ -46,12 +51,12 @@ def make_key(file: Path) -> str:
     return file.with_suffix(".pub").read_text()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@contextlib.contextmanager
+def serving(folder: Path, sftp: str = "internal-sftp") -> Iterator[Server]:
+    """Run a server."""
     program = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
         pytest.skip("sshd is not installed (apt-get install openssh-server)")
-    folder = tmp_path_factory.mktemp("sshd")
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # where it goes to be without rights
     host_key, _ = make_key(folder / "host"), make_key(folder / "user")
@@ -60,7 +65,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         port = free.getsockname()[1]
     (folder / "config").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\n"
-        f"PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nMaxStartups 100\nSubsystem sftp internal-sftp\n"
+        f"PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nMaxStartups 100\nSubsystem sftp {sftp}\n"
     )
     process = subprocess.Popen([program, "-D", "-e", "-f", folder / "config"], stderr=(folder / "log").open("wb"))
     try:
@@ -78,6 +83,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("sshd")) as found:
+        yield found
 
 
 class TestSFTPStorage(StorageContract):
@@ -130,6 +141,7 @@ def test_wrong_credentials_and_keys_are_clear_errors_without_secrets(server: Ser
         ({"password": PASSWORD, "private_key": None}, StorageAccessError, "refused"),
         ({"private_key": PASSWORD}, ConfigurationError, "private key cannot be read"),
         ({"host_key": "ssh-ed25519 AAAA"}, ConfigurationError, "host key cannot be read"),
+        ({"host_key": None, "known_hosts": "/"}, ConfigurationError, "cannot read /"),
         ({"port": 1}, StorageUnreachableError, "check the endpoint"),
     ):
         with pytest.raises(kind, match=match) as caught:
@@ -156,3 +168,104 @@ def test_a_forked_child_speaks_on_a_connection_of_its_own(server: Server) -> Non
         os._exit(0 if bytes(storage.get("a")) == b"1" else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert bytes(storage.get("a")) == b"1"
+
+
+def test_an_outage_is_not_taken_for_an_empty_store(server: Server) -> None:
+    storage = server.block(path=f"{server.folder}/outage").as_storage()
+    storage.put("a/b", b"1")
+    fs = storage._dialect.fs
+    port, fs.ssh_kwargs["port"] = fs.ssh_kwargs["port"], 1
+    fs.client.close()
+    for act in (
+        lambda: storage.get("a/b"),
+        lambda: storage.stat("a/b"),
+        lambda: list(storage.list()),
+        lambda: storage.put("c/d", b"2"),
+        lambda: storage.create("a/b", b"2"),
+        lambda: storage.delete("a/b"),
+    ):
+        with pytest.raises(StorageUnreachableError):
+            act()
+    fs.ssh_kwargs["port"] = port
+    assert [item.path for item in storage.list()] == ["a/b"]
+
+
+def test_a_server_that_cannot_replace_in_one_step_loses_nothing(tmp_path: Path) -> None:
+    with serving(tmp_path, "internal-sftp -P posix-rename") as server:
+        block = server.block()
+        for content in (b"1", b"2"):
+            block.write_path("a", content)
+            assert block.read_path("a") == content
+        assert block.list_paths() == ["a"]
+
+
+def test_more_threads_than_the_server_has_sessions_and_large_objects(server: Server) -> None:
+    storage = server.block(path=f"{server.folder}/threads").as_storage()
+    contents = {f"{n}/x": os.urandom(size) for n, size in enumerate([0, 1, 2**21, 2**21 + 1, *[999] * 16])}
+    connected = threading.Barrier(len(contents), timeout=60)  # MaxSessions is 10
+
+    def use(path: str) -> bool:
+        storage.put(path, contents[path])
+        connected.wait()
+        return bytes(storage.get(path)) == contents[path]
+
+    with ThreadPoolExecutor(len(contents)) as pool:
+        assert all(pool.map(use, contents))
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ecdsa"])
+def test_stores_with_keys_of_every_kind_go_to_other_processes(server: Server, tmp_path: Path, kind: str) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", tmp_path / "key"], check=True)
+    authorized = Path(server.folder).parent / "user.pub"
+    before = authorized.read_text()
+    authorized.write_text(before + (tmp_path / "key.pub").read_text())
+    try:
+        storage = server.block(private_key=(tmp_path / "key").read_text()).as_storage()
+        storage.put(kind, b"1")
+        assert bytes(pickle.loads(pickle.dumps(storage)).get(kind)) == b"1"
+    finally:
+        authorized.write_text(before)
+
+
+def test_a_server_that_is_silent_holds_up_no_other_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("entrepot.storage._sftp._SECONDS", 600.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        block = SFTP(host="127.0.0.1", port=silent.getsockname()[1], host_key=make_key(tmp_path / "key"))
+        failed: list[BaseException] = []
+
+        def open_it() -> None:
+            try:
+                block.as_storage()
+            except StorageUnreachableError as error:
+                failed.append(error)
+
+        opening = threading.Thread(target=open_it)
+        opening.start()
+        connection, _ = silent.accept()
+        with connection:
+            RemoteFileSystem(basepath="memory://elsewhere").write_path("a", b"1")
+            assert opening.is_alive()
+        opening.join(60)
+        assert len(failed) == 1
+
+
+@pytest.mark.parametrize("host", ["me@files.test", "files.test/a", "files.test?a", "a b", "files.test\n"])
+def test_a_host_is_nothing_but_a_host(host: str) -> None:
+    with pytest.raises(ValidationError, match="name or the address alone"):
+        SFTP(host=host)
+
+
+def test_results_are_kept_on_it_and_found_by_another_process(server: Server, tmp_path: Path) -> None:
+    server.block(path=f"{server.folder}/results").save("store")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from entrepot import flow, task\n"
+        "from entrepot.filesystems import SFTP\n"
+        "@task(persist_result=True, result_storage=SFTP.load('store'), cache_key_fn=lambda *_: 'key')\n"
+        "def add(a, b):\n    print('computed')\n    return a + b\n"
+        "@flow\ndef main():\n    return add(1, 2)\n"
+        "print('result', main())\n"
+    )
+    said = [subprocess.run([sys.executable, script], check=True, capture_output=True, text=True).stdout for _ in "ab"]
+    assert ["computed" in each for each in said] == [True, False]
+    assert all("result 3" in each for each in said)

@@ -6,10 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.plugins import BLOCKS, SERIALIZERS, TASK_RUNNERS
-from entrepot.plugins.builtin import BLOCK_GROUP, BUILTINS, KNOWN_ELSEWHERE, SERIALIZER_GROUP, TASK_RUNNER_GROUP
+from entrepot.plugins import BLOCKS, KEY_PROVIDERS, SERIALIZERS, TASK_RUNNERS
+from entrepot.plugins.builtin import (
+    BLOCK_GROUP,
+    BUILTINS,
+    KEY_PROVIDER_GROUP,
+    KNOWN_ELSEWHERE,
+    SERIALIZER_GROUP,
+    TASK_RUNNER_GROUP,
+)
 
-GROUPS = [BLOCK_GROUP, SERIALIZER_GROUP, TASK_RUNNER_GROUP]
+GROUPS = [BLOCK_GROUP, KEY_PROVIDER_GROUP, SERIALIZER_GROUP, TASK_RUNNER_GROUP]
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -39,6 +46,11 @@ def test_hints_name_extras_that_exist() -> None:
 @pytest.mark.parametrize("name", sorted(BUILTINS[BLOCK_GROUP]))
 def test_every_builtin_block_loads_and_calls_itself_by_its_name(name: str) -> None:
     assert BLOCKS.get(name).get_block_type_slug() == name
+
+
+@pytest.mark.parametrize("name", sorted(BUILTINS[KEY_PROVIDER_GROUP]))
+def test_every_builtin_key_provider_loads_and_can_be_opened(name: str) -> None:
+    assert callable(KEY_PROVIDERS.get(name).open)
 
 
 @pytest.mark.parametrize("name", sorted(BUILTINS[SERIALIZER_GROUP]))

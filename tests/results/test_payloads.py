@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,44 @@ def test_an_outage_in_the_middle_of_a_large_read_is_raised(tmp_path: Path) -> No
             return super().read_into(path, buffer, start=start)
 
     data = content(20 * MIB)
+    digest = Digester(RING).digest([data])
+    LocalStorage(tmp_path).put(PATH, data)
+    with pytest.raises(StorageUnreachableError):
+        read_payload(Fails(tmp_path), PATH, size=len(data), digest=digest, ring=RING)
+
+
+def test_chunks_that_come_out_of_order_are_hashed_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    second = threading.Event()
+
+    class Late(LocalStorage):
+        def read_into(self, path: str, buffer: memoryview, *, start: int = 0) -> int:
+            if start == 0:
+                assert second.wait(60)
+            count = super().read_into(path, buffer, start=start)
+            if start:
+                second.set()
+            return count
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    data = content(21 * MIB)
+    digest = Digester(RING).digest([data])
+    LocalStorage(tmp_path).put(PATH, data)
+    assert read_payload(Late(tmp_path), PATH, size=len(data), digest=digest, ring=RING) == data
+
+
+def test_an_outage_that_another_thread_meets_ends_the_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = threading.Event()
+
+    class Fails(LocalStorage):
+        def read_into(self, path: str, buffer: memoryview, *, start: int = 0) -> int:
+            if threading.current_thread() is not threading.main_thread():
+                failed.set()
+                raise StorageUnreachableError("the disk is gone", location=self.location)
+            assert failed.wait(60)
+            return super().read_into(path, buffer, start=start)
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    data = content(40 * MIB)
     digest = Digester(RING).digest([data])
     LocalStorage(tmp_path).put(PATH, data)
     with pytest.raises(StorageUnreachableError):
@@ -138,7 +177,7 @@ def test_reading_from_a_storage_that_copies_takes_a_bounded_part_at_a_time() -> 
     kept.write("key", bytes(80 * MIB), "pickle")
     storage.calls.clear()
     assert kept.store.fetch("key").value == bytes(80 * MIB)
-    assert len([path for operation, path in storage.calls if operation == "get"]) == 1 + 3
+    assert len([path for operation, path in storage.calls if operation == "get"]) == 1 + 6
 
 
 def test_a_payload_that_another_writer_had_not_synced_yet_is_durable_before_a_record_names_it(

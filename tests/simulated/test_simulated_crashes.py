@@ -305,7 +305,7 @@ def keep_golden(root: Path) -> None:
 
 def rotate(root: Path) -> None:
     ring = make_ring(root)
-    provider(root).replace(ring.with_new_primary("result").to_document())
+    provider(root).replace(ring.with_new_primary("result").to_document(), old=ring.to_document())
 
 
 def epoch(root: Path) -> object:

@@ -28,7 +28,10 @@ from entrepot.testing import FaultyStorage
 OLD = b"old" * 1000
 NEW = [b"new" * 40_000, bytearray(b"er"), memoryview(b"est" * 5)]
 WHOLE = b"".join(bytes(part) for part in NEW)
-CALLS = ("open", "close", "fstat", "mkdir", "writev", "fsync", "link", "replace", "unlink", "stat", "pread", "scandir")
+CALLS = frozenset(
+    {"open", "close", "fstat", "mkdir", "writev", "fsync", "link", "replace", "unlink", "stat", "pread", "scandir"}
+    | {"read", "readlink"}
+)
 
 
 class Injector:
@@ -262,10 +265,26 @@ def test_a_new_folder_costs_one_sync_of_the_folder_above(counted: tuple[LocalSto
     assert injector.calls.count("fsync") == 4
 
 
-def test_a_get_is_one_open_of_the_file_one_fstat_and_one_read(counted: tuple[LocalStorage, Injector]) -> None:
+LONG_WAY = ["open", "open", "close", "open", "close", "open", "fstat", "close", "pread", "close"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not say where files are")
+def test_a_get_of_a_small_object_is_five_calls(counted: tuple[LocalStorage, Injector]) -> None:
     storage, injector = counted
+    short = ["open", "readlink", "fstat", "read", "close"]
     assert storage.get("a/b/first") == b"1"
-    assert injector.calls == ["open", "open", "close", "open", "close", "open", "fstat", "close", "pread", "close"]
+    assert injector.calls == ["open", "readlink", "close", *short]  # once, it finds out whether that can be done
+    injector.calls.clear()
+    assert storage.get("a/b/first", length=1 << 20) == b"1"
+    assert injector.calls == short
+
+
+def test_any_other_get_goes_from_folder_to_folder(counted: tuple[LocalStorage, Injector]) -> None:
+    storage, injector = counted
+    storage.put("a/b/first", bytes(1 << 20))
+    injector.calls.clear()
+    assert storage.get("a/b/first", start=1) == bytes((1 << 20) - 1)
+    assert injector.calls == LONG_WAY
 
 
 def test_many_buffers_are_written_in_batches_and_not_joined(counted: tuple[LocalStorage, Injector]) -> None:

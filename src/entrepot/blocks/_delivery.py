@@ -13,16 +13,17 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from entrepot.blocks._http import HTTPResponse
-from entrepot.errors import BlockedAddressError, WebhookError
+from entrepot.errors import BlockedAddressError, SerializationError, WebhookError
 
-__all__ = ["check_template", "deliver", "filled", "signing_key"]
+__all__ = ["SIGNATURE_HEADERS", "check_template", "deliver", "filled", "signing_key"]
 
+SIGNATURE_HEADERS: Final = frozenset({"webhook-id", "webhook-timestamp", "webhook-signature"})
 _FIRST_PAUSE: Final = 0.5  # seconds; doubled each time
 _LONGEST_PAUSE: Final = 60.0
 _AGAIN: Final = frozenset({429, 502, 503, 504})  # the server says: not now
 _IDEMPOTENT: Final = frozenset({"GET", "PUT", "DELETE"})
 _PREFIX: Final = "whsec_"
-_NAMES: Final = {"body": "", "subject": ""}
+_NAMES: Final = {"body": '"x"', "subject": '"x"'}  # a quote shows names that stand outside of texts
 
 
 def signing_key(secret: str) -> bytes:
@@ -114,24 +115,34 @@ def check_template(template: str) -> str:
         ValueError: If it names anything but `$body` and `$subject`, or is no JSON though it looks like that.
     """
     try:
-        text = string.Template(template).substitute(_NAMES)
+        _, content = filled(template, _NAMES["body"], _NAMES["subject"])
     except (KeyError, ValueError):
         raise ValueError("it may name $body and $subject only; write $$ for a dollar sign") from None
     if _is_json(template):
         try:
-            json.loads(text)
+            json.loads(content)
         except ValueError:
             raise ValueError('it is no JSON: put the names in quotes, as in {"text": "$subject: $body"}') from None
     return template
 
 
 def filled(template: str, body: str, subject: str | None) -> tuple[str, bytes]:
-    """Return content type and content of a message in a template; in JSON, the texts are escaped for it."""
+    """Return content type and content of a message in a template; in JSON, the texts are escaped for it.
+
+    Raises:
+        SerializationError: If there are lone surrogates in it, which no encoding has.
+    """
     words = {"body": body, "subject": subject or ""}
-    if not _is_json(template):
-        return "text/plain; charset=utf-8", string.Template(template).substitute(words).encode()
-    escaped = {name: json.dumps(text, ensure_ascii=False)[1:-1] for name, text in words.items()}
-    return "application/json", string.Template(template).substitute(escaped).encode()
+    kind = "text/plain; charset=utf-8"
+    if _is_json(template):
+        kind = "application/json"
+        words = {name: json.dumps(text, ensure_ascii=False)[1:-1] for name, text in words.items()}
+    try:
+        return kind, string.Template(template).substitute(words).encode()
+    except UnicodeEncodeError:
+        raise SerializationError(
+            "the message cannot be sent: it has lone surrogates in it", serializer="template", path="body"
+        ) from None
 
 
 def _is_json(template: str) -> bool:

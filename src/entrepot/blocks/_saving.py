@@ -3,6 +3,7 @@
 No function here raises while it holds a secret in clear: tracebacks can be logged with the locals of every frame.
 """
 
+import contextlib
 import hmac
 import json
 import pickle
@@ -24,6 +25,7 @@ from entrepot.errors import (
     EntrepotError,
     SerializationError,
     UnhashableValueError,
+    UnknownKeyError,
 )
 from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
@@ -140,7 +142,7 @@ def _reference_in(documents: BlockDocuments, ring: Keyring, within: tuple[Block,
         origin = _origin_of(block)
         if origin is None or origin.location != documents.store.location:
             return None
-        now = _digest(ring, _current_bytes(block, documents, ring, (*within, block)))
+        now = _digest(ring, _current_bytes(block, documents, ring, (*within, block)), origin.digest)
         return (origin.slug, origin.name) if hmac.compare_digest(now, origin.digest) else None
 
     return reference
@@ -152,8 +154,16 @@ def _current_bytes(
     return bytes_of(_encoding.encode_fields(block, _reference_in(documents, ring, within)))
 
 
-def _digest(ring: Keyring, body: memoryview) -> bytes:
-    return hmac.digest(ring.derive(ring.primary("block"), _UNCHANGED), body, "sha256")
+def _digest(ring: Keyring, body: memoryview, like: bytes = b"") -> bytes:
+    """Return a keyed digest of a body and the id of its key: that of another digest, so that the two can be compared.
+
+    The ring may have got another primary key since, which does not mean that the block has changed.
+    """
+    key = ring.primary("block")
+    if like:
+        with contextlib.suppress(UnknownKeyError):  # it is not to be used any more: then the block counts as changed
+            key = ring.key(like.partition(b":")[0].decode(), "block")
+    return key.id.encode() + b":" + hmac.digest(ring.derive(key, _UNCHANGED), body, "sha256")
 
 
 def _origin_of(block: Block) -> Origin | None:

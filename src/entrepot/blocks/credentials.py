@@ -2,15 +2,19 @@
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import Field, SecretStr, field_validator
 
+from entrepot.blocks._quiet import Failed, attempt
 from entrepot.blocks.core import Block
 from entrepot.errors import ConfigurationError
 
 __all__ = ["DockerRegistryCredentials", "KubernetesClusterConfig"]
+
+T = TypeVar("T")
 
 
 class DockerRegistryCredentials(Block):
@@ -25,6 +29,13 @@ class DockerRegistryCredentials(Block):
     registry_url: str = Field(
         default="https://index.docker.io/v1/", description="The registry: 'ghcr.io'; by default Docker Hub."
     )
+
+    @field_validator("username")
+    @classmethod
+    def _check_username(cls, value: str) -> str:
+        if ":" in value:
+            raise ValueError("a user name cannot have a colon in it: it ends the name")
+        return value
 
     def auth_config(self) -> dict[str, str]:
         """Return what docker-py's `login(**...)` and `pull(auth_config=...)` take, in clear."""
@@ -76,8 +87,10 @@ class KubernetesClusterConfig(Block):
             raise ConfigurationError(
                 f"cannot read the kubeconfig {file}: {type(error).__name__}", setting="config"
             ) from error
-        chosen = context_name or str(_parsed(text).get("current-context") or "")
-        found = cls(config=SecretStr(text), context_name=chosen)
+        config = SecretStr(text)
+        del text  # tracebacks can be logged with the locals of every frame
+        chosen = context_name or str(_quietly(lambda: _parsed(config)).get("current-context") or "")
+        found = cls(config=config, context_name=chosen)
         found.check()
         return found
 
@@ -89,7 +102,7 @@ class KubernetesClusterConfig(Block):
         Raises:
             ConfigurationError: If the text is neither JSON nor YAML, or not that of a kubeconfig.
         """
-        return {**_parsed(self.config.get_secret_value()), "current-context": self.context_name}
+        return {**_quietly(lambda: _parsed(self.config)), "current-context": self.context_name}
 
     def check(self) -> str:
         """See that the context, its cluster and its user are there; return which, for people. Nothing is contacted.
@@ -97,14 +110,31 @@ class KubernetesClusterConfig(Block):
         Raises:
             ConfigurationError: If one is not.
         """
-        config = _parsed(self.config.get_secret_value())
-        context = _named(config, "contexts", self.context_name).get("context") or {}
-        cluster = _named(config, "clusters", str(context.get("cluster"))).get("cluster") or {}
-        _named(config, "users", str(context.get("user")))
-        return f"context {self.context_name!r}: {cluster.get('server', 'a cluster without an address')} (not contacted)"
+        return _quietly(self._checked)
+
+    def _checked(self) -> str:
+        config = _parsed(self.config)
+        context = _entry(config, "contexts", self.context_name)
+        cluster = _entry(config, "clusters", str(context.get("cluster")))
+        _entry(config, "users", str(context.get("user")))
+        server = str(cluster.get("server", "a cluster without an address"))
+        if "@" in server:
+            server = "a cluster whose address has a user in it"
+        return f"context {self.context_name!r}: {server} (not contacted)"
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def _quietly(call: Callable[[], T]) -> T:
+    """Return what a call returns; an error of it leads to no frame that has the kubeconfig in clear."""
+    found = attempt(
+        call, lambda error: ConfigurationError(f"it is no kubeconfig ({type(error).__name__})", setting="config")
+    )
+    if isinstance(found, Failed):
+        raise found.error
+    return found
+
+
+def _parsed(secret: SecretStr) -> dict[str, Any]:
+    text = secret.get_secret_value()
     try:
         found = json.loads(text)
     except ValueError:
@@ -125,19 +155,23 @@ def _parsed_yaml(text: str) -> object:
         ) from None
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise ConfigurationError("the kubeconfig is neither JSON nor YAML", setting="config") from None
 
 
-def _named(config: dict[str, Any], kind: str, name: str) -> dict[str, Any]:
-    """Return the entry of a name.
+def _entry(config: dict[str, Any], kind: str, name: str) -> dict[str, Any]:
+    """Return what stands under a name.
 
     Raises:
-        ConfigurationError: If there is none; tells those that are there.
+        ConfigurationError: If nothing does; tells the names that are there.
     """
-    entries = [entry for entry in config.get(kind) or [] if isinstance(entry, dict)]
+    listed = config.get(kind)
+    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     for entry in entries:
         if entry.get("name") == name:
-            return entry
+            found = entry.get(kind[:-1]) or {}
+            if isinstance(found, dict):
+                return found
+            raise ConfigurationError(f"the {kind[:-1]} {name!r} in the kubeconfig is no mapping", setting="config")
     known = ", ".join(sorted(str(entry.get("name")) for entry in entries)) or "none"
     raise ConfigurationError(f"the kubeconfig has no {kind[:-1]} {name!r}; known: {known}", setting="context_name")

@@ -8,13 +8,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypeVar
-from urllib.parse import quote
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from entrepot.blocks._quiet import Failed, attempt
+from entrepot.blocks._sql import clear, hide, make_engine, may_pass, parts_of, said, unusable
 from entrepot.blocks.core import Block
-from entrepot.errors import ConfigurationError, DatabaseError, EntrepotError
+from entrepot.errors import DatabaseError, EntrepotError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, CursorResult, Engine, Row
@@ -53,15 +53,19 @@ class SqlAlchemyConnector(Block):
     password: SecretStr | None = Field(default=None, description="The password of that user.")
     host: str | None = Field(default=None, description="Name or address of the server.")
     port: int | None = Field(default=None, ge=1, le=65535, description="Port of the server; None for the usual one.")
-    query: dict[str, str] = Field(
-        default_factory=dict, description="Options in the URL, such as {'sslmode': 'verify-full'}."
+    query: dict[str, str | SecretStr] = Field(
+        default_factory=dict,
+        description="Options in the URL, such as {'sslmode': 'verify-full'}; what sounds like a secret is kept as one.",
     )
     connect_args: dict[str, SecretStr | int | float | bool] = Field(
         default_factory=dict, description="Options of the driver's connect(); texts are kept as secrets."
     )
     pool_size: int = Field(default=5, ge=1, le=1000, description="Connections that a process keeps open.")
     timeout: float = Field(
-        default=30.0, gt=0, le=3600, description="Seconds to wait for a free connection of the pool."
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="Seconds to wait for a free connection of the pool, and for the server to answer a new one.",
     )
 
     @model_validator(mode="before")
@@ -72,7 +76,16 @@ class SqlAlchemyConnector(Block):
             return data
         given = {name: value for name, value in data.items() if name != "url"}
         url = data["url"]
-        return {**_parts_of(url.get_secret_value() if isinstance(url, SecretStr) else str(url)), **given}
+        parts = parts_of(url.get_secret_value() if isinstance(url, SecretStr) else str(url))
+        twice = sorted(parts.keys() & {name for name, value in given.items() if value is not None})
+        if twice:
+            raise ValueError(f"it stands both in the url and for itself: {', '.join(twice)}")
+        return {**given, **parts}
+
+    @field_validator("query")
+    @classmethod
+    def _hide_secrets(cls, value: dict[str, str | SecretStr]) -> dict[str, str | SecretStr]:
+        return hide(value)
 
     @field_validator("driver")
     @classmethod
@@ -139,8 +152,7 @@ class SqlAlchemyConnector(Block):
         Raises:
             DatabaseError: If the database cannot be reached.
         """
-        engine = self.engine()
-        connection = self._guarded(engine.connect)
+        connection = self._guarded(lambda: self.engine().connect())  # not kept here: it prints options of the URL
         try:
             yield connection
             self._guarded(connection.commit)
@@ -153,7 +165,7 @@ class SqlAlchemyConnector(Block):
         Raises:
             ConfigurationError: If SQLAlchemy or the driver is not installed, or the options make no engine.
         """
-        return _kept(attempt(self._opened, lambda error: _unusable(self.driver, error)))
+        return _kept(attempt(self._opened, lambda error: unusable(self.driver, error)))
 
     def close(self) -> None:
         """Close the pooled connections of this process; the next call opens new ones."""
@@ -208,21 +220,25 @@ class SqlAlchemyConnector(Block):
     def _failed(self, error: Exception) -> EntrepotError:
         import sqlalchemy.exc  # noqa: PLC0415  who gets here has loaded it
 
-        said = _said(error, [secret.get_secret_value() for secret in self._secrets()])
-        if isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError) or (
-            isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated
-        ):
-            what = f"{self._place()} cannot be reached, or broke off: {said}; check host, port, user and password"
-            return DatabaseError(what, retryable=True)
+        words = said(error, [secret.get_secret_value() for secret in self._secrets()])
         if isinstance(error, sqlalchemy.exc.TimeoutError):
             return DatabaseError(
-                f"all connections to {self._place()} were in use for {self.timeout:g} s; raise pool_size or timeout",
+                f"all connections to {self._place()} were in use for {self.timeout:g} s; close what holds one, or raise"
+                " pool_size or timeout",
                 retryable=True,
             )
-        return DatabaseError(f"{self._place()} refused the statement: {said}", retryable=False)
+        if not isinstance(error, sqlalchemy.exc.DBAPIError):  # of SQLAlchemy itself, or of a driver's options
+            return DatabaseError(f"{self._place()} refused the statement: {words}", retryable=False)
+        if isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError) and not error.statement:
+            todo = "the file and its folder" if self.host is None else "host, port, user and password"
+            return DatabaseError(f"{self._place()} cannot be reached: {words}; check {todo}", retryable=True)
+        if error.connection_invalidated:
+            return DatabaseError(f"{self._place()} broke off: {words}", retryable=True)
+        return DatabaseError(f"{self._place()} refused the statement: {words}", retryable=may_pass(error.orig))
 
     def _secrets(self) -> list[SecretStr]:
-        texts = [value for value in self.connect_args.values() if isinstance(value, SecretStr)]
+        options = (*self.connect_args.values(), *self.query.values())
+        texts = [value for value in options if isinstance(value, SecretStr)]
         return texts if self.password is None else [self.password, *texts]
 
     def _place(self) -> str:
@@ -240,13 +256,9 @@ class SqlAlchemyConnector(Block):
             "host": self.host,
             "port": self.port,
             "database": self.database,
-            "query": dict(self.query),
+            "query": clear(self.query),
         }
-        arguments = {
-            name: value.get_secret_value() if isinstance(value, SecretStr) else value
-            for name, value in self.connect_args.items()
-        }
-        return url, arguments
+        return url, clear(self.connect_args)
 
     def _digest(self) -> bytes:
         return hashlib.sha256(repr((self._options(), self.pool_size, self.timeout)).encode()).digest()
@@ -260,15 +272,8 @@ class SqlAlchemyConnector(Block):
             engine = _engines.get(key)
             if engine is None:
                 url, arguments = self._options()
-                options: dict[str, Any] = {} if self.driver.startswith("sqlite") else {"pool_size": self.pool_size}
-                if not self.driver.startswith("sqlite"):
-                    options["pool_timeout"] = self.timeout
-                engine = _engines[key] = sqlalchemy.create_engine(
-                    sqlalchemy.URL.create(**url),
-                    connect_args=arguments,
-                    pool_pre_ping=True,  # a server that restarted is no error
-                    hide_parameters=True,  # values have no place in messages
-                    **options,
+                engine = _engines[key] = make_engine(
+                    sqlalchemy.URL.create(**url), arguments, pool_size=self.pool_size, timeout=self.timeout
                 )
                 if len(_engines) > _OPEN_AT_MOST:
                     _engines.popitem(last=False)[1].dispose()
@@ -300,54 +305,3 @@ def _text(statement: str) -> Any:
     import sqlalchemy  # noqa: PLC0415  only who uses a database pays for it
 
     return sqlalchemy.text(statement)
-
-
-def _parts_of(url: str) -> dict[str, Any]:
-    """Return the fields that a URL stands for.
-
-    Raises:
-        ValueError: If it is none. It is not repeated: it may have a password in it.
-    """
-    try:
-        from sqlalchemy import make_url  # noqa: PLC0415  only who gives a URL pays for it
-    except ImportError:
-        raise ValueError('to read a URL SQLAlchemy is needed: pip install "entrepot[sql]"') from None
-    try:
-        parts = make_url(url)
-    except Exception:  # noqa: BLE001  whatever it says, it may repeat the URL
-        raise ValueError("it is no URL of a database; write 'dialect+driver://user:password@host/database'") from None
-    if any(not isinstance(value, str) for value in parts.query.values()):
-        raise ValueError("an option stands in the URL twice")
-    found = {
-        "driver": parts.drivername,
-        "username": parts.username,
-        "password": None if parts.password is None else SecretStr(str(parts.password)),
-        "host": parts.host,
-        "port": parts.port,
-        "database": parts.database,
-        "query": dict(parts.query),
-    }
-    return {name: value for name, value in found.items() if value not in (None, {})}
-
-
-def _unusable(driver: str, error: Exception) -> EntrepotError:
-    if isinstance(error, ModuleNotFoundError):
-        todo = 'pip install "entrepot[sql]"' if error.name == "sqlalchemy" else "install the driver that it names"
-        return ConfigurationError(
-            f"the database driver {driver!r} needs the module {error.name!r}, which is not installed; {todo}",
-            setting="driver",
-        )
-    return ConfigurationError(
-        f"no database engine can be made of this block ({type(error).__name__}): check driver, query and connect_args",
-        setting="driver",
-    )
-
-
-def _said(error: Exception, secrets: Sequence[str]) -> str:
-    """Return the driver's own first words, without statement, values and secrets."""
-    words = " ".join(str(getattr(error, "orig", None) or error).split())
-    for secret in secrets:
-        for form in (secret, quote(secret, safe="")):
-            if form:
-                words = words.replace(form, "***")
-    return words[:300]

@@ -18,10 +18,11 @@ from typing import Final
 
 from entrepot import home, settings
 from entrepot._clock import SYSTEM_CLOCK, Clock
+from entrepot.blocks._epochs import EPOCH, warn_if_older
 from entrepot.blocks._marks import Marks
 from entrepot.blocks._turns import turns
 from entrepot.crypto.keyring import Keyring
-from entrepot.crypto.seal import MAX_SEALED_SIZE, Header, Place, key_of, read_header, seal, unseal
+from entrepot.crypto.seal import MAX_SEALED_SIZE, Header, Place, read_header, read_key, reseal, seal, unseal
 from entrepot.errors import (
     BlockExistsError,
     BlockNotFoundError,
@@ -29,12 +30,13 @@ from entrepot.errors import (
     IntegrityError,
     KeyringError,
     KeyringMissingError,
+    ObjectChangedError,
     ObjectExistsError,
     ObjectNotFoundError,
     UnknownKeyError,
 )
 from entrepot.protocols.documents import DocumentRef, DocumentStore
-from entrepot.protocols.storage import Storage
+from entrepot.protocols.storage import Storage, SwapsConditionally
 
 __all__ = [
     "BlockDocuments",
@@ -130,6 +132,38 @@ class StorageDocumentStore:
             self._storage.delete(_path(ref))
         return bool(versions)
 
+    def every(self) -> Iterator[DocumentRef]:
+        """Yield every version of every document, tombstones too, in no promised order."""
+        return self._listed("")
+
+    def exchange(self, ref: DocumentRef, old: bytes, new: bytes) -> bool:
+        """Put other sealed bytes of a version in the place of those that were read, durably.
+
+        Where the store cannot compare and change in one step, of two that do this at the same moment the later one
+        wins, and a version that was deleted meanwhile is deleted again.
+
+        Returns:
+            Whether it was done; False if another writer came first, or the version is gone.
+        """
+        storage, path = self._storage, _path(ref)
+        try:
+            if isinstance(storage, SwapsConditionally) and storage.can_swap():
+                found, tag = storage.get_tagged(path)
+                if bytes(found) != old:
+                    return False
+                storage.swap(path, new, tag)
+                return True
+        except (ObjectChangedError, ObjectNotFoundError):
+            return False
+        if self.read(ref) != old:
+            return False
+        storage.put(path, new)
+        latest = self.latest(ref.slug, ref.name)
+        if latest is not None and latest.deleted and _age(ref) < _age(latest):
+            storage.delete(path)
+            return False
+        return True
+
     def _listed(self, prefix: str) -> Iterator[DocumentRef]:
         for info in self._storage.list(prefix):
             match = _PATH.match(info.path)
@@ -139,6 +173,11 @@ class StorageDocumentStore:
 
 def _path(ref: DocumentRef) -> str:
     return f"{ref.slug}/{ref.name}/{ref.version:08d}{'.deleted' if ref.deleted else ''}.json"
+
+
+def _next(latest: DocumentRef | None, seen: int) -> int:
+    """Return the number of the next version: none is used twice, also where the newest ones were taken away."""
+    return max(0 if latest is None else latest.version, seen) + 1
 
 
 def _age(ref: DocumentRef) -> tuple[int, bool]:
@@ -190,6 +229,8 @@ class BlockDocuments:
         """
         ring = self.ring()
         for _ in turns(self.clock):
+            # First the mark, then the documents: who saves in between makes the number taken, and not one higher.
+            seen = self._seen(slug, name)
             latest = self.store.latest(slug, name)
             if expected is not None and (latest is None or _age(latest) != _age(expected)):
                 raise BlockExistsError(
@@ -201,10 +242,10 @@ class BlockDocuments:
                 break
             if latest is not None and not latest.deleted and expected is None:
                 self._check_ring(ring, latest)
-            ref = DocumentRef(slug, name, self._next(slug, name, latest))
+            ref = DocumentRef(slug, name, _next(latest, seen))
             if ref.version > _MAX_VERSION:
                 break
-            sealed = seal(ring, body, place=_place(ref), header=header)
+            sealed = seal(ring, body, place=_place(ref), header={**header, EPOCH: ring.epoch})
             if self._append(ref, sealed):  # else another writer was faster: the next turn looks again
                 now = self.store.latest(slug, name)
                 if now is None or not now.deleted or now.version != ref.version:
@@ -236,7 +277,7 @@ class BlockDocuments:
                 self.open(ref)
         names = [ref.name for ref in self.store.list(slug)]
         offer = _offer(name, names)
-        seen = 0 if self.marks is None else self.marks.highest(slug, name)
+        seen = self._seen(slug, name)
         if seen > (0 if ref is None else ref.version):
             offer = (
                 f"but version {seen} of it was seen from here: it was taken away since; restore it, or save it again"
@@ -279,7 +320,7 @@ class BlockDocuments:
             BlockNotFoundError: If it was deleted a moment ago.
             IntegrityError: If newer versions were taken away.
         """
-        seen = 0 if self.marks is None else self.marks.highest(ref.slug, ref.name)
+        seen = self._seen(ref.slug, ref.name)
         if ref.version >= seen:
             return ref
         now = self.store.latest(ref.slug, ref.name)  # a newer one may have come between that look and the mark
@@ -323,10 +364,11 @@ class BlockDocuments:
         except KeyringMissingError:
             return self._remove(slug, name)
         for _ in turns(self.clock):
+            seen = self._seen(slug, name)
             latest = self.store.latest(slug, name)
             if latest is None or latest.deleted:
                 return False
-            ref = DocumentRef(slug, name, self._next(slug, name, latest), deleted=True)
+            ref = DocumentRef(slug, name, _next(latest, seen), deleted=True)
             if ref.version > _MAX_VERSION:
                 return self._remove(slug, name)
             sealed = seal(ring, body, place=_place(ref), header={"deleted": 1})
@@ -364,13 +406,15 @@ class BlockDocuments:
 
     def open_whole(self, ref: DocumentRef) -> tuple[bytes, Header]:
         """Return the body of one version, and what it says in clear, verified; raises as `open`."""
+        ring = self.ring()
         said: dict[str, str | int] = {}
 
         def place(header: Header) -> Place:
             said.update(header)
             return _place(ref)
 
-        body = unseal(self.ring(), self._read(ref), place=place, location=self._describe(ref))
+        body = unseal(ring, self._read(ref), place=place, location=self._describe(ref))
+        warn_if_older(ring, said, self._describe(ref))
         return body, said
 
     def header(self, ref: DocumentRef) -> Mapping[str, str | int]:
@@ -380,20 +424,33 @@ class BlockDocuments:
     def _check_ring(self, ring: Keyring, latest: DocumentRef) -> None:
         """Refuse to save over what another keyring sealed: those who share the store would lose the block."""
         sealed = self.store.read(latest)
-        key_id = None if sealed is None else key_of(sealed)
-        if key_id is not None and all(key.id != key_id for key in ring.all_keys()):
+        named = None if sealed is None else read_key(sealed)
+        key_id = "" if named is None else named[1]
+        if not key_id or any(key.id == key_id for key in ring.all_keys()):
+            return
+        try:
+            ring.key(key_id, "block")  # which asks whether the keyring was rotated since it was read
+        except UnknownKeyError as error:
             raise UnknownKeyError(
                 f"{self._describe(latest)} is sealed under key {key_id}, which keyring {ring.ring_id}"
                 f" ({ring.location}) does not have: nothing was saved over it, since who shares that store could not"
                 " open it; use their keyring, or, if that key is lost, delete the block and save it again",
                 location=ring.location,
                 key_id=key_id,
-            )
+            ) from error
 
-    def _next(self, slug: str, name: str, latest: DocumentRef | None) -> int:
-        """Return the number of the next version: none is used twice, also where the newest ones were taken away."""
-        seen = 0 if self.marks is None else self.marks.highest(slug, name)
-        return max(0 if latest is None else latest.version, seen) + 1
+    def reseal(self, ring: Keyring, ref: DocumentRef, sealed: bytes) -> bytes | None:
+        """Return the bytes of a version under the primary key of a ring; None if they are under that already.
+
+        Raises:
+            IntegrityError: If they were altered, or sealed for another place.
+            UnknownKeyError: If they need a key that the ring does not have.
+        """
+        return reseal(ring, sealed, place=_place(ref), location=self._describe(ref), mark={EPOCH: ring.epoch})
+
+    def _seen(self, slug: str, name: str) -> int:
+        """Return the highest version that was ever seen from here; 0 for none."""
+        return 0 if self.marks is None else self.marks.highest(slug, name)
 
     def _remove(self, slug: str, name: str) -> bool:
         if self.marks is not None:
@@ -416,7 +473,7 @@ class BlockDocuments:
         return sealed
 
     def _describe(self, ref: DocumentRef) -> str:
-        return f"version {ref.version} of the block {ref.slug}/{ref.name} in {self.store.location}"
+        return f"{ref} in {self.store.location}"
 
 
 def _place(ref: DocumentRef) -> Place:

@@ -1,26 +1,35 @@
 """A block for a mail server (SMTP), to send messages by."""
 
 import asyncio
+import contextlib
+import re
 import smtplib
 import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from email.errors import MessageError
+from email.headerregistry import Address
 from email.message import EmailMessage
-from email.utils import formatdate, getaddresses, make_msgid, parseaddr
+from email.utils import formatdate, make_msgid
+from ipaddress import ip_address
 from typing import ClassVar, Final, Literal, TypeVar
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from entrepot.blocks._quiet import Failed, attempt
+from entrepot.blocks._smtp import TimelySMTP, TimelySMTPS, log_in, peer_of
 from entrepot.blocks.core import Block
-from entrepot.errors import EntrepotError, NotificationError
+from entrepot.errors import ConfigurationError, EntrepotError, NotificationError
 
 __all__ = ["EmailServer"]
 
 T = TypeVar("T")
 
 _PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
-_HEADER_END: Final = ("\r", "\n", "\0")
+_SPEC: Final = r"[^\s<>()\[\],;:\\\"@]+@[^\s<>()\[\],;:\\\"@]+"
+_ADDRESS: Final = re.compile(
+    rf'(?:(?:"(?P<quoted>[^"\\]*)"|(?P<name>[^"<>@,;:\\]*))\s*<(?P<address>{_SPEC})>)|(?P<alone>{_SPEC})'
+)
 
 
 class EmailServer(Block):
@@ -60,8 +69,8 @@ class EmailServer(Block):
 
     @model_validator(mode="after")
     def _check_password(self) -> "EmailServer":
-        if self.password is not None and not self.username:
-            raise ValueError("there is a password, but no username that it belongs to")
+        if (self.password is None) != (not self.username):
+            raise ValueError("there is a password, but no username that it belongs to, or the other way round")
         if self.password is not None and self.security == "none" and not _is_here(self.host):
             raise ValueError("a password would go in clear: use security 'starttls' or 'tls'")
         return self
@@ -85,6 +94,7 @@ class EmailServer(Block):
             attachments: Their content, by file name.
 
         Raises:
+            ConfigurationError: If `ca_file` cannot be read.
             NotificationError: If the server cannot be reached, does not let this user in, or refuses the message or
                 one of the recipients. No part of the message is repeated.
             ValueError: If an address or the subject cannot be in a message.
@@ -92,13 +102,15 @@ class EmailServer(Block):
         addresses = [to] if isinstance(to, str) else list(to)
         if not addresses:
             raise ValueError("there is nobody to send it to: give to=, or set recipients on the block")
-        message = self._composed([_checked_address(each) for each in addresses], subject, body, html, attachments or {})
-        self._with_server(lambda server: _sent(server, message))
+        people = [_address(each) for each in addresses]
+        message = self._composed(people, subject, body, html, attachments or {})
+        recipients = [each.addr_spec for each in people]
+        self._with_server(lambda server: _sent(server, message, _address(self.sender).addr_spec, recipients))
         return str(message["Message-ID"])
 
     def notify(self, body: str, subject: str | None = None) -> None:
-        """Send a message to the block's `recipients`; as `send`."""
-        self.send(self.recipients, subject or "A message of Entrepot", body)
+        """Send a message to the block's `recipients`; as `send`, but line breaks in the subject become spaces."""
+        self.send(self.recipients, " ".join((subject or "").split()) or "A message of Entrepot", body)
 
     def check(self) -> str:
         """Connect and log in, without sending anything; return what answered, for people.
@@ -131,20 +143,27 @@ class EmailServer(Block):
         return self.port or _PORTS[self.security]
 
     def _composed(
-        self, to: Sequence[str], subject: str, body: str, html: str | None, attachments: Mapping[str, bytes]
+        self, to: Sequence[Address], subject: str, body: str, html: str | None, attachments: Mapping[str, bytes]
     ) -> EmailMessage:
-        if any(end in subject for end in _HEADER_END):
-            raise ValueError("the subject has a line break in it")  # what follows would be read as headers
+        for what, text in (
+            ("the subject", subject),
+            *(("the file name of an attachment", name) for name in attachments),
+        ):
+            if not _is_one_line(text):
+                raise ValueError(f"{what} has a line break in it")  # what follows would be read as headers
+        try:
+            "".join((subject, body, html or "", *attachments)).encode()
+        except UnicodeEncodeError:
+            raise ValueError("the message has lone surrogates in it, which no encoding has") from None
+        sender = _address(self.sender)
         message = EmailMessage()
-        message["From"], message["To"], message["Subject"] = self.sender, ", ".join(to), subject
+        message["From"], message["To"], message["Subject"] = sender, to, subject
         message["Date"] = formatdate(localtime=False)
-        message["Message-ID"] = make_msgid(domain=parseaddr(self.sender)[1].rpartition("@")[2])
+        message["Message-ID"] = make_msgid(domain=sender.domain if sender.domain.isascii() else None)
         message.set_content(body)
         if html is not None:
             message.add_alternative(html, subtype="html")
         for name, content in attachments.items():
-            if any(end in name for end in _HEADER_END):
-                raise ValueError("the file name of an attachment has a line break in it")
             message.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
         return message
 
@@ -156,19 +175,38 @@ class EmailServer(Block):
         return found
 
     def _connected(self, act: Callable[[smtplib.SMTP], T]) -> T:
-        tls = None if self.security == "none" else ssl.create_default_context()
-        if tls is not None and self.ca_file is not None:
-            tls.load_verify_locations(self.ca_file)
+        tls = None if self.security == "none" else self._trusted()
         if self.security == "tls":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(self.host, self._port(), timeout=self.timeout, context=tls)
+            server: smtplib.SMTP = TimelySMTPS(self.host, self._port(), timeout=self.timeout, context=tls)
         else:
-            server = smtplib.SMTP(self.host, self._port(), timeout=self.timeout)
-        with server:
+            server = TimelySMTP(self.host, self._port(), timeout=self.timeout)
+        try:
             if self.security == "starttls":
                 server.starttls(context=tls)
             if self.username and self.password is not None:
-                server.login(self.username, self.password.get_secret_value())
-            return act(server)
+                if tls is None and not _is_loopback(peer_of(server)):  # the name may lead elsewhere by now
+                    raise NotificationError(
+                        f"the mail server {self.host} is another machine: a password would go in clear; use security"
+                        " 'starttls' or 'tls'"
+                    )
+                log_in(server, self.username, self.password.get_secret_value())
+            found = act(server)
+            with contextlib.suppress(smtplib.SMTPException, OSError):  # it is done, whatever the server says to goodbye
+                server.quit()
+            return found
+        finally:
+            server.close()
+
+    def _trusted(self) -> ssl.SSLContext:
+        """Return whose certificates are trusted."""
+        tls = ssl.create_default_context()
+        if self.ca_file is not None:
+            try:
+                tls.load_verify_locations(self.ca_file)
+            except OSError as error:
+                why = "there is no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
+                raise ConfigurationError(f"cannot read ca_file {self.ca_file}: {why}", setting="ca_file") from None
+        return tls
 
     def _failed(self, error: Exception) -> EntrepotError:
         return NotificationError(f"the mail server {self.host}:{self._port()} {self._trouble(error)}")
@@ -180,8 +218,13 @@ class EmailServer(Block):
                 return f"refuses {len(error.recipients)} of the recipients; check their addresses"
             case smtplib.SMTPAuthenticationError():
                 why = f"does not let {self.username!r} in ({error.smtp_code}); check the password"
+            case smtplib.SMTPNotSupportedError() if "SMTPUTF8" in str(error):
+                why = "takes ASCII addresses only; write the domain as xn--..., or use another address"
             case smtplib.SMTPNotSupportedError():
-                why = f"offers no {self.security.upper()} or no log-in; check port and security"
+                starts = self.security == "starttls" and "STARTTLS" in str(error)
+                why = f"offers no {'STARTTLS' if starts else 'log-in that is known here'}; check port and security"
+            case smtplib.SMTPConnectError() | smtplib.SMTPHeloError():
+                why = "is none, or takes nothing now; check host, port and security, or try later"
             case smtplib.SMTPResponseException():
                 why = f"refuses the message ({error.smtp_code}); check sender and recipients"
             case ssl.SSLCertVerificationError():
@@ -189,7 +232,7 @@ class EmailServer(Block):
                     f"has a certificate that is not valid for it ({error.verify_message}); check host, or name the"
                     " authority in ca_file"
                 )
-            case TimeoutError():
+            case _ if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
                 why = f"did not answer within {self.timeout:g} s; check host and port"
             case _:
                 said = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
@@ -197,25 +240,39 @@ class EmailServer(Block):
         return why
 
 
-def _sent(server: smtplib.SMTP, message: EmailMessage) -> None:
-    """Send a message to all that it names, or say that some were refused."""
-    refused = server.send_message(message)
+def _sent(server: smtplib.SMTP, message: EmailMessage, sender: str, recipients: Sequence[str]) -> None:
+    """Send a message to all of them, or say that some were refused."""
+    refused = server.send_message(message, sender, recipients)
     if refused:
         raise smtplib.SMTPRecipientsRefused(refused)
 
 
 def _checked_address(text: str) -> str:
-    """Return an address as it was given.
+    _address(text)
+    return text
+
+
+def _address(text: str) -> Address:
+    """Take an address apart: our own way, since Python's reads more into one, and not the same in each version.
 
     Raises:
         ValueError: If it is not exactly one.
     """
-    if any(end in text for end in _HEADER_END):
+    if not _is_one_line(text):
         raise ValueError("an address has a line break in it")
-    found = getaddresses([text])
-    if len(found) != 1 or found[0][1].count("@") != 1 or found[0][1].startswith("@") or found[0][1].endswith("@"):
+    found = _ADDRESS.fullmatch(text.strip())
+    if found is None or "=?" in text or "\ud800" <= max(text) <= "\udfff":
         raise ValueError("that is not one e-mail address: write 'name@example.com' or 'Name <name@example.com>'")
-    return text
+    name = (found["quoted"] or found["name"] or "").strip()
+    local, domain = (found["address"] or found["alone"]).rsplit("@", 1)
+    try:
+        return Address(display_name=name, username=local, domain=domain)
+    except (ValueError, MessageError):
+        raise ValueError("that is not one e-mail address: it has a character that cannot be there") from None
+
+
+def _is_one_line(text: str) -> bool:
+    return "\0" not in text and len(text.splitlines()) <= 1 and text.splitlines() in ([], [text])
 
 
 def _is_here(host: str) -> bool:
@@ -224,4 +281,8 @@ def _is_here(host: str) -> bool:
         found = socket.getaddrinfo(host, None)
     except OSError:
         return False
-    return all(str(item[4][0]).startswith("127.") or item[4][0] == "::1" for item in found)
+    return all(_is_loopback(str(item[4][0])) for item in found)
+
+
+def _is_loopback(address: str) -> bool:
+    return ip_address(address.partition("%")[0]).is_loopback

@@ -17,7 +17,7 @@ from entrepot.errors import ConfigurationError, EntrepotError, NotificationError
 __all__ = ["DiscordWebhook", "MicrosoftTeamsWebhook", "Notification", "PagerDuty"]
 
 _Kind = Literal["info", "success", "warning", "failure"]
-_LOGGERS: Final = ("apprise", "requests", "urllib3", "urllib3.connectionpool")
+_LIBRARIES: Final = frozenset({"apprise", "requests", "requests_oauthlib", "urllib3", "oauthlib", "paho"})
 
 
 class _Notifier(Block):
@@ -45,6 +45,21 @@ class _Notifier(Block):
             raise NotificationError(
                 f"not taken by {', '.join(found)}: check the address or token that was saved, and the network"
             )
+
+    def check(self) -> str:
+        """See that Apprise takes the addresses; return how many, for people. Nothing is contacted.
+
+        Raises:
+            NotificationError: If it does not take one; the message names the service.
+            ConfigurationError: If Apprise is not installed.
+        """
+        found = attempt(lambda: _services(self._addresses()), _failed)
+        if isinstance(found, Failed):
+            raise found.error
+        unknown = [name for name, service in found if service is None]
+        if unknown:
+            raise NotificationError(f"Apprise takes no address of the form that was saved for {', '.join(unknown)}")
+        return f"{len(found)} well-formed (nothing was sent)"
 
     async def anotify(self, body: str, subject: str | None = None) -> None:
         """Do what `notify` does, off the event loop."""
@@ -101,8 +116,8 @@ class DiscordWebhook(_Notifier):
     _block_type_slug: ClassVar[str] = "discord-webhook"
     _description: ClassVar[str] = "Send messages to a channel of Discord."
 
-    webhook_id: SecretStr = Field(description="The first part after /webhooks/ in the webhook's URL.")
-    webhook_token: SecretStr = Field(description="The part after that.")
+    webhook_id: SecretStr = Field(min_length=1, description="The first part after /webhooks/ in the webhook's URL.")
+    webhook_token: SecretStr = Field(min_length=1, description="The part after that.")
     username: str | None = Field(default=None, description="The name that the messages come from.")
 
     def _addresses(self) -> list[str]:
@@ -118,8 +133,8 @@ class PagerDuty(_Notifier):
     _block_type_slug: ClassVar[str] = "pager-duty"
     _description: ClassVar[str] = "Raise an alert in PagerDuty."
 
-    integration_key: SecretStr = Field(description="The key of an Events API v2 integration.")
-    api_key: SecretStr = Field(description="An API key of the account.")
+    integration_key: SecretStr = Field(min_length=1, description="The key of an Events API v2 integration.")
+    api_key: SecretStr = Field(min_length=1, description="An API key of the account.")
     source: str = Field(default="entrepot", description="What the alert is said to come from.")
     component: str = Field(default="flow", description="The part of it.")
 
@@ -137,18 +152,30 @@ def _https(url: SecretStr) -> SecretStr:
 
 def _told(addresses: list[str], body: str, subject: str | None, kind: _Kind) -> list[str]:
     """Send a message to each address; return the names of the services that did not take it."""
-    import apprise  # noqa: PLC0415  some hundred modules, for who tells somebody
-
     failed = []
     with _silence.here():
-        for address in addresses:
-            service: Any = apprise.Apprise.instantiate(address)
+        for name, service in _services(addresses):
             if service is None:
-                name = urlsplit(address).scheme
                 failed.append(f"{name} (Apprise knows no such address)")
-            elif not service.notify(body=body, title=subject or "", notify_type=kind):
-                failed.append(str(service.service_name or urlsplit(address).scheme))
+            elif not _taken(service, body, subject, kind):
+                failed.append(str(service.service_name or name))
     return failed
+
+
+def _services(addresses: list[str]) -> list[tuple[str, Any]]:
+    """Return each address's scheme, and what Apprise makes of it: None where it knows no such address."""
+    import apprise  # noqa: PLC0415  some hundred modules, for who tells somebody
+
+    with _silence.here():
+        return [(urlsplit(address).scheme, apprise.Apprise.instantiate(address)) for address in addresses]
+
+
+def _taken(service: Any, body: str, subject: str | None, kind: _Kind) -> bool:
+    """Send a message; whatever a service raises, the others are told as well."""
+    try:
+        return bool(service.notify(body=body, title=subject or "", notify_type=kind))
+    except Exception:  # noqa: BLE001  its words may have the address in them
+        return False
 
 
 class _Silence(logging.Filter):
@@ -160,13 +187,16 @@ class _Silence(logging.Filter):
 
     @contextmanager
     def here(self) -> Iterator[None]:
-        for name in _LOGGERS:
-            logging.getLogger(name).addFilter(self)  # once; the same filter again is no second one
+        # A filter of a logger does not see what its children log: "urllib3.util.retry" has URLs, too.
+        for name in {*_LIBRARIES, *list(logging.root.manager.loggerDict)}:
+            if name.partition(".")[0] in _LIBRARIES:
+                logging.getLogger(name).addFilter(self)  # once; the same filter again is no second one
+        before = getattr(self._sending, "now", False)
         self._sending.now = True
         try:
             yield
         finally:
-            self._sending.now = False
+            self._sending.now = before
 
     def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002  logging's signature
         return not getattr(self._sending, "now", False)

@@ -55,7 +55,7 @@ def documents_at(spec: str, now: Settings) -> BlockDocuments:
         ConfigurationError: If that is no storage block, or `spec` names nothing that can be opened.
         StorageError: If it cannot be reached, where opening it connects.
     """
-    return _documents_in(_described(spec, now) if spec.startswith(_BLOCK) else home.opened(spec), now)
+    return _documents_in(_described(spec, now) if spec.startswith(_BLOCK) else home.store_at(spec), now)
 
 
 def _documents_in(storage: Storage, now: Settings) -> BlockDocuments:

@@ -4,12 +4,12 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Final, Literal, TypeVar
+from typing import Any, ClassVar, Final, Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from entrepot.blocks._addresses import why_blocked
-from entrepot.blocks._delivery import check_template, deliver, filled, signing_key
+from entrepot.blocks._delivery import SIGNATURE_HEADERS, check_template, deliver, filled, signing_key
 from entrepot.blocks._http import HTTPClient, HTTPResponse, check_headers, check_url
 from entrepot.blocks._quiet import Failed, attempt
 from entrepot.blocks.core import Block
@@ -79,6 +79,12 @@ class Webhook(Block):
     def _check_headers(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
         check_headers({name: secret.get_secret_value() for name, secret in value.items()})
         return value
+
+    @model_validator(mode="after")
+    def _check_signature(self) -> Self:
+        if self.signing_secret is not None and any(name.lower() in SIGNATURE_HEADERS for name in self.headers):
+            raise ValueError("with a signing_secret the headers of the signature are made here: leave them out")
+        return self
 
     def call(self, payload: Any = None) -> HTTPResponse:
         """Send a request, and return the answer whatever its status; `answer.raise_for_status()` insists on success.

@@ -23,6 +23,7 @@ _TOPICS: Final = {
     "cache": ("entrepot.cli.cache", "Why results were used again or computed, and which are kept."),
     "result": ("entrepot.cli.results", "What tasks returned, kept and used again."),
     "store": ("entrepot.cli.store", "Where results are kept: free room, check that all is whole, see what takes room."),
+    "keys": ("entrepot.cli.keys", "The keys under which blocks are sealed and results are signed."),
     "runs": ("entrepot.cli.runs", "The history of flow runs and task runs."),
     "artifact": ("entrepot.cli.artifacts", "What runs left for people to look at: tables, notes, links, images."),
     "limit": ("entrepot.cli.limits", "How many may do something at a time, or how often."),
@@ -103,7 +104,7 @@ app = typer.Typer(
         "  entrepot config set results_storage s3/prod  keep results there from now on\n"
     ),
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -1,41 +1,50 @@
-"""The fields of block types: described, asked for, and read from options.
+"""The fields of block types and forms: described, and read from options; `cli.asking` asks for them.
 
 Secrets come from a prompt without echo, stdin, a variable or a file: what is on a command line can be seen by other
 users of the machine, and stays in the shell's history.
 """
 
-import getpass
 import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
-import typer
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
 from entrepot.blocks import Block
 from entrepot.blocks._annotations import facts_of
-from entrepot.cli.output import clean
 from entrepot.errors import BlockSchemaError, OptionError
-from entrepot.input.checking import kinds
+from entrepot.input.checking import Schema, is_secret, kinds, resolved
 
 __all__ = [
     "FieldInfo",
-    "ask_for_block",
-    "ask_for_field",
     "build_block",
     "describe_fields",
+    "fields_of_schema",
     "interactive",
     "read_options",
+    "reasons",
     "value_of",
 ]
 
-_TRIES: Final = 3
 _KINDS: Final = {bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
+
+_WORDS: Final = MappingProxyType(
+    {
+        "string": "text",
+        "boolean": "yes or no",
+        "integer": "whole number",
+        "number": "number",
+        "array": "list, as JSON",
+        "object": "object, as JSON",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,9 @@ class FieldInfo:
         default: Its default as text; None where there is none, or where it is secret.
         description: What it is for.
         kinds: The JSON types that it takes, except null; empty for any.
+        words: Its type, for people who are asked for it.
+        schema: Its JSON schema, with the `$defs` that it refers to.
+        block: Whether a saved block can be named for it: `block://type/name`.
     """
 
     name: str
@@ -59,6 +71,14 @@ class FieldInfo:
     default: str | None
     description: str
     kinds: frozenset[str]
+    words: str = ""
+    schema: Schema = field(default_factory=dict, hash=False, compare=False)
+    block: bool = False
+
+    @property
+    def choices(self) -> tuple[object, ...]:
+        """Return the values that it takes, where they are few and known."""
+        return _choices(self.schema, self.schema.get("$defs", {}))
 
 
 def describe_fields(cls: type[Block]) -> list[FieldInfo]:
@@ -72,7 +92,7 @@ def describe_fields(cls: type[Block]) -> list[FieldInfo]:
         default = None
         if not secret and not info.is_required():
             value = info.get_default(call_default_factory=True) if not _takes_data(info) else PydanticUndefined
-            default = None if value is PydanticUndefined else str(value)
+            default = None if value is PydanticUndefined else str(value.value if isinstance(value, Enum) else value)
         property_ = schema.get("properties", {}).get(given, {})
         found.append(
             FieldInfo(
@@ -82,7 +102,38 @@ def describe_fields(cls: type[Block]) -> list[FieldInfo]:
                 secret,
                 default,
                 info.description or "",
-                frozenset(kinds(property_, schema.get("$defs", {}))),
+                frozenset(taken := kinds(property_, schema.get("$defs", {}))),
+                _words(property_, schema.get("$defs", {}), taken),
+                {**property_, "$defs": schema.get("$defs", {})},
+                facts.fields[name].block,
+            )
+        )
+    return found
+
+
+def fields_of_schema(form: Schema) -> list[FieldInfo]:
+    """Return the fields of an object by its JSON schema, in their order."""
+    definitions = form.get("$defs", {})
+    found = []
+    for name, schema in form.get("properties", {}).items():
+        shown = resolved(schema, definitions) if isinstance(schema, Mapping) else {}
+        secret = is_secret(schema, definitions)
+        default = None
+        if "default" in shown and not secret:
+            default = shown["default"] if isinstance(shown["default"], str) else json.dumps(shown["default"])
+        taken = kinds(schema, definitions)
+        words = _words(schema, definitions, taken)
+        found.append(
+            FieldInfo(
+                name=str(name),
+                type=words,
+                required=name in form.get("required", ()),
+                secret=secret,
+                default=default,
+                description=str(shown.get("description", "")),
+                kinds=frozenset(taken),
+                words=words,
+                schema={**shown, "$defs": definitions},
             )
         )
     return found
@@ -155,71 +206,9 @@ def build_block(cls: type[Block], values: Mapping[str, object]) -> Block:
         return cls(**values)
     except ValidationError as error:
         raise BlockSchemaError(
-            f"these fields do not make a {cls.get_block_type_slug()} block: " + "; ".join(_reasons(error)),
+            f"these fields do not make a {cls.get_block_type_slug()} block: " + "; ".join(reasons(error)),
             name=cls.get_block_type_slug(),
         ) from None
-
-
-def ask_for_block(cls: type[Block], fields: Sequence[FieldInfo], given: Mapping[str, object]) -> Block:
-    """Ask for fields until they make a block.
-
-    Args:
-        cls: The type.
-        fields: Its fields.
-        given: What options gave; if they gave anything, only what must be there besides is asked for.
-
-    Raises:
-        BlockSchemaError: If they do not make one after some tries.
-    """
-    values = dict(given)
-    wanted = [field for field in fields if field.name not in values and (field.required or not given)]
-    for turn in range(_TRIES):
-        for field in wanted:
-            answer = ask_for_field(field)
-            if answer is not None:
-                values[field.name] = answer
-            else:
-                values.pop(field.name, None)
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            if turn == _TRIES - 1:
-                break
-            for reason in _reasons(error):
-                typer.echo(f"  {clean(reason)}", err=True)
-            wrong = {str(detail["loc"][0]) for detail in error.errors(include_input=False) if detail["loc"]}
-            # A complaint about no field is about several at once: everything that was asked for is asked for again.
-            wanted = [field for field in fields if field.name in wrong] or wanted
-    return build_block(cls, values)
-
-
-def ask_for_field(field: FieldInfo) -> object | None:
-    """Return an answer, or None for the default."""
-    notes = [field.type]
-    if field.secret:
-        notes.append("not shown")
-    if not field.required:
-        notes.append(f"default {field.default}" if field.default is not None else "optional")
-    if field.description:
-        typer.echo(clean(field.description), err=True)
-    prompt = f"  {field.name} ({', '.join(notes)}): "
-    while True:
-        text = getpass.getpass(prompt, stream=sys.stderr) if field.secret else _ask_line(prompt)
-        if text:
-            return value_of(field, text)
-        if not field.required:
-            return None
-        if field.kinds == {"string"}:
-            return ""  # an empty text is a text: the type says whether it may be
-        typer.echo("  it has no default: give a value", err=True)
-
-
-def _ask_line(prompt: str) -> str:
-    typer.echo(clean(prompt), nl=False, err=True)
-    line = sys.stdin.readline()
-    if not line:
-        raise OptionError("the input ended before the answer; nothing was saved", option="stdin")
-    return line.rstrip("\r\n")
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -275,7 +264,7 @@ def value_of(field: FieldInfo, text: str) -> object:
 # --- describing -------------------------------------------------------------------------------------------------------
 
 
-def _reasons(error: ValidationError) -> list[str]:
+def reasons(error: ValidationError) -> list[str]:
     """Return what is wrong with which field, for people; blocks keep values out of it."""
     return [
         ": ".join(filter(None, [".".join(map(str, detail["loc"])), detail["msg"]]))
@@ -294,3 +283,23 @@ def _type_text(annotation: Any) -> str:
     for noise in ("typing.", "pydantic.types.", "collections.abc."):
         text = text.replace(noise, "")
     return text
+
+
+def _words(schema: Any, definitions: Schema, taken: set[str]) -> str:
+    """Return what a schema takes, for people who are asked for it."""
+    shown = resolved(schema, definitions) if isinstance(schema, Mapping) else {}
+    choices = _choices(shown, definitions)
+    if choices:
+        *first, last = map(str, choices)
+        return f"{', '.join(first)} or {last}" if first else last
+    if taken == {"string"} and shown.get("format") not in {None, "password"}:
+        return str(shown["format"])
+    return " or ".join(_WORDS.get(kind, kind) for kind in sorted(taken)) or "anything, as JSON"
+
+
+def _choices(schema: Any, definitions: Schema) -> tuple[object, ...]:
+    shown = resolved(schema, definitions) if isinstance(schema, Mapping) else {}
+    if "enum" in shown or "const" in shown:
+        return tuple(shown.get("enum", [shown.get("const")]))
+    inner = [each for each in shown.get("anyOf", ()) if each != {"type": "null"}]
+    return _choices(inner[0], definitions) if len(inner) == 1 else ()

@@ -9,12 +9,16 @@ import typer
 from entrepot.blocks import Block
 from entrepot.blocks._plain import Change
 from entrepot.blocks.history import BlockVersion, StoredBlock, diff
+from entrepot.cli.completing import block_names
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import ok, print_json, show, table, told, warn, when
 
 __all__ = ["Name", "diff_versions", "history_", "rollback_", "show_changes", "show_stored"]
 
-Name = Annotated[str, typer.Argument(help="type/name; or the name alone, if only one block has it.")]
+Name = Annotated[
+    str,
+    typer.Argument(help="type/name; or the name alone, if only one block has it.", autocompletion=block_names),
+]
 
 _UNKNOWN: Final = "unknown"
 _STYLES: Final = {"added": "green", "removed": "red", "changed": "yellow", "unchanged": "dim"}
@@ -87,8 +91,8 @@ def show_stored(found: StoredBlock, why: str, *, as_json: bool) -> None:
     show(table(("Field", "Value"), [(name, _text(value)) for name, value in found.fields.items()], keep=("Field",)))
 
 
-def show_changes(changes: list[Change], columns: tuple[str, str]) -> None:
-    """Print a table of changes."""
+def show_changes(changes: list[Change], columns: tuple[str, str], *, err: bool = False) -> None:
+    """Print a table of changes; with `err` to stderr, for the person at the terminal."""
     rows = [
         (
             each.path,
@@ -98,7 +102,7 @@ def show_changes(changes: list[Change], columns: tuple[str, str]) -> None:
         )
         for each in changes
     ]
-    show(table(("Field", "", *columns), rows, keep=("Field",)))
+    show(table(("Field", "", *columns), rows, keep=("Field",)), err=err)
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """`entrepot block`: types, and blocks that are saved sealed under a name."""
 
-import contextlib
 import sys
 import time
 from datetime import timedelta
@@ -10,23 +9,21 @@ from typing import Annotated, Any, Final
 import typer
 from rich.text import Text
 
-from entrepot._names import check_name
 from entrepot.blocks import Block
-from entrepot.blocks.documents import current_documents
 from entrepot.blocks.history import stored
-from entrepot.blocks.sources import EnvironmentBlocks, variable_of
-from entrepot.blocks.teams import of_the_setting
-from entrepot.cli.block_fields import FieldInfo, ask_for_block, build_block, describe_fields, interactive, read_options
+from entrepot.cli.asking import confirm
+from entrepot.cli.block_fields import FieldInfo, describe_fields, interactive
 from entrepot.cli.block_files import apply, diff_, export, where_
 from entrepot.cli.block_history import Name, history_, rollback_, show_stored
+from entrepot.cli.block_making import create, edit
 from entrepot.cli.block_schema import doctor, migrate_
+from entrepot.cli.block_trying import checked
+from entrepot.cli.completing import block_types
 from entrepot.cli.importing import import_code
 from entrepot.cli.options import AsJson, Yes, topic
 from entrepot.cli.output import cut, ok, print_json, show, span, table, told, warn, when
 from entrepot.errors import (
-    BlockExistsError,
     BlockSchemaError,
-    EntrepotError,
     OptionError,
     PluginError,
     UnknownBlockTypeError,
@@ -46,6 +43,7 @@ app = topic(
         "      --secret-env aws_access_key_id=AWS_ACCESS_KEY_ID \\\n"
         "      --secret-env aws_secret_access_key=AWS_SECRET_ACCESS_KEY\n"
         "  pass show api-key | entrepot block create secret my-api-key --secret-from-stdin value\n"
+        "  entrepot block edit s3/prod                           asked again, with what it has as defaults\n"
         "  entrepot block check s3/prod                          write, read and delete something there\n"
         "  entrepot block history s3/prod                        who saved which version, and when\n"
         "  entrepot block diff s3/prod 3 5                       what changed; secrets stay hidden\n"
@@ -68,7 +66,9 @@ def types(*, as_json: AsJson = False) -> None:
 @app.command()
 def ls(
     *,
-    type_: Annotated[str | None, typer.Option("--type", "-t", help="Only blocks of this type.")] = None,
+    type_: Annotated[
+        str | None, typer.Option("--type", "-t", help="Only blocks of this type.", autocompletion=block_types)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the blocks that are saved. None is opened."""
@@ -120,53 +120,8 @@ def show_(
     )
 
 
-@app.command()
-def create(
-    type_: Annotated[str, typer.Argument(metavar="TYPE", help="The block type: see `entrepot block types`.")],
-    name: Annotated[str | None, typer.Argument(help="What to save it as: a-z, 0-9, - and _.")] = None,
-    *,
-    field: Annotated[
-        list[str] | None, typer.Option("--field", "-f", help="name=value, for fields that hold no secret.")
-    ] = None,
-    secret_env: Annotated[
-        list[str] | None, typer.Option(help="name=VARIABLE: take a field from the environment.")
-    ] = None,
-    secret_file: Annotated[
-        list[str] | None, typer.Option(help="name=PATH: take a field from a file, without its last line end.")
-    ] = None,
-    secret_from_stdin: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Take this field from stdin, without its last line end.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Save a new version where there is one.")] = False,
-) -> None:
-    """Save a block. Fields that no option gives are asked for, secrets without echo."""
-    cls: type[Block] = BLOCKS.get(type_)
-    if name is None:
-        if not interactive():
-            raise OptionError(f"give a name: entrepot block create {type_} NAME", option="name")
-        name = _prompt("name: ")
-    check_name(name)
-    saved = current_documents().store.latest(type_, name)  # not `exists`: a variable may give it, and be outlived
-    if not overwrite and saved is not None and not saved.deleted:
-        raise BlockExistsError(
-            f"there is a block {type_}/{name} already; --overwrite saves a new version of it", name=f"{type_}/{name}"
-        )
-    fields = describe_fields(cls)
-    given = read_options(
-        fields, plain=field or (), from_env=secret_env or (), from_file=secret_file or (), from_stdin=secret_from_stdin
-    )
-    if interactive() and secret_from_stdin is None:
-        block = ask_for_block(cls, fields, given)
-    else:
-        _check_complete(fields, given, type_)
-        block = build_block(cls, given)
-    ref = block.save(name, overwrite=overwrite)
-    if EnvironmentBlocks().has(ref.slug, ref.name):
-        warn(f"the variable {variable_of(ref.slug, ref.name)} is set here and comes first: what was saved is hidden")
-    with contextlib.suppress(EntrepotError):  # it is saved; that a team's store does not answer is for who loads it
-        if any(team.has(ref.slug, ref.name) for team in of_the_setting()):
-            warn("the store that blocks_team names has a block of that name and comes first: what was saved is hidden")
-    ok(f"saved {ref.slug}/{ref.name}, version {ref.version}; {cls.__name__}.load({ref.name!r}) gives it back")
+app.command()(create)  # here, so that the help lists them in this place
+app.command()(edit)
 
 
 @app.command()
@@ -176,12 +131,8 @@ def delete(name: Name, *, yes: Yes = False) -> None:
     if len(found) == 1 and not yes:
         if not interactive():
             raise OptionError(f"{found[0]} is not deleted: there is nobody to ask; --yes says so", option="--yes")
-        if _prompt(
-            f"Delete {found[0]} with all its versions? Blocks that refer to it stop working. [y/N] "
-        ).lower() not in {
-            "y",
-            "yes",
-        }:
+        question = f"Delete {found[0]} with all its versions? Blocks that refer to it stop working."
+        if not confirm(question, default=False):
             ok("nothing was deleted")
             raise typer.Exit(1)
     Block.delete(name)  # where there is none, or more than one, it says so
@@ -193,12 +144,7 @@ def check(name: Name) -> None:
     """Try what a saved block connects to."""
     block = Block.load(name)
     start = time.perf_counter()
-    try:
-        answer: Any = block.check()  # some types say what they found
-    except EntrepotError:
-        raise
-    except Exception as error:
-        raise EntrepotError(f"the check of {name} failed: {type(error).__name__}: {error}") from error
+    answer = checked(block, f"the check of {name}")
     took = span(timedelta(seconds=time.perf_counter() - start))
     ok(f"{name} works ({took})" + (f": {answer}" if answer else ""))
 
@@ -309,25 +255,6 @@ def _field_facts(field: FieldInfo) -> dict[str, Any]:
         "default": field.default,
         "description": field.description,
     }
-
-
-def _check_complete(fields: list[FieldInfo], given: dict[str, object], slug: str) -> None:
-    """Refuse what lacks a field, where there is nobody to ask for it."""
-    missing = [field for field in fields if field.required and field.name not in given]
-    if missing:
-        ways = [
-            f"--secret-env {field.name}=VARIABLE" if field.secret else f"--field {field.name}=..." for field in missing
-        ]
-        raise OptionError(
-            f"a {slug} block needs {', '.join(field.name for field in missing)}, and there is no terminal to ask at;"
-            f" give {' '.join(ways)}",
-            option=missing[0].name,
-        )
-
-
-def _prompt(text: str) -> str:
-    typer.echo(text, nl=False, err=True)
-    return sys.stdin.readline().strip()
 
 
 def _shown(value: object) -> str:

@@ -51,17 +51,19 @@ _STATES: Final = {
 }
 
 
-def show(*parts: RenderableType, unbroken: bool = False) -> None:
-    """Print to stdout: in colour on a terminal (unless NO_COLOR is set), plain and unwrapped elsewhere.
+def show(*parts: RenderableType, unbroken: bool = False, err: bool = False) -> None:
+    """Print to stdout (or stderr): in colour on a terminal (unless NO_COLOR is set), plain and unwrapped elsewhere.
 
     Args:
         parts: What to print.
         unbroken: Whether lines that are too long are left to the terminal, so that who copies one gets it whole.
+        err: Whether it is for the person at the terminal, not data.
     """
-    terminal = sys.stdout.isatty()
+    stream = sys.stderr if err else sys.stdout
+    terminal = stream.isatty()
     plain = not terminal or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     console = Console(
-        file=sys.stdout,
+        file=stream,
         force_terminal=terminal,
         color_system=None if plain else "auto",
         no_color=plain,

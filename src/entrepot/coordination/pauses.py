@@ -18,8 +18,10 @@ __all__ = [
     "answered_roots",
     "ask",
     "ask_again",
+    "exchange_answer",
     "find",
     "forget_answered",
+    "list_answered",
     "list_open",
     "take",
     "withdraw",
@@ -136,6 +138,31 @@ def list_open() -> Sequence[Pause]:
     with reading() as connection:
         rows = [] if connection is None else connection.execute(f"{_SELECT} answer IS NULL ORDER BY asked, key")
         return [_pause(row) for row in rows]
+
+
+def list_answered() -> Sequence[Pause]:
+    """Return the questions that somebody has answered, oldest first.
+
+    Raises:
+        StorageError: If the file cannot be read.
+    """
+    with reading() as connection:
+        rows = [] if connection is None else connection.execute(f"{_SELECT} answer IS NOT NULL ORDER BY asked, key")
+        return [_pause(row) for row in rows]
+
+
+def exchange_answer(pause: Pause, said: str) -> bool:
+    """Put the same answer, sealed anew, in the place of the one that was read; return False if that is gone.
+
+    Raises:
+        StorageError: If the file cannot be used.
+    """
+    with writing(durable=True) as connection:
+        changed = connection.execute(
+            f"UPDATE pauses SET answer=? WHERE {_THIS} AND answer=?",  # noqa: S608  our own texts
+            (said, pause.root_run_id, pause.key, pause.answer),
+        )
+        return changed.rowcount > 0
 
 
 def answer(pause: Pause, said: str, when: datetime) -> bool:

@@ -23,9 +23,10 @@ from typing import Final, NoReturn
 from entrepot.crypto._canonical import parse
 from entrepot.crypto._keys import MATERIAL_SIZE, PURPOSES, STATES, Key, Material, Purpose, hide, key_id_of
 
-__all__ = ["KEYRING_FORMAT", "Fields", "read_document", "write_document"]
+__all__ = ["KEYRING_FORMAT", "SEALED_FORMAT", "Fields", "read_document", "write_document"]
 
 KEYRING_FORMAT: Final = "entrepot-keyring/1"
+SEALED_FORMAT: Final = "entrepot-keyring-sealed/1"
 _KEY_ID: Final = re.compile(r"k[0-9a-f]{16}\Z", re.ASCII)
 _RING_ID: Final = re.compile(r"r[0-9a-f]{16}\Z", re.ASCII)
 
@@ -78,6 +79,9 @@ def read_document(document: bytes) -> tuple[Fields | None, str]:
 def _read(value: object) -> Fields:
     if not isinstance(value, dict) or not isinstance(value.get("format"), str):
         _unsound("it is no keyring document")
+    if value["format"] == SEALED_FORMAT and value.get("by"):
+        by = str(value["by"])[:60]
+        _unsound(f"it is sealed by the key provider {by!a}: set ENTREPOT_KEY_PROVIDER to that, with its options")
     if value["format"] != KEYRING_FORMAT:
         _unsound(f"its format is {value['format'][:60]!a}, and this version reads {KEYRING_FORMAT!r}")
     if value.keys() != {"format", "ring_id", "epoch", "primary", "keys"}:

@@ -115,7 +115,7 @@ def hkdf_sha256(material: bytes, *, salt: bytes, info: bytes, length: int = 32) 
     return _SecretBytes(output[:length])
 
 
-def new_key(purpose: Purpose, clock: Clock) -> Key:
-    """Return an enabled key with random material."""
+def new_key(purpose: Purpose, clock: Clock, state: KeyState = "enabled") -> Key:
+    """Return a key with random material."""
     material = _SecretBytes(secrets.token_bytes(MATERIAL_SIZE))
-    return Key(key_id_of(material), purpose, "enabled", clock.now().astimezone(UTC), Material(material))
+    return Key(key_id_of(material), purpose, state, clock.now().astimezone(UTC), Material(material))

@@ -2,17 +2,20 @@
 
 A *staged* key opens but does not seal yet, an *enabled* one does both, a *disabled* one does neither, and of a
 *destroyed* one only the id is left.
+
+Another process may change the ring meanwhile: whoever meets a key that its ring does not know looks once whether a
+newer ring does.
 """
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final, NoReturn, Self, SupportsIndex
 
 from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.crypto._document import Fields, read_document, write_document
 from entrepot.crypto._keys import PURPOSES, Key, KeyState, Purpose, hkdf_sha256, new_key
-from entrepot.errors import KeyringError, UnknownKeyError
+from entrepot.errors import DestroyedKeyError, KeyringError, UnknownKeyError
 
 __all__ = ["Key", "KeyState", "Keyring", "Purpose"]
 
@@ -26,9 +29,10 @@ class Keyring:
         ring_id: The ring's own id, kept through rotations.
         epoch: From 1, one more with each change.
         location: Where it was read from, for messages.
+        newest: Returns the ring as it is now, if somebody can say; asked for keys that are not here.
     """
 
-    __slots__ = ("_derived", "_keys", "_primary", "epoch", "location", "ring_id")
+    __slots__ = ("_derived", "_keys", "_learnt", "_primary", "epoch", "location", "newest", "ring_id")
 
     def __init__(
         self,
@@ -45,6 +49,8 @@ class Keyring:
         self._keys: dict[str, Key] = {key.id: key for key in keys}
         self._primary: dict[Purpose, str] = dict(primary)
         self._derived: dict[tuple[str, str, bytes], bytes] = {}
+        self._learnt: dict[str, Key] = {}  # of newer rings; they open, and are in no document of this ring
+        self.newest: Callable[[], Keyring] | None = None
 
     # --- made and written ---------------------------------------------------------------------------------------
 
@@ -92,6 +98,27 @@ class Keyring:
         key = new_key(purpose, clock)
         return self._changed([*self._keys.values(), key], {**self._primary, purpose: key.id})
 
+    def with_staged(self, purpose: Purpose, *, clock: Clock = SYSTEM_CLOCK) -> Self:
+        """Return a ring with one more key, which opens but does not seal yet."""
+        return self._changed([*self._keys.values(), new_key(purpose, clock, "staged")], self._primary)
+
+    def with_primary(self, key_id: str) -> Self:
+        """Return a ring whose new data of a key's purpose goes under that key, which is enabled.
+
+        Raises:
+            UnknownKeyError: If there is no such key.
+            KeyringError: If it is disabled or destroyed.
+        """
+        key = self._held(key_id)
+        if not key.opens:
+            raise KeyringError(
+                f"key {key_id} of ring {self.ring_id} is {key.state}, and becomes no primary key; stage a new one",
+                location=self.location,
+            )
+        enabled = replace(key, state="enabled")
+        keys = [enabled if other is key else other for other in self._keys.values()]
+        return self._changed(keys, {**self._primary, key.purpose: key_id})
+
     def with_state(self, key_id: str, state: KeyState) -> Self:
         """Return a ring with one key in another state; "destroyed" forgets its material for good.
 
@@ -99,9 +126,7 @@ class Keyring:
             UnknownKeyError: If there is no such key.
             KeyringError: If it is a primary (make another one first), or is destroyed.
         """
-        key = self._keys.get(key_id)
-        if key is None:
-            raise self._unknown(key_id, "it is not in the ring")
+        key = self._held(key_id)
         if key_id in self._primary.values() and state != "enabled":
             raise KeyringError(
                 f"key {key_id} of ring {self.ring_id} is the primary {key.purpose} key and stays enabled;"
@@ -115,6 +140,12 @@ class Keyring:
         material = None if state == "destroyed" else key.material
         changed = replace(key, state=state, material=material)
         return self._changed([changed if other is key else other for other in self._keys.values()], self._primary)
+
+    def _held(self, key_id: str) -> Key:
+        key = self._keys.get(key_id)
+        if key is None:
+            raise self._unknown(key_id, "it is not in the ring")
+        return key
 
     def _changed(self, keys: list[Key], primary: Mapping[Purpose, str]) -> Self:
         return type(self)(
@@ -135,16 +166,45 @@ class Keyring:
         """Return a key that may open data of this purpose.
 
         Raises:
+            DestroyedKeyError: If the ring knows that it was destroyed.
             UnknownKeyError: If the ring does not have it, has it for another purpose, or no longer enables it.
         """
         key = self._keys.get(key_id)
+        if key is None or not key.opens:
+            key = self._newer(key_id) or key
         if key is None:
-            raise self._unknown(key_id, "it is not in the ring; use the keyring under which the data was made")
+            raise self._unknown(
+                key_id,
+                "it is not in the ring; use the keyring under which the data was made (this one is of epoch"
+                f" {self.epoch}: an older copy lacks the keys that came later), or add the key from an export:"
+                " entrepot keys import FILE",
+            )
         if key.purpose != purpose:
             raise self._unknown(key_id, f"there it is a key for {key.purpose} data, not for {purpose} data")
+        if key.state == "destroyed":
+            raise DestroyedKeyError(
+                f"key {key_id} of keyring {self.ring_id} ({self.location}) was destroyed: what was made under it cannot"
+                " be read any more",
+                location=self.location,
+                key_id=key_id,
+            )
         if not key.opens:
-            raise self._unknown(key_id, f"there it is {key.state}; enable it if the data is still to be trusted")
+            raise self._unknown(
+                key_id,
+                f"there it is {key.state}; if the data is still to be trusted, run: entrepot keys enable {key_id}",
+            )
         return key
+
+    def _newer(self, key_id: str) -> Key | None:
+        """Return a key as a newer ring has it, if there is one."""
+        known = self._learnt.get(key_id)
+        if known is None and self.newest is not None:
+            newest = self.newest()
+            if newest.ring_id == self.ring_id and newest.epoch > self.epoch:
+                known = newest._keys.get(key_id)  # noqa: SLF001  another one of this class
+            if known is not None:
+                self._learnt[key_id] = known
+        return known
 
     def derive(self, key: Key, label: str, *, info: bytes = b"") -> bytes:
         """Return 32 bytes derived from a key for one use (HKDF-SHA256), the same ones at every call.
@@ -157,7 +217,7 @@ class Keyring:
         known = self._derived.get((key.id, label, info))
         if known is not None:
             return known
-        held = self._keys.get(key.id)
+        held = self._learnt.get(key.id) or self._keys.get(key.id)
         if held is None or held.material is None:
             raise self._unknown(key.id, "it is not in the ring")
         derived = hkdf_sha256(

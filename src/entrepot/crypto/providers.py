@@ -1,22 +1,36 @@
-"""Where the keyring document is kept: a private file, or a variable of the environment."""
+"""Where the keyring document is kept: a private file; and how it is opened, or made on first need."""
 
-import base64
 import contextlib
 import errno
 import os
 import secrets
 import shlex
 import stat
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from entrepot._folders import make_folders, sync_folder
+from entrepot.crypto.changing import check_options, folder_lock
 from entrepot.crypto.keyring import Keyring
-from entrepot.errors import KeyringError, KeyringExistsError, KeyringMissingError, KeyringPermissionError
+from entrepot.errors import (
+    KeyringChangedError,
+    KeyringError,
+    KeyringExistsError,
+    KeyringMissingError,
+    KeyringPermissionError,
+)
 from entrepot.protocols.keys import KeyProvider
 
-__all__ = ["EnvironmentKeyProvider", "FileKeyProvider", "open_keyring"]
+__all__ = [
+    "KEYRING_NAME",
+    "MAX_DOCUMENT_SIZE",
+    "FileKeyProvider",
+    "open_keyring",
+]
+
+KEYRING_NAME: Final = "keyring.json"
 
 MAX_DOCUMENT_SIZE: Final = 1 << 20
 _OTHERS: Final = 0o077
@@ -25,6 +39,8 @@ _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, 
 
 _NOT_OURS_TO_SYNC: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 """A folder that we cannot write to, or a file system without such a thing: no process of ours made that keyring."""
+
+_LEFT_BEHIND: Final = 60.0  # seconds after which the temporary file of a writer is one that was killed
 
 _settled: set[tuple[str, int, int]] = set()  # the keyrings, by place and file, whose names are durable
 
@@ -95,10 +111,25 @@ class FileKeyProvider:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
 
+    @classmethod
+    def open(cls, target: str, options: Mapping[str, str], *, folder: Path) -> Self:
+        """Return the provider of a file: the target, or `keyring.json` in the home."""
+        check_options("file", options)
+        return cls(Path(target).expanduser() if target else folder / KEYRING_NAME)
+
     @property
     def location(self) -> str:
         """The path."""
         return str(self.path)
+
+    def look(self) -> object | None:
+        """Return what tells one state of the file from another, unread; None where there is none."""
+        try:
+            status = os.lstat(self.path)
+        except FileNotFoundError:
+            return None
+        # With mode and owner: a keyring that was opened up to others since is refused, not trusted.
+        return (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_mode, status.st_uid)
 
     def read(self) -> bytes | None:
         """Return the document, or None where there is none yet.
@@ -162,24 +193,48 @@ class FileKeyProvider:
         self._settle(self.path.lstat())
         raise KeyringExistsError(f"there is a keyring at {self.path} already", location=self.location)
 
-    def replace(self, document: bytes) -> None:
-        """Put a new document in place of the old one, atomically and durably.
+    def replace(self, document: bytes, *, old: bytes) -> None:
+        """Put a new document in place of the old one, atomically and durably, under a lock of the folder.
 
         Raises:
+            KeyringChangedError: If it is not `old` that is there; nothing was changed.
             KeyringPermissionError: If others can change its folder.
             KeyringError: If it cannot be written; the old one is still there.
         """
-        view = memoryview(document)  # prints as an address, where the bytes would print themselves
-        del document  # see _read
+        view, before = memoryview(document), memoryview(old)  # print as addresses, where the bytes would print
+        del document, old  # see _read
         try:
             self._check_folder()
-            with self._temporary(view) as temporary:
-                temporary.replace(self.path)
-                self._sync_folder()
+            with folder_lock(self.path.parent, location=self.location):
+                if memoryview(self.read() or b"") != before:
+                    raise KeyringChangedError(
+                        f"the keyring {self.path} was changed by another program; read it again", location=self.location
+                    )
+                self._sweep()
+                with self._temporary(view) as temporary:
+                    temporary.replace(self.path)
+                    self._sync_folder()
         except KeyringError:
             raise
+        except FileNotFoundError as error:
+            raise KeyringChangedError(f"there is no keyring at {self.path} any more", location=self.location) from error
         except OSError as error:
             raise self._failed("be replaced", error) from error
+
+    def left_behind(self) -> list[Path]:
+        """Return the temporary files of writers that were killed; they may hold keys."""
+        found = []
+        with contextlib.suppress(FileNotFoundError):
+            for path in self.path.parent.glob(f".{self.path.name}.*.tmp"):
+                with contextlib.suppress(FileNotFoundError):
+                    if time.time() - path.lstat().st_mtime > _LEFT_BEHIND:
+                        found.append(path)
+        return found
+
+    def _sweep(self) -> None:
+        for path in self.left_behind():
+            with contextlib.suppress(OSError):  # it is in nobody's way
+                path.unlink()
 
     # --- checks -------------------------------------------------------------------------------------------------
 
@@ -266,69 +321,3 @@ class FileKeyProvider:
             if error.errno not in _NOT_OURS_TO_SYNC:
                 raise self._failed("be made durable", error) from error
         _settled.add(which)
-
-
-class EnvironmentKeyProvider:
-    """Reads the keyring from a variable: the document itself, or base64 of it. It cannot keep a new one.
-
-    Args:
-        variable: The variable's name.
-    """
-
-    def __init__(self, variable: str = "ENTREPOT_KEYRING") -> None:
-        self.variable = variable
-
-    @property
-    def location(self) -> str:
-        """The variable, as `$NAME`."""
-        return f"${self.variable}"
-
-    def read(self) -> bytes | None:
-        """Return the document, or None where the variable is not set or empty.
-
-        Raises:
-            KeyringError: If it is neither JSON nor base64.
-        """
-        document = _decode(os.environ.get(self.variable, ""))
-        if document is None:
-            raise KeyringError(
-                f"the variable {self.variable} holds no keyring: set it to the content of a keyring.json, or to base64"
-                " of that",
-                location=self.location,
-            )
-        return document or None
-
-    def create(self, document: bytes) -> None:
-        """Refuse: a process cannot keep anything in its environment.
-
-        Raises:
-            KeyringError: Always.
-        """
-        del document
-        self._refuse()
-
-    def replace(self, document: bytes) -> None:
-        """Refuse, as `create` does.
-
-        Raises:
-            KeyringError: Always.
-        """
-        del document
-        self._refuse()
-
-    def _refuse(self) -> None:
-        raise KeyringError(
-            f"a keyring in the variable {self.variable} cannot be written by us: make it elsewhere and set the"
-            " variable to its content",
-            location=self.location,
-        )
-
-
-def _decode(text: str) -> bytes | None:
-    text = text.strip()
-    if not text or text.startswith("{"):
-        return text.encode("utf-8", "surrogateescape")
-    try:
-        return base64.b64decode(text.encode("ascii"), validate=True)
-    except ValueError:
-        return None

@@ -30,7 +30,7 @@ from entrepot.crypto._keys import Key, hide, hkdf_sha256
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import IntegrityError
 
-__all__ = ["MAX_SEALED_SIZE", "SEAL_FORMAT", "Header", "Place", "key_of", "read_header", "seal", "unseal"]
+__all__ = ["MAX_SEALED_SIZE", "SEAL_FORMAT", "Header", "Place", "read_header", "read_key", "reseal", "seal", "unseal"]
 
 SEAL_FORMAT: Final = "entrepot-seal/1"
 MAX_SEALED_SIZE: Final = 64 << 20
@@ -129,10 +129,37 @@ def read_header(sealed: bytes | memoryview) -> dict[str, str | int] | None:
     return None if envelope is None else envelope.header
 
 
-def key_of(sealed: bytes | memoryview) -> str | None:
-    """Return the id of the key that a document says it needs, unverified. None if it is no sealed document."""
+def read_key(sealed: bytes | memoryview) -> tuple[str, str] | None:
+    """Return the ids of the ring and of the key that a document names, unverified. None if it is no sealed document."""
     envelope = _read(sealed)
-    return None if envelope is None else envelope.key
+    return None if envelope is None else (envelope.ring, envelope.key)
+
+
+def reseal(
+    ring: Keyring, sealed: bytes | memoryview, *, place: Place, location: str, mark: Header | None = None
+) -> bytes | None:
+    """Return a document with the same place and content under the primary key; None if it is under that already.
+
+    The body is bound to the id of its ring key, too: so it gets a fresh data key, and whoever has the old ring key and
+    an old copy of the document learns nothing about the new one.
+
+    Args:
+        ring: Has the old key, too.
+        sealed: The bytes of `seal`.
+        place: Where it is, and stays.
+        location: The same for people.
+        mark: What its header says anew.
+
+    Raises:
+        IntegrityError: As `unseal`.
+        UnknownKeyError: As `unseal`.
+    """
+    envelope = _read(sealed)
+    if envelope is not None and envelope.key == ring.primary("block").id:
+        return None
+    # What is unsealed stands in no local: it goes from call to call, as an address.
+    plaintext = memoryview(unseal(ring, sealed, place=place, location=location))
+    return seal(ring, plaintext, place=place, header={**(envelope.header if envelope else {}), **(mark or {})})
 
 
 def _open(ring: Keyring, key: Key, bound: bytes, envelope: _Envelope) -> bytes | None:

@@ -40,6 +40,7 @@ __all__ = [
     "encrypt_parts",
     "encrypted_size",
     "plain_size",
+    "read_stream_key",
 ]
 
 CHUNK_SIZE: Final = 256 * 1024
@@ -68,6 +69,12 @@ def plain_size(encrypted: int) -> int | None:
     if chunks < 0 or (rest == 0 and chunks == 0) or 0 < rest < _TAG_SIZE or (rest == _TAG_SIZE and chunks):
         return None
     return chunks * CHUNK_SIZE + max(0, rest - _TAG_SIZE)
+
+
+def read_stream_key(head: Buffer) -> str:
+    """Return the id of the key that the first bytes of an encrypted object name, unverified; "" if it is none."""
+    start = bytes(memoryview(head).cast("B")[:16])
+    return "k" + start[8:].hex() if len(start) == 16 and start.startswith(_MAGIC) else ""  # noqa: PLR2004  magic and id
 
 
 def encrypt_parts(ring: Keyring, path: str, parts: Iterable[Buffer], *, size: int) -> Iterator[bytes]:
@@ -222,7 +229,7 @@ def _decrypt_chunk(
 def _open(ring: Keyring, path: str, header: bytes, location: str) -> _Opened:
     if len(header) != HEADER_SIZE or not header.startswith(_MAGIC):
         raise _not_ours(location)
-    key = ring.key("k" + header[8:16].hex(), "result")
+    key = ring.key(read_stream_key(header), "result")
     bound = _bound(ring, path)
     cipher = _unwrap(ring, key, bound, header)
     if cipher is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from entrepot._frozen import quick
 from entrepot._secrets import mask
 from entrepot.engine.run import Run
 from entrepot.errors import EntrepotError, StorageError, UnknownKeyError
@@ -195,6 +196,7 @@ def _sources_of(fn: object, parts: Mapping[str, str]) -> Mapping[str, str]:
     return sources_of(fn, parts)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Account:
     """What explains how one run used the cache. It is small, and holds neither arguments nor results.
@@ -233,9 +235,9 @@ class Account:
 
         known = Explanation(self.outcome, self.key, self.why, self.task)
         if self.hit is not None:
-            run, created, location = self.hit
+            run, created, location = self.hit  # its record may be shared by look-ups
             why = f"computed by {run_text(run)}, {created.isoformat(timespec='seconds')}"
-            return replace(known, why=why, run=run, created=created, location=location)
+            return replace(known, why=why, run=dict(run), created=created, location=location)
         if self.store is None or not self.key:
             return known
         record = None if self.parts is not None else self.store.describe(self.key).record

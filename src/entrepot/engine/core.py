@@ -6,7 +6,7 @@ which the run ended. The drivers act, sync and async; nothing here waits for any
 
 import logging
 from contextlib import nullcontext
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from entrepot._sentinels import MISSING
@@ -15,7 +15,7 @@ from entrepot.context import TRANSACTION
 from entrepot.engine import inputs
 from entrepot.engine.definition import function_name
 from entrepot.engine.effects import Call, Do, Sleep, Steps
-from entrepot.engine.hooks import in_step
+from entrepot.engine.hooks import NO_HOOKS, in_step
 from entrepot.engine.outcomes import Ending, is_interrupt, of_error, of_value
 from entrepot.engine.parameters import copied
 from entrepot.engine.run import Run
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["call_hooks", "run_steps"]
 
+_NOTHING = nullcontext()
+
 
 def run_steps(run: Run) -> Steps[State[Any]]:
     """Run a flow or a task from its first state to its last.
@@ -41,7 +43,8 @@ def run_steps(run: Run) -> Steps[State[Any]]:
     Args:
         run: Just made. Its arguments may hold futures and states of other runs.
     """
-    run.log(logging.DEBUG, "Created for %s", run.definition.label)
+    if run.hears(logging.DEBUG):
+        run.log(logging.DEBUG, "Created for %s", run.definition.label)
     ending = yield from _prepare(run)
     if ending is None and run.enclosing is None and run.definition.kind == "flow":
         ending = yield from _remember(run)
@@ -55,7 +58,7 @@ def run_steps(run: Run) -> Steps[State[Any]]:
                 keeper.let_go()
     state = _enter_last(run, ending, keeper)
     run.log_end(state)
-    interrupt = yield from call_hooks(run, state)
+    interrupt = None if run.definition.hooks is NO_HOOKS else (yield from call_hooks(run, state))
     if not run.submitted:  # else its future looks at it until it has the state itself
         run.let_go()
     if run.definition.kind == "flow" and run.flow_context is None:
@@ -133,7 +136,7 @@ def _prepare(run: Run) -> Steps[Ending | None]:
     leaves = inputs.leaves_of((run.parameters, run.wait_for) if run.wait_for else run.parameters)
     upstream = inputs.upstream_of(leaves) if leaves else []
     if not run.submitted:
-        run.trace(inputs.run_ids_of(upstream))
+        run.trace(inputs.run_ids_of(upstream) if upstream else ())
     late = validator is not None or run.definition.run_name is not None  # to be told: not all is known of it yet
     if not late:
         run.tell_created()
@@ -217,9 +220,14 @@ def _keeper(run: Run) -> "Keeper | None":
         persist = run.world.settings.results_persist
     if not persist and (options.persist is False or not options.caches):
         return None
+    return _keeper_type()(run, keeps_always=persist)
+
+
+@cache
+def _keeper_type() -> "type[Keeper]":
     from entrepot.engine.persistence import Keeper  # noqa: PLC0415  the lazy seam: it loads stores and cryptography
 
-    return Keeper(run, keeps_always=persist)
+    return Keeper
 
 
 # --- one attempt ------------------------------------------------------------------------------------------------------
@@ -227,11 +235,10 @@ def _keeper(run: Run) -> "Keeper | None":
 
 def _attempt(run: Run, keeper: "Keeper | None", kept: Any) -> Steps[tuple[Ending, Any]]:
     """Try once; return how that ended, and what was returned if it could not be kept."""
-    what = _what(run)
     if keeper is not None and kept is MISSING:
         found, error = yield Do(keeper.look_up)
         if error is not None:
-            return of_error(error, what, run.id), MISSING  # before any work was done
+            return of_error(error, _what(run), run.id), MISSING  # before any work was done
         if found is not MISSING:
             return Ending(StateType.COMPLETED, "Cached", "", found), MISSING
     slots = tag_slots(run.tags, home=run.world.settings.home) if run.tags and run.definition.kind == "task" else None
@@ -239,13 +246,13 @@ def _attempt(run: Run, keeper: "Keeper | None", kept: Any) -> Steps[tuple[Ending
         return (yield from _run_now(run, keeper, kept))
     error = yield from _take(run, slots)
     if error is not None:
-        return of_error(error, what), MISSING
+        return of_error(error, _what(run)), MISSING
     ending, kept = yield from _run_now(run, keeper, kept)
     # A coroutine that is thrown away cannot await any more.
     waits = run.definition.is_async and not isinstance(ending.data, GeneratorExit)
     give_back = slots.arelease if waits else slots.release
     _, error = yield Call(give_back, (), {}, run.enter_context(), shielded=True)
-    return (ending if error is None or is_interrupt(ending.data) else of_error(error, what)), kept
+    return (ending if error is None or is_interrupt(ending.data) else of_error(error, _what(run))), kept
 
 
 def _take(run: Run, slots: "Slots") -> Steps[BaseException | None]:
@@ -258,11 +265,11 @@ def _take(run: Run, slots: "Slots") -> Steps[BaseException | None]:
 
 def _run_now(run: Run, keeper: "Keeper | None", kept: Any) -> Steps[tuple[Ending, Any]]:
     """Run the function, and keep what it returned."""
-    what = _what(run)
     running = run.enter(StateType.RUNNING, "Running" if run.attempt == 1 else "Retrying")
-    interrupt = yield from call_hooks(run, running)
-    if interrupt is not None:
-        return of_error(interrupt, what), MISSING
+    if run.definition.hooks is not NO_HOOKS:
+        interrupt = yield from call_hooks(run, running)
+        if interrupt is not None:
+            return of_error(interrupt, _what(run)), MISSING
     if kept is MISSING:
         ending = yield from _work(run)
         if ending.type is not StateType.COMPLETED:
@@ -272,13 +279,13 @@ def _run_now(run: Run, keeper: "Keeper | None", kept: Any) -> Steps[tuple[Ending
     if run.passing is not None and type(ending.data) is Lazy:
         value, error = yield Do(ending.data.get)  # what it leads to is removed when the run has ended
         if error is not None:
-            return of_error(error, what), MISSING
+            return of_error(error, _what(run)), MISSING
         ending = ending._replace(data=value)
     if keeper is not None:
         streams = isinstance(ending.data, Stream)  # its items are made while they are kept: that is still work
         _, error = yield Do(partial(keeper.keep, ending.data), shielded=not streams)
         if error is not None:
-            return of_error(error, what), MISSING if streams else ending.data
+            return of_error(error, _what(run)), MISSING if streams else ending.data
     return ending, MISSING
 
 
@@ -286,7 +293,7 @@ def _work(run: Run) -> Steps[Ending]:
     """Call the user's function, and wait for what it submitted."""
     definition = run.definition
     context = run.enter_context()
-    with captured_prints() if context.log_prints else nullcontext():
+    with captured_prints() if context.log_prints else _NOTHING:
         value, error = yield Call(definition.fn, run.args, run.kwargs, context, definition.timeout, _place(run))
         submitted = run.children is not None
         if run.children is not None:

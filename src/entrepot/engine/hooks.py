@@ -44,6 +44,8 @@ class Hooks:
 
     def at(self, kind: StateType) -> tuple[Hook, ...]:
         """Return the hooks of a type of states."""
+        if self is NO_HOOKS:
+            return ()
         name = _BY_TYPE.get(kind)
         return () if name is None else getattr(self, name)
 

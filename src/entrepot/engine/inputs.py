@@ -28,8 +28,10 @@ Upstream: TypeAlias = EntrepotFuture[Any] | Lazy[Any] | State[Any]
 """What stands for the result of a run."""
 
 _COLLECTIONS = frozenset({list, tuple, set, frozenset, dict, FutureList})
+_PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes})  # there is nothing in one of these
 _LEAVES = frozenset({EntrepotFuture, Lazy, State, AllowFailure, Quote})
 _FINE = frozenset({AllowFailure, Lazy, Quote})  # whatever became of it
+_FEW = 8  # members that are looked at one by one, before their classes are
 _DEPTH = 50  # levels that are searched; it also ends the search of structures that hold themselves
 
 
@@ -180,12 +182,13 @@ def _walk(value: Any, found: list[Any], depth: int, seen: set[int]) -> None:
     kind = type(value)
     if kind in _LEAVES:
         found.append(value)
-    elif depth and _interesting(kind) and id(value) not in seen:
+    elif depth and (kind is dict or kind is list or _interesting(kind)) and id(value) not in seen:
         seen.add(id(value))
-        members = _members(kind, value)
-        if _worth_a_look(members):
+        members = value.values() if kind is dict else value if kind is list else _members(kind, value)
+        if not _PLAIN.issuperset(map(type, members)) and (len(members) <= _FEW or _worth_a_look(members)):
             for member in members:
-                _walk(member, found, depth - 1, seen)
+                if type(member) not in _PLAIN:
+                    _walk(member, found, depth - 1, seen)
 
 
 def _replaced(value: Any, substitute: Callable[[Any], Any], depth: int, known: dict[int, Any]) -> Any:

@@ -53,8 +53,7 @@ class KeepingOptions:
     @property
     def places(self) -> bool:
         """Whether an option was given that says where, how, or how long results are kept."""
-        given = (self.storage, self.serializer, self.keep, self.keep_last)
-        return any(option is not None for option in given)
+        return not (self.storage is None and self.serializer is None and self.keep is None and self.keep_last is None)
 
 
 @dataclass(frozen=True, slots=True)

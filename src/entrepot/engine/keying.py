@@ -1,8 +1,12 @@
 """The key that a run's result is found by, and whether what it stands for is still the same."""
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 from entrepot._secrets import mask
+from entrepot.context import CURRENT
 from entrepot.engine import lineage
 from entrepot.engine.run import Run
 from entrepot.engine.standing import Call, standing_of
@@ -20,6 +24,8 @@ from entrepot.results.keys import (
 )
 
 __all__ = ["changed_input", "compute_key", "policy_of"]
+
+T = TypeVar("T")
 
 _FIXED = frozenset({type(None), bool, int, float, complex, str, bytes})  # nobody can change one of these
 
@@ -52,7 +58,7 @@ def compute_key(run: Run, root_id: str) -> CacheKey | None:
     if options.result_key is not None:
         from entrepot.engine.storage_keys import storage_key_text  # noqa: PLC0415  few tasks have a template
 
-        return named_key(definition.key, storage_key_text(run, options.result_key))
+        return named_key(definition.key, _inside(run, partial(storage_key_text, run, options.result_key)))
     policy = options.policy
     if policy is None:
         if definition.kind == "flow" and not options.caches:
@@ -72,7 +78,9 @@ def compute_key(run: Run, root_id: str) -> CacheKey | None:
         version=definition.version,
         stored=run.stored,
     )
-    key: CacheKey | None = policy.compute(call)
+    key: CacheKey | None = policy.glance(call)
+    if key is None:
+        key = _inside(run, partial(policy.compute, call))  # hashers and the like are the user's code
     if key is not None and run.world.settings.check:
         from entrepot.engine.checking import check_key  # noqa: PLC0415  only the checking mode pays for it
 
@@ -80,11 +88,20 @@ def compute_key(run: Run, root_id: str) -> CacheKey | None:
     return key
 
 
+def _inside(run: Run, call: Callable[[], T]) -> T:
+    """Return what a call returns that may ask for the run, of the user's code or of ours."""
+    token = CURRENT.set(run.enter_context())
+    try:
+        return call()
+    finally:
+        CURRENT.reset(token)
+
+
 def _users_key(run: Run) -> CacheKey | None:
     definition, options = run.definition, run.definition.keeping
-    arguments = (run.context, run.parameters) if options.key_fn_asks else ()
+    arguments = (run.enter_context(), run.parameters) if options.key_fn_asks else ()
     try:
-        text: object = None if options.key_fn is None else options.key_fn(*arguments)
+        text: object = None if options.key_fn is None else _inside(run, partial(options.key_fn, *arguments))
     except Exception as error:
         raise CacheKeyError(
             f"the cache_key_fn of {definition.label} raised {type(error).__name__}; nothing was run: mend it, or"

@@ -25,9 +25,10 @@ _LOOKED_AT: Final = 100  # members of a collection among arguments
 class Origins:
     """What the runs inside one flow run returned."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_kinds", "_known")
 
     def __init__(self) -> None:
+        self._kinds: set[type] = set()  # of all that was known at any time: most arguments are of none
         self._known: dict[_Print, tuple[str, weakref.ref[Any] | None]] = {}
 
     def note(self, value: object, run_id: str) -> None:
@@ -47,6 +48,7 @@ class Origins:
         while len(self._known) >= _LIMIT:
             self._known.pop(next(iter(self._known)), None)
         self._known[mark] = (run_id, reference)
+        self._kinds.add(kind)
 
     def of(self, arguments: Iterable[Any]) -> list[str]:
         """Return the ids of the runs whose results are among arguments, or are the members of a collection there."""
@@ -61,14 +63,17 @@ class Origins:
             if origin is not None:
                 found[origin] = None
             elif kind in _COLLECTIONS and len(argument) <= _LOOKED_AT:
-                for member in argument.values() if kind is dict else argument:
+                members = argument.values() if kind is dict else argument
+                if self._kinds.isdisjoint(map(type, members)):
+                    continue
+                for member in members:
                     origin = None if type(member) in _NOBODYS else self._origin(type(member), member)
                     if origin is not None:
                         found[origin] = None
         return list(found)
 
     def _origin(self, kind: type, value: Any) -> str | None:
-        mark = _print_of(kind, value)
+        mark = _print_of(kind, value) if kind in self._kinds else None
         known = None if mark is None else self._known.get(mark)
         if known is None or (known[1] is not None and known[1]() is not value):
             return None

@@ -14,6 +14,9 @@ from entrepot.states import State, StateType
 __all__ = ["Ending", "answer_of", "is_interrupt", "of_error", "of_value"]
 
 
+_COLLECTIONS = (list, tuple, set, frozenset)
+
+
 class Ending(NamedTuple):
     """What the state will be that an attempt ends in."""
 
@@ -67,7 +70,7 @@ def of_value(value: Any, *, submitted: bool) -> Ending:
     """
     if isinstance(value, State):
         return _of_state(value)
-    states = list(_states_of(value)) if isinstance(value, list | tuple | set | frozenset) else []
+    states = list(_states_of(value)) if isinstance(value, _COLLECTIONS) else []
     if submitted or states or isinstance(value, EntrepotFuture):
         states = states or [found.state for found in inputs.find(value) if isinstance(found, EntrepotFuture)]
     if not states:

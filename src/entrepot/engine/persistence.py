@@ -102,7 +102,6 @@ class Keeper:
         run = self._run
         self._story.begin()
         if not self._computed:
-            token = CURRENT.set(run.enter_context())  # the user's function for the key may ask for its run
             try:
                 self._key = compute_key(run, run.root_id)
             except UnhashableValueError as error:
@@ -110,8 +109,6 @@ class Keeper:
                     raise
                 # Nobody asked for it to be found by its inputs: it is kept all the same, under a number.
                 run.log(logging.WARNING, "Its result is kept, but not found again by its inputs: %s", error)
-            finally:
-                CURRENT.reset(token)
             if self._keeps_always if self._key is None else self._replaces:
                 self._call = call_of(run)
             self._computed = True
@@ -119,7 +116,7 @@ class Keeper:
             return MISSING
         # Opened before the work is done, even if nothing is looked up: a store that cannot be opened costs no work.
         store, serializer = self._open()
-        staged = self._staged()
+        staged = None if self.unit is None else self._staged(self.unit)
         if staged is not None:
             self._note(staged)
             self.was_known = True
@@ -154,11 +151,11 @@ class Keeper:
         if record.payload is not None:
             run.kept = InStore(store, record, serializer)
 
-    def _staged(self) -> Record | None:
+    def _staged(self, unit: UnitOfWork) -> Record | None:
         """Return the record of the result that the run's transaction has made ready, if it can be used."""
-        if self._key is None or self._replaces or self.unit is None:
+        if self._key is None or self._replaces:
             return None
-        staged = self.unit.staging().find(self._key.key)
+        staged = unit.staging().find(self._key.key)
         if staged is not None and changed_reference(staged.about):
             self._replaces = True
             return None

@@ -5,7 +5,7 @@ This module loads stores and cryptography; the engine imports it for the first r
 
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 from time import monotonic
 from typing import Any, Final
 
@@ -43,16 +43,20 @@ def result_store(spec: Any, world: World) -> ResultStore:
     settings, clock = world.settings, world.clock
     if spec is None:
         spec = settings.results_storage
-    text = _absolute(spec) if isinstance(spec, str | os.PathLike) else None
     # By identity, which costs least: what is known holds the objects themselves, so that no other has their ids.
-    key = (id(spec) if text is None else text, id(settings), id(clock))
-    known = _open.get(key)
+    itself = (id(spec), id(settings), id(clock))
+    known = _open.get(itself)
     if known is not None:
         return known[-1]
-    store = _opened(spec if text is None else text, settings, clock)
+    text = _absolute(spec) if isinstance(spec, str | os.PathLike) else None
+    key = itself if text is None else (text, *itself[1:])
+    known = _open.get(key)
+    store = _opened(spec if text is None else text, settings, clock) if known is None else known[-1]
     if len(_open) >= _KEPT:
         _open.clear()
     _open[key] = (spec, settings, clock, store)
+    if isinstance(spec, str | PurePath) and os.fspath(spec) == text:  # it means the same in any working directory
+        _open[itself] = _open[key]
     return store
 
 

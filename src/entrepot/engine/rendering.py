@@ -29,10 +29,14 @@ _SECRET = re.compile(
     r"|(?:api|access|private|account|secret|shared)_key)_"
     r"|(?:password|passwd|passphrase|secret|token|credentials?|apikey|accesskey|privatekey)_$"  # dbpassword
 )
+_COLLECTIONS = frozenset({list, tuple, set, frozenset})
 _ITEMS = 6  # of each collection
 _LOOKED_AT = 100  # members of a collection in which secrets are looked for
 _DEPTH = 3
 _PLAIN = (bool, int, float, complex, type(None), date, time, timedelta, PurePath, Enum, range)
+_NUMBERS = frozenset({bool, float, complex, type(None)})
+_FLOATS = frozenset({float})
+_EXACTLY = frozenset({int, str, bytes}) | _NUMBERS  # in one of these there is nothing to look for
 _PLAIN_TOO = frozenset({"decimal.Decimal", "fractions.Fraction", "uuid.UUID"})  # by name: their import costs much
 _SEARCHED = 4096  # characters of a long text in which secrets are looked for
 _HUGE = 10**50  # the digits of a larger number take long to compute
@@ -46,7 +50,7 @@ def render_all(parameters: Mapping[str, Any], untrusted: Collection[str] = ()) -
         untrusted: Those of which only the type is shown.
     """
     return {
-        name: MASK if _is_secret(name) else f"<{type(value).__qualname__}>" if name in untrusted else render(value)
+        name: MASK if _names_secret(name) else f"<{type(value).__qualname__}>" if name in untrusted else render(value)
         for name, value in parameters.items()
     }
 
@@ -59,34 +63,37 @@ def remember_secrets(parameters: Mapping[str, Any]) -> None:
     """
     if "pydantic" in sys.modules:  # else there are none
         for value in parameters.values():
-            _remember(value, _DEPTH)
+            if type(value) not in _EXACTLY:
+                _remember(value, _DEPTH)
 
 
 def _remember(value: Any, depth: int) -> None:
     kind = type(value)
     members: Any
-    if kind is str or kind is bytes or isinstance(value, _PLAIN):
+    if kind is dict:
+        members = value.values()
+    elif kind in _COLLECTIONS:
+        members = value
+    elif isinstance(value, _PLAIN):
         return
-    if hasattr(kind, "get_secret_value"):
+    elif hasattr(kind, "get_secret_value"):
         with suppress(Exception):  # of a class of the user's: whoever reads it next hears of it
             remember_secret(value.get_secret_value())
         return
-    if kind in (list, tuple, set, frozenset):
-        members = value
-    elif kind is dict:
-        members = value.values()
     elif _is_pydantic(value) or (dataclasses.is_dataclass(kind) and hasattr(value, "__dict__")):
         members = vars(value).values()
     else:
         return
     if depth:
         for member in islice(members, _LOOKED_AT):
-            _remember(member, depth - 1)
+            if type(member) not in _EXACTLY:
+                _remember(member, depth - 1)
 
 
-def render(value: object) -> str:
+def render(value: Any) -> str:
     """Return a printable form of a value, of at most 100 characters."""
-    if type(value) is int and -_HUGE < value < _HUGE:
+    kind = type(value)
+    if kind is int and -_HUGE < value < _HUGE:
         return repr(value)
     try:
         text = _render(value, _DEPTH)
@@ -97,27 +104,38 @@ def render(value: object) -> str:
 
 def _render(value: Any, depth: int) -> str:
     kind = type(value)
+    if kind in _NUMBERS or (kind is int and -_HUGE < value < _HUGE):
+        return repr(value)
     if kind is str or kind is bytes or kind is bytearray:
         if kind is str and len(value) > LIMIT:
             value = mask(value[:_SEARCHED])  # before it is cut: of a secret that is cut, the rest would not be found
         return repr(value if len(value) <= LIMIT else value[:LIMIT])
+    if kind is dict:
+        return _mapping(value, depth)
+    if kind in _COLLECTIONS:
+        return _collection(value, depth)
     unshown = hasattr(kind, "get_secret_value") or (isinstance(value, int) and abs(value) >= _HUGE)
     if unshown or isinstance(value, _PLAIN):
         return _outline(value) if unshown else repr(value)
-    if kind in (list, tuple, set, frozenset):
-        return _collection(value, depth)
-    if kind is dict:
-        if depth == 0:
-            return "{...}"
-        pairs = [
-            f"{_render(key, depth - 1)}: {MASK if _is_secret(key) else _render(member, depth - 1)}"
-            for key, member in _first(value.items())
-        ]
-        return "{" + _joined(pairs, len(value)) + "}"
     return _instance(value, depth)
 
 
+def _mapping(value: dict[Any, Any], depth: int) -> str:
+    if depth == 0:
+        return "{...}"
+    pairs = []
+    for key, member in islice(value.items(), _ITEMS):
+        if type(key) is str and len(key) <= LIMIT:
+            name, is_hidden = repr(key), _names_secret(key)
+        else:
+            name, is_hidden = _render(key, depth - 1), False
+        pairs.append(f"{name}: {MASK if is_hidden else _render(member, depth - 1)}")
+    return "{" + _joined(pairs, len(value)) + "}"
+
+
 def _collection(value: Sequence[Any], depth: int) -> str:
+    if type(value) is list and 0 < len(value) <= _ITEMS and depth and _FLOATS.issuperset(map(type, value)):
+        return repr(value)  # the same, at once
     opening, closing = {list: ("[", "]"), tuple: ("(", ")")}.get(type(value), ("{", "}"))
     if depth == 0:
         return f"{opening}...{closing}"
@@ -171,7 +189,7 @@ def _outline(value: object) -> str:
 
 def _first(members: Any) -> list[Any]:
     """Return the first members, without a look at the rest."""
-    return [member for member, _ in zip(members, range(_ITEMS), strict=False)]
+    return list(islice(members, _ITEMS))
 
 
 def _joined(members: list[str], length: int) -> str:

@@ -4,6 +4,7 @@ import logging
 import os
 import traceback
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from entrepot._sentinels import MISSING
@@ -34,6 +35,9 @@ _LONGEST_NAME = 250  # characters
 _WELL = frozenset({StateType.COMPLETED, StateType.PAUSED})  # what a run may end an attempt or its process in
 _NOTHING_PASSED: tuple[Sequence[object], Mapping[int, str]] = ((), {})
 _outside_flows = Counter()
+_CALLED: State[Any] = State(StateType.PENDING, "Pending", "", datetime.min.replace(tzinfo=UTC), "")
+"""What a run is in until its first state: nobody is told of it, so all share one. What is submitted has its own."""
+
 _process_id = os.getpid()
 
 
@@ -167,7 +171,7 @@ class Run:
         if enclosing is None:
             set_up_logging(self.world.settings)
         self.created = self.world.clock.now()
-        self.state: State[Any] | None = State(StateType.PENDING, "Pending", "", self.created)
+        self.state: State[Any] | None = _CALLED
         self._told = self._named = False
         self._shown = 0  # the id of the error of a run inside whose traceback was kept
 
@@ -314,7 +318,7 @@ class Run:
                     state.id,
                     self.id,
                     self.attempt,
-                    state.type.value,
+                    state.type._value_,  # `value` is a property written in Python
                     state.name,
                     state.timestamp,
                     message,
@@ -323,6 +327,10 @@ class Run:
                 )
             )
         return state
+
+    def hears(self, level: int) -> bool:
+        """Return whether a line of a level would go anywhere."""
+        return (FLOW_RUNS if self.definition.kind == "flow" else TASK_RUNS).isEnabledFor(level)
 
     def log(self, level: int, message: str, *values: object, exc_info: BaseException | None = None) -> None:
         """Write a line to the run's log."""
@@ -335,6 +343,8 @@ class Run:
 
     def log_end(self, state: State[Any]) -> None:
         """Write a line about the last state; with the traceback where no caller gets the exception."""
+        if state.type is StateType.COMPLETED and not self.hears(logging.INFO):
+            return  # most runs, where nobody listens: not even the line's text is made
         level = logging.INFO if state.type in _WELL else logging.ERROR
         error = state.data if self.submitted and state.type is StateType.FAILED else None
         # Its text, not itself: handlers may keep records, and with them results and tracebacks.
@@ -381,7 +391,12 @@ class Run:
                 self.created,
                 self.flow_run_id,
                 self.parent_run_id,
-                mask_all(render_all(self.parameters, definition.binder.secrets.union(untrusted))),
+                mask_all(
+                    render_all(
+                        self.parameters,
+                        definition.binder.secrets.union(untrusted) if untrusted else definition.binder.secrets,
+                    )
+                ),
                 self.tags,
                 _process_id,
                 process_token(),

@@ -64,6 +64,7 @@ def _submit(run: Run) -> EntrepotFuture[Any]:
     waits_for = [found for found in upstream if isinstance(found, EntrepotFuture)]
     children = _children()
     run.submitted = True
+    run.state = State(StateType.PENDING, "Pending", "", run.created)  # its future shows it
     run.trace(inputs.run_ids_of(upstream))
     if run.definition.validator is None and not (
         leaves and run.definition.run_name

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import importlib
+import os
 import secrets
 import threading
 import time
@@ -169,6 +170,7 @@ def import_adapter(module: str, *, needs: str, extra: str, slug: str) -> ModuleT
 _OPEN_AT_MOST = 16
 _open: OrderedDict[bytes, Storage] = OrderedDict()
 _open_lock = threading.Lock()
+_connecting: dict[bytes, threading.Lock] = {}  # of each store: one that does not answer holds up no other
 
 
 def shared(
@@ -214,10 +216,31 @@ def shared(
 def _opened(kind: str, root: str, options: Mapping[str, Any], connect: Callable[..., Storage]) -> Storage:
     key = hashlib.sha256(repr((kind, root, options)).encode()).digest()
     with _open_lock:
-        found = _open.get(key)
-        if found is None:
-            found = _open[key] = connect(**options)
-            if len(_open) > _OPEN_AT_MOST:
-                _open.popitem(last=False)
-        _open.move_to_end(key)
+        own = _connecting.setdefault(key, threading.Lock())
+    with own:
+        with _open_lock:
+            found = _open.get(key)
+            if found is not None:
+                _open.move_to_end(key)
+                return found
+        try:
+            found = connect(**options)
+        finally:
+            with _open_lock:
+                _connecting.pop(key, None)  # who waits has it, and who comes now finds the store
+                if found is not None:
+                    _open[key] = found
+                    if len(_open) > _OPEN_AT_MOST:
+                        _open.popitem(last=False)
         return found
+
+
+def _after_fork_in_child() -> None:
+    """Make new locks: a thread that held one is not here to give it back."""
+    global _open_lock  # noqa: PLW0603  as said
+    _open_lock = threading.Lock()
+    _connecting.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -39,6 +39,13 @@ class SFTP(StorageBlock):
         default=None, description="A file of known host keys; by default ~/.ssh/known_hosts."
     )
 
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, value: str) -> str:
+        if any(mark in "/?#@[]%\\" or mark.isspace() or not mark.isprintable() for mark in value):
+            raise ValueError("write the name or the address alone; the user, the port and the folder have their fields")
+        return value
+
     @field_validator("path")
     @classmethod
     def _check_path(cls, value: str) -> str:

@@ -8,9 +8,10 @@ import hashlib
 
 from entrepot import home
 from entrepot.coordination.pauses import Pause
-from entrepot.crypto.seal import Place, seal, unseal
+from entrepot.crypto.keyring import Keyring
+from entrepot.crypto.seal import Place, reseal, seal, unseal
 
-__all__ = ["open_answer", "seal_answer"]
+__all__ = ["open_answer", "reseal_answer", "seal_answer"]
 
 
 def seal_answer(pause: Pause, said: str) -> str:
@@ -38,8 +39,31 @@ def open_answer(pause: Pause, sealed: str) -> str:
         UnknownKeyError: If it is sealed under a key that the home's keyring does not have.
         KeyringError: If the keyring cannot be used.
     """
-    location = f"the answer to {pause.key} of run {pause.root_run_id}"
-    return unseal(home.ring(), sealed.encode("utf-8", "replace"), place=_place(pause), location=location).decode()
+    return unseal(
+        home.ring(), sealed.encode("utf-8", "replace"), place=_place(pause), location=_location(pause)
+    ).decode()
+
+
+def reseal_answer(ring: Keyring, pause: Pause) -> str | None:
+    """Return the answer of a question, sealed under the primary key; None if it is, or if there is none.
+
+    Args:
+        ring: The home's keyring.
+        pause: The question, as it is kept.
+
+    Raises:
+        IntegrityError: As `open_answer`.
+        UnknownKeyError: As `open_answer`.
+    """
+    if pause.answer is None:
+        return None
+    sealed = pause.answer.encode("utf-8", "replace")
+    fresh = reseal(ring, sealed, place=_place(pause), location=_location(pause))
+    return None if fresh is None else fresh.decode("ascii")
+
+
+def _location(pause: Pause) -> str:
+    return f"the answer to {pause.key} of run {pause.root_run_id}"
 
 
 def _place(pause: Pause) -> Place:

@@ -60,6 +60,15 @@ class _Functions:
     kwdefaults: list[Any] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)  # of attributes
 
+    def is_same(self, function: FunctionType) -> bool:
+        """Return whether a function is made of the same; there is only one."""
+        return (
+            function.__code__ is self.codes[0]
+            and function.__defaults__ is self.defaults[0]
+            and function.__kwdefaults__ is self.kwdefaults[0]
+            and len(function.__dict__) == self.counts[0]
+        )
+
     def are_same(self, functions: "list[FunctionType]") -> bool:
         return (
             all(map(is_, map(_code_of, functions), self.codes))
@@ -161,8 +170,8 @@ class Plan:
         """Tell whether everything is as it was."""
         if (
             self._abstract not in (None, get_cache_token())
-            or not self._root.are_same([root])
-            or not self._helpers.are_same(self._helpers.functions)
+            or not self._root.is_same(root)
+            or (self._helpers.functions and not self._helpers.are_same(self._helpers.functions))
         ):
             return False
         for space in self._spaces.values():

@@ -37,7 +37,7 @@ from entrepot.hashing._plan import Plan
 from entrepot.hashing._walker import CodeWalker
 from entrepot.hashing.values import hash_parts
 
-__all__ = ["CodeHash", "code_form", "hash_function"]
+__all__ = ["CodeHash", "code_form", "hash_function", "known_function"]
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,9 @@ def hash_function(fn: object, *, parameter: str = "task", classes: Iterable[type
         UnhashableValueError: If something that it uses has no stable identity; the error says what, and the ways out.
     """
     key = tuple(classes)
-    known = _known.get(fn) if type(fn) is FunctionType else None
+    known = known_function(fn, key)
     if known is not None:
-        for kept, plan, code_hash in known:
-            if kept == key and plan.holds(fn):  # type: ignore[arg-type]  # only functions are kept
-                return code_hash
+        return known
     walker = CodeWalker()
     try:
         walker.walk(fn, key)
@@ -98,6 +96,18 @@ def hash_function(fn: object, *, parameter: str = "task", classes: Iterable[type
     if walker.plan.is_complete and type(fn) is FunctionType:
         _keep(fn, key, walker.plan, code_hash)
     return code_hash
+
+
+def known_function(fn: object, classes: tuple[type, ...] = ()) -> CodeHash | None:
+    """Return what `hash_function` returned before, if all that it looked at is as it was; None where it is to walk.
+
+    No code of the user's is run.
+    """
+    if type(fn) is FunctionType:
+        for kept, plan, code_hash in _known.get(fn, ()):
+            if kept == classes and plan.holds(fn):
+                return code_hash
+    return None
 
 
 def _keep(fn: FunctionType, classes: tuple[type, ...], plan: Plan, code_hash: CodeHash) -> None:

@@ -7,16 +7,34 @@ from collections.abc import Callable
 from typing import Any
 
 from entrepot.errors import UnknownBlockTypeError
-from entrepot.plugins.builtin import BLOCK_GROUP, HASHER_GROUP, SERIALIZER_GROUP, TASK_RUNNER_GROUP
+from entrepot.plugins.builtin import (
+    BLOCK_GROUP,
+    HASHER_GROUP,
+    KEY_PROVIDER_GROUP,
+    SERIALIZER_GROUP,
+    TASK_RUNNER_GROUP,
+)
 from entrepot.plugins.registry import PluginEntry, PluginRegistry
+from entrepot.protocols.keys import OpensKeyProvider
 
-__all__ = ["BLOCKS", "HASHERS", "SERIALIZERS", "TASK_RUNNERS", "PluginEntry", "PluginRegistry"]
+__all__ = ["BLOCKS", "HASHERS", "KEY_PROVIDERS", "SERIALIZERS", "TASK_RUNNERS", "PluginEntry", "PluginRegistry"]
 
 BLOCKS: PluginRegistry[type] = PluginRegistry(BLOCK_GROUP, kind="block type", unknown=UnknownBlockTypeError)
 """Block classes by slug."""
 
 HASHERS: PluginRegistry[Callable[[Any], object]] = PluginRegistry(HASHER_GROUP, kind="hasher")
 """Functions that say what values stand for in cache keys, by the full name of the type: `module.QualName`."""
+
+
+def _check_key_provider(name: str, found: object) -> None:
+    if not callable(getattr(found, "open", None)):
+        raise TypeError(f"the key provider {name} has no class method `open`")
+
+
+KEY_PROVIDERS: PluginRegistry[type[OpensKeyProvider]] = PluginRegistry(
+    KEY_PROVIDER_GROUP, kind="key provider", check=_check_key_provider
+)
+"""Classes of what keeps the keyring, by name."""
 
 SERIALIZERS: PluginRegistry[type] = PluginRegistry(SERIALIZER_GROUP, kind="serializer")
 """Serializer classes by name."""

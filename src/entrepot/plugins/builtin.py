@@ -6,10 +6,19 @@
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["BLOCK_GROUP", "BUILTINS", "HASHER_GROUP", "KNOWN_ELSEWHERE", "SERIALIZER_GROUP", "TASK_RUNNER_GROUP"]
+__all__ = [
+    "BLOCK_GROUP",
+    "BUILTINS",
+    "HASHER_GROUP",
+    "KEY_PROVIDER_GROUP",
+    "KNOWN_ELSEWHERE",
+    "SERIALIZER_GROUP",
+    "TASK_RUNNER_GROUP",
+]
 
 BLOCK_GROUP: Final = "entrepot.blocks"
 HASHER_GROUP: Final = "entrepot.hashers"  # names are those of types, `module.QualName`; none of them is ours
+KEY_PROVIDER_GROUP: Final = "entrepot.key_providers"
 SERIALIZER_GROUP: Final = "entrepot.serializers"
 TASK_RUNNER_GROUP: Final = "entrepot.task_runners"
 
@@ -35,6 +44,14 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
         "string": "entrepot.blocks.system:String",
         "webhook": "entrepot.blocks.webhook:Webhook",
     },
+    KEY_PROVIDER_GROUP: {
+        "aws-kms": "entrepot.crypto.aws_kms:AwsKmsKeyProvider",
+        "environment": "entrepot.crypto.environment:EnvironmentKeyProvider",
+        "file": "entrepot.crypto.providers:FileKeyProvider",
+        "keyring": "entrepot.crypto.os_keyring:OsKeyProvider",
+        "passphrase": "entrepot.crypto.passphrase:PassphraseKeyProvider",
+        "vault": "entrepot.crypto.vault:VaultKeyProvider",
+    },
     SERIALIZER_GROUP: {
         "arrow": "entrepot.serializers.arrow:ArrowSerializer",
         "auto": "entrepot.serializers.auto:AutoSerializer",
@@ -57,6 +74,12 @@ KNOWN_ELSEWHERE: Final[Mapping[str, Mapping[str, str]]] = {
         "azure-blob-storage-container": "Azure is the built-in block 'azure': pip install \"entrepot[azure]\"",
         "gcs-bucket": "Google Cloud Storage is the built-in block 'gcs': pip install \"entrepot[gcp]\"",
         "s3-bucket": "S3 is the built-in block 's3': pip install \"entrepot[aws]\"",
+    },
+    KEY_PROVIDER_GROUP: {
+        "env": "a keyring in a variable is the built-in key provider 'environment'",
+        "kms": "a keyring under a key of AWS KMS is the built-in key provider 'aws-kms'",
+        "openbao": "a keyring under a transit key of OpenBao or Vault is the built-in key provider 'vault'",
+        "os": "the operating system's keyring is the built-in key provider 'keyring'",
     },
     SERIALIZER_GROUP: {
         "compressed": "name what is compressed: 'compressed/json' or 'compressed/pickle'",

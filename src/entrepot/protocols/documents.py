@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-__all__ = ["DocumentRef", "DocumentStore"]
+__all__ = ["DocumentRef", "DocumentStore", "RewrapsDocuments"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,9 @@ class DocumentRef:
     version: int
     modified: datetime | None = None
     deleted: bool = False
+
+    def __str__(self) -> str:
+        return f"version {self.version} of the block {self.slug}/{self.name}"
 
 
 class DocumentStore(Protocol):
@@ -65,4 +68,21 @@ class DocumentStore(Protocol):
 
     def delete(self, slug: str, name: str) -> bool:
         """Remove every version, tombstones too, so that numbers start again; return whether there was one."""
+        ...
+
+
+@runtime_checkable
+class RewrapsDocuments(Protocol):
+    """The optional capability to seal what is kept again, under another key."""
+
+    def every(self) -> Iterator[DocumentRef]:
+        """Yield every version of every document, tombstones too, in no promised order."""
+        ...
+
+    def exchange(self, ref: DocumentRef, old: bytes, new: bytes) -> bool:
+        """Put other sealed bytes of a version in the place of those that were read, durably.
+
+        Returns:
+            Whether it was done; False if another writer came first, or the version is gone.
+        """
         ...

@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
+from entrepot._frozen import quick
+
 __all__ = ["ArtifactKept", "Heartbeat", "LogLine", "Recorder", "RunCreated", "RunEvent", "RunKind", "RunTransition"]
 
 RunKind: TypeAlias = Literal["flow", "task"]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class RunCreated:
     """A run came into being.
@@ -51,6 +54,7 @@ class RunCreated:
     upstream: Sequence[str] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class RunTransition:
     """A run entered a state.

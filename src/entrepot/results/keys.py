@@ -20,9 +20,10 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final
 
+from entrepot._frozen import quick
 from entrepot.errors import CacheKeyError, OptionError
-from entrepot.hashing.code import hash_function
-from entrepot.hashing.values import hash_parts, identify
+from entrepot.hashing.code import hash_function, known_function
+from entrepot.hashing.values import hash_parts, identify, small_digest
 
 __all__ = [
     "DEFAULT",
@@ -51,6 +52,7 @@ _ORDER: Final = (_INPUTS, _TASK_SOURCE, _RUN_ID, _FLOW_PARAMETERS)
 _SHOWN: Final = 200  # characters of a user's own key that stand among its parts
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class KeyContext:
     """A call, as far as its key can depend on it.
@@ -76,6 +78,7 @@ class KeyContext:
     stored: Mapping[int, str] = field(default_factory=dict)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CacheKey:
     """The key of a call.
@@ -174,6 +177,31 @@ class CachePolicy:
                 parts.update(hash_function(context.fn, classes=classes).parts)
         return CacheKey(f"{_FORMAT}-{hash_parts(parts)}", parts)
 
+    def glance(self, context: KeyContext) -> CacheKey | None:
+        """Return what `compute` does where that runs no code of the user's: of small plain data and known code.
+
+        None for all other calls.
+        """
+        covers = self.covers
+        if self.without or context.stored or not covers:
+            return None
+        parts = {"task": context.task_key}
+        if _INPUTS in covers and not _add_small(parts, "input", context.inputs):
+            return None
+        if _FLOW_PARAMETERS in covers and not _add_small(parts, "flow-parameter", context.flow_parameters or {}):
+            return None
+        if _RUN_ID in covers:
+            parts["run"] = context.run_id
+        if _TASK_SOURCE in covers:
+            code = None if context.version is not None else known_function(context.fn)
+            if code is not None:
+                parts.update(code.parts)
+            elif context.version is not None:
+                parts["version"] = context.version
+            else:
+                return None
+        return CacheKey(f"{_FORMAT}-{hash_parts(parts)}", parts)
+
     def _counting(self, context: KeyContext) -> Mapping[str, Any]:
         """Return the arguments that count."""
         if not self.without:
@@ -265,6 +293,16 @@ def _add_values(
         parts[f"{kind}:{name}"] = identity.digest
         for cls in identity.classes:
             classes[cls] = None
+
+
+def _add_small(parts: dict[str, str], kind: str, values: Mapping[str, Any]) -> bool:
+    """Add the digests of small plain data; return whether all of the values are that."""
+    for name, value in values.items():
+        digest = small_digest(value)
+        if digest is None:
+            return False
+        parts[f"{kind}:{name}"] = digest
+    return True
 
 
 def _collecting_parameter(fn: Callable[..., Any]) -> str:

@@ -3,6 +3,7 @@
 import enum
 from dataclasses import dataclass
 
+from entrepot._frozen import quick
 from entrepot._sentinels import MISSING
 from entrepot.errors import EntrepotError
 from entrepot.results.record import Record
@@ -21,6 +22,7 @@ class Outcome(enum.Enum):
     UNREACHABLE = "unreachable"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Lookup:
     """What was found under one key.

@@ -1,25 +1,18 @@
 """Large values: their bytes, under their own digest; read and checked in one pass, written once."""
 
 import hmac
-import threading
-from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
 from typing import Final
 
-from entrepot.crypto.digest import Digester, Hasher
+from entrepot.crypto.digest import Digester
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import IntegrityError, ObjectExistsError, ObjectNotFoundError
-from entrepot.protocols.storage import MakesDurable, MapsObjects, ReadsAtOnce, ReadsInto, Storage, Touches
+from entrepot.protocols.storage import MakesDurable, MapsObjects, ReadsInto, Storage, Touches
+from entrepot.results.reading import CHUNK, REQUEST, read_and_hash, read_part
 from entrepot.serializers.buffers import allocate, total_size
 
 __all__ = ["check_payload", "read_payload", "write_payload"]
 
-# Large enough that a chunk costs more than asking for it, small enough to be hashed while it is in the cache.
-_CHUNK: Final = 4 << 20
-_REQUEST: Final = 32 << 20  # from stores that cannot read into memory of ours: how much is copied at a time
-_THREAD_FROM: Final = 2 << 20
 _MAP_FROM: Final = 1 << 20  # below, a mapping costs more than it saves
 
 
@@ -51,13 +44,7 @@ def read_payload(
     # One byte more than there should be: a payload that goes on is noticed without asking for its size.
     memory = allocate(size + 1)
     try:
-        if size < _THREAD_FROM:
-            count = _read(storage, path, memory, 0)
-            hasher.update(memory[:count])
-        elif isinstance(storage, ReadsAtOnce) and not isinstance(storage, ReadsInto) and storage.at_once > 1:
-            count = _fetch_and_hash(storage, path, memory, hasher, at_once=storage.at_once)
-        else:
-            count = _read_and_hash(storage, path, memory, hasher)
+        count = read_and_hash(storage, path, memory, hasher)
     except ObjectNotFoundError as error:
         raise _bad(storage, path, "it is not there") from error
     if count != size:
@@ -72,13 +59,13 @@ def read_payload(
 def check_payload(storage: Storage, path: str, *, size: int, digest: str, ring: Keyring) -> str:
     """Return "" if a payload is there and right, else what is wrong with it; takes a few MiB of memory."""
     hasher = Digester(ring).hasher_for(digest, size=size)
-    step = min(size + 1, _CHUNK if isinstance(storage, ReadsInto) else _REQUEST)
+    step = min(size + 1, CHUNK if isinstance(storage, ReadsInto) else REQUEST)
     memory = allocate(step)
     done = 0
     try:
         while done <= size:
             room = min(step, size + 1 - done)
-            count = _read(storage, path, memory[:room], done)
+            count = read_part(storage, path, memory[:room], done)
             hasher.update(memory[:count])
             done += count
             if count < room:
@@ -143,78 +130,6 @@ def _mapped(storage: Storage, path: str, *, size: int, digest: str, ring: Keyrin
         return None
     hasher.update(memory)
     return memory if hmac.compare_digest(hasher.digest(), digest) else None
-
-
-def _read(storage: Storage, path: str, memory: memoryview, start: int) -> int:
-    """Fill `memory` from `start`; return how many bytes there were."""
-    if isinstance(storage, ReadsInto):
-        return storage.read_into(path, memory, start=start)
-    done = 0
-    while done < memory.nbytes:
-        room = min(_REQUEST, memory.nbytes - done)
-        piece = memoryview(storage.get(path, start=start + done, length=room)).cast("B")
-        memory[done : done + piece.nbytes] = piece
-        done += piece.nbytes
-        if piece.nbytes < room:
-            break
-    return done
-
-
-def _read_and_hash(storage: Storage, path: str, memory: memoryview, hasher: Hasher) -> int:
-    """Read on this thread and hash on another: both let go of the GIL, so it takes about as long as the slower one."""
-    chunks: SimpleQueue[memoryview | None] = SimpleQueue()
-    problems: list[BaseException] = []
-
-    def hash_chunks() -> None:
-        try:
-            while (chunk := chunks.get()) is not None:
-                hasher.update(chunk)
-        except BaseException as problem:  # noqa: BLE001  raised again below, on the thread that asked
-            problems.append(problem)
-
-    thread = threading.Thread(target=hash_chunks, name="entrepot-payload-hash", daemon=True)
-    thread.start()
-    done = 0
-    try:
-        step = _CHUNK if isinstance(storage, ReadsInto) else _REQUEST
-        while done < memory.nbytes:
-            room = min(step, memory.nbytes - done)
-            count = _read(storage, path, memory[done : done + room], done)
-            chunks.put(memory[done : done + count])
-            done += count
-            if count < room:
-                break
-    finally:
-        chunks.put(None)
-        thread.join()
-    if problems:
-        raise problems[0]
-    return done
-
-
-def _fetch_and_hash(storage: Storage, path: str, memory: memoryview, hasher: Hasher, *, at_once: int) -> int:
-    """Fetch several parts at once, and hash them in order: what is in flight is all the memory that this takes."""
-
-    def fetch(start: int) -> int:
-        return _read(storage, path, memory[start : start + _CHUNK], start)
-
-    done = 0
-    starts = range(0, memory.nbytes, _CHUNK)
-    with ThreadPoolExecutor(at_once, thread_name_prefix="entrepot-payload") as pool:
-        under_way = deque(pool.submit(fetch, start) for start in starts[:at_once])
-        try:
-            for number, start in enumerate(starts):
-                count = under_way.popleft().result()
-                hasher.update(memory[start : start + count])
-                done += count
-                if count < min(_CHUNK, memory.nbytes - start):
-                    break
-                if number + at_once < len(starts):
-                    under_way.append(pool.submit(fetch, starts[number + at_once]))
-        finally:
-            for late in under_way:
-                late.cancel()
-    return done
 
 
 def _bad(storage: Storage, path: str, why: str) -> IntegrityError:

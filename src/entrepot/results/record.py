@@ -15,8 +15,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
+from entrepot._frozen import quick
+from entrepot._sentinels import MISSING
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.sign import sign_line, verify_line
 from entrepot.errors import CacheKeyError, IntegrityError, ObjectNotFoundError, SerializationError, UnknownNameError
@@ -67,10 +70,13 @@ _FORMS: Final[Mapping[str, Mapping[tuple[str, ...], str]]] = {
         for kept in _KEPT
     },
 }
+_TEXTS: Final = frozenset({str})
+_decoder: Final = json.JSONDecoder()  # `json.loads` would look for other encodings first
 _TRANSACTION: Final = re.compile(r"[0-9a-f]{32}\Z", re.ASCII)
 _CHAIN: Final = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Record:
     """What is known of one result.
@@ -275,9 +281,8 @@ def _to_line(record: Record) -> bytes:
 
 def _from_line(line: bytes, location: str) -> tuple[Record | Versioned | None, str]:
     """Return a record, or None and what is wrong with it. Who signs it can only be trusted not to be an attacker."""
-    try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError):
+    fields = _parsed(line)
+    if fields is MISSING:
         return None, "it is not JSON"
     if not isinstance(fields, dict):
         return None, "it is not a JSON object"
@@ -301,6 +306,16 @@ def _from_line(line: bytes, location: str) -> tuple[Record | Versioned | None, s
         return _to_record(fields, kept), ""
     except (TypeError, ValueError) as error:
         return None, f"a field is malformed ({error})"
+
+
+def _parsed(line: bytes) -> Any:
+    """Return what a line of JSON says; `MISSING` if it is none, or has more in it."""
+    try:
+        text = line.decode()
+        said, end = _decoder.raw_decode(text)
+    except (ValueError, RecursionError):
+        return MISSING
+    return said if end == len(text) else MISSING
 
 
 def _to_versioned(fields: Mapping[str, object]) -> Versioned | None:
@@ -362,9 +377,8 @@ def _strings(fields: Mapping[str, object], name: str) -> dict[str, str]:
     value = fields[name]
     if not isinstance(value, dict):
         raise TypeError(name)
-    for member in value.values():
-        if type(member) is not str:
-            raise TypeError(name)
+    if not _TEXTS.issuperset(map(type, value.values())):
+        raise TypeError(name)
     return value
 
 
@@ -392,6 +406,7 @@ def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+@lru_cache(maxsize=256)  # it is asked for twice: where to look, and whether that is the place of what is there
 def _path_of(key: str) -> str:
     digest = key[7:] if _HASHED.match(key) else hashlib.sha256(_utf8(key)).hexdigest()
     return f"{RECORDS}/{digest[:2]}/{digest}.json"

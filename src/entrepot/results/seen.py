@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from entrepot.errors import IntegrityError, ObjectNotFoundError, UnknownKeyError, UnknownNameError
+from entrepot.errors import DestroyedKeyError, IntegrityError, ObjectNotFoundError, UnknownKeyError, UnknownNameError
 from entrepot.results.markers import Fate
 from entrepot.results.record import MAX_RECORD_SIZE, Record, Versioned, open_record
 from entrepot.results.store import ResultStore
@@ -53,7 +53,8 @@ def read_record(store: ResultStore, path: str) -> Seen | None:
     except IntegrityError as error:  # an encrypted store cannot tell what it is
         return Seen("damaged", detail=str(error))
     except UnknownKeyError as error:
-        return Seen("unknown", is_blind=True, detail=str(error))
+        # What was made under a destroyed key is a miss: it needs nothing any more.
+        return Seen("unknown", is_blind=not isinstance(error, DestroyedKeyError), detail=str(error))
     return _judged(store, path, data)
 
 

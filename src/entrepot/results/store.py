@@ -18,6 +18,7 @@ from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import (
     DamagedResultError,
+    DestroyedKeyError,
     EntrepotError,
     IntegrityError,
     ObjectExistsError,
@@ -37,8 +38,9 @@ from entrepot.results.lookup import Lookup, Outcome
 from entrepot.results.markers import Markers, marker_path
 from entrepot.results.payloads import check_payload
 from entrepot.results.prepared import Facts, Prepared, prepare
-from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, Record, open_record, record_path
+from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, Record, Versioned, open_record, record_path
 from entrepot.results.references import changed_reference
+from entrepot.results.remembered import Remembered
 from entrepot.results.used import Uses
 from entrepot.results.values import Values
 from entrepot.results.versions import Versions
@@ -107,6 +109,7 @@ class ResultStore:
         self._uses = Uses(storage, clock) if notes_use else None
         self._values = Values(storage, self.keys, self.allow, mapped=mapped)
         self._compression = compression
+        self._remembered = Remembered()
         self._warned = False
 
     @property
@@ -130,18 +133,17 @@ class ResultStore:
             SerializationError: If its bytes are right, but cannot be turned into a value (a class has moved, say).
         """
         path = record_path(key)
-        found = self._look(path, references=True)
+        found = self._record(path, references=True, remembers=True)
         while True:
-            record = found.record
-            if found.outcome is not Outcome.HIT or record is None:
+            if isinstance(found, Lookup):
                 return found
+            record = found
             try:
                 value = self._values.read(record, serializer)
             except (IntegrityError, UnknownKeyError, StorageError) as error:
-                again = self._look(path, references=True)
-                if again.record != record:
-                    found = again  # it was replaced, or collected with its payload, while we read
-                    continue
+                found = self._record(path, references=True)
+                if (found.record if isinstance(found, Lookup) else found) != record:
+                    continue  # it was replaced, or collected with its payload, while we read
                 return self._failed(path, error, record)
             if self._uses is not None:
                 self._uses.note(path)
@@ -165,6 +167,8 @@ class ResultStore:
             EntrepotError: As `lookup`.
         """
         found = self.lookup(key, serializer=serializer)
+        if found.outcome is Outcome.HIT:
+            return found
         if found.outcome in {Outcome.UNKNOWN_KEY, Outcome.UNREACHABLE} and found.error is not None:
             raise found.error
         told = {} if told is None else told
@@ -223,16 +227,26 @@ class ResultStore:
         return self._values.locate(record)
 
     def _look(self, path: str, *, references: bool = False) -> Lookup:
-        """Return what the record at `path` says; no payload is read, no value made.
+        """Return what the record at `path` says; no payload is read, no value made."""
+        found = self._record(path, references=references)
+        return found if isinstance(found, Lookup) else Lookup(Outcome.HIT, path, found)
+
+    def _record(self, path: str, *, references: bool, remembers: bool = False) -> Record | Lookup:
+        """Return the record at `path`, if it is to be used; else what is to be said of it.
 
         Args:
             path: Where the record is.
             references: Whether a result whose files have changed is taken for expired; that may mean to read them.
+            remembers: Whether a record that was verified before need not be decoded again. It is shared then, so it is
+                only for who keeps it to themselves.
         """
         try:
             data = bytes(self.storage.get(path, length=MAX_RECORD_SIZE + 1))
-            found = open_record(data, self.keys(), path=path, location=self._where(path))
-            record = self.versions.visible(path, found)
+            found = self._open(path, data, remembers=remembers)
+            if isinstance(found, Record) and found.transaction is None:
+                record: Record | None = found  # most are such
+            else:
+                record = self.versions.visible(path, found)
         except ObjectNotFoundError:
             return Lookup(Outcome.MISS, path, detail="no result is kept under this key")
         except (IntegrityError, UnknownKeyError, StorageError) as error:
@@ -244,9 +258,21 @@ class ResultStore:
         changed = changed_reference(record.about) if references and record.about else ""
         if changed:
             return Lookup(Outcome.EXPIRED, path, record, detail=changed, is_outdated=True)
-        return Lookup(Outcome.HIT, path, record)
+        return record
+
+    def _open(self, path: str, data: bytes, *, remembers: bool) -> Record | Versioned:
+        ring = self.keys()
+        known = self._remembered.find(path, data, ring) if remembers else None
+        if known is not None:
+            return known
+        found = open_record(data, ring, path=path, location=self._where(path))
+        if remembers and isinstance(found, Record):
+            self._remembered.note(path, data, ring, found)
+        return found
 
     def _failed(self, path: str, error: EntrepotError, record: Record | None) -> Lookup:
+        if isinstance(error, DestroyedKeyError):  # its owner has said that it is not to be believed, ever again
+            return Lookup(Outcome.MISS, path, detail=f"what is kept under this key is not used: {error}")
         if isinstance(error, UnknownKeyError):
             return Lookup(Outcome.UNKNOWN_KEY, path, record, detail=str(error), error=self._unknown_key(path, error))
         outcome = Outcome.DAMAGED if isinstance(error, IntegrityError) else Outcome.UNREACHABLE
@@ -362,6 +388,8 @@ class ResultStore:
             RefusedSerializerError: If it may not. One that picks by value is not asked.
             UnknownNameError: If a name that is allowed here is that of no serializer.
         """
+        if self.allow is None:
+            return
         check_once(self.allow)
         if not hasattr(serializer, "choose"):
             writer_for(serializer, None, allow=self.allow)

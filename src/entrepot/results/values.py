@@ -68,7 +68,7 @@ class Values:
         else:
             # The signature covers the value itself: its digest, which it also covers, need not be made again.
             value = record.value
-            data = memoryview(bytearray(value.encode() if isinstance(value, str) else value or b""))
+            data = memoryview(bytearray(value, "utf-8") if isinstance(value, str) else bytearray(value or b""))
         try:
             return reader.loads(data)
         except (EntrepotError, MemoryError):

@@ -112,13 +112,13 @@ class LocalRecorder:
         A program that makes events faster than they can be written waits for the writer; one whose history cannot be
         written at all goes on.
         """
-        if self._queue.qsize() >= self._ahead:
+        if self._queue.qsize() >= self._ahead:  # which is no more than the limit
             self._wait_for_the_writer()
-        if self._queue.qsize() >= self._limit:
-            if not self._dropped:
-                _log.warning("%d events wait for %s; new ones are dropped", self._limit, self._path)
-            self._dropped += 1
-            return
+            if self._queue.qsize() >= self._limit:
+                if not self._dropped:
+                    _log.warning("%d events wait for %s; new ones are dropped", self._limit, self._path)
+                self._dropped += 1
+                return
         self._queue.put(event)
         if self._thread is None:
             self._start()

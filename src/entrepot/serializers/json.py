@@ -76,7 +76,8 @@ class JSONSerializer:
         """
         try:
             text = str(data, "utf-8")
-            return _decoder.decode(text)
+            value, end = _decoder.raw_decode(text)  # `decode` looks for blanks around it, which we never write
+            return value if end == len(text) else _decoder.decode(text)
         except (ValueError, RecursionError) as error:
             # Not chained: a JSONDecodeError holds the whole text.
             raise SerializationError(

@@ -155,6 +155,8 @@ class Settings:
         blocks_storage: Where sealed block documents are kept; None for the folder `blocks` in the home.
         blocks_team: Where blocks are looked up before that: the documents of a team, sealed under the same keyring.
         blocks_sole_writer: Whether blocks are saved in a store that cannot keep two writers apart.
+        key_provider: What keeps the keyring, as `name:target?option=value`; None for the variable `ENTREPOT_KEYRING`
+            where it is set, else the file `keyring.json` in the home.
         progress: Whether running flows are shown live: "auto", "on" or "off".
         check: Whether every cache key is made again in a second process, and results that change in place are found.
         plugins_allow: The only distributions whose plugins may be loaded; empty for all that are not denied.
@@ -181,6 +183,7 @@ class Settings:
     blocks_storage: str | None = None
     blocks_team: str | None = None
     blocks_sole_writer: bool = False
+    key_provider: str | None = None
     progress: str = "auto"
     check: bool = False
     plugins_allow: tuple[str, ...] = ()
@@ -339,6 +342,12 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 _flag,
                 allowed=_TRUE_OR_FALSE,
                 doc="Save blocks in a store that cannot keep two writers apart: you see to it that there is one.",
+            ),
+            _setting(
+                "key_provider",
+                _place,
+                allowed="the name of a key provider with its options, such as passphrase or aws-kms:alias/entrepot",
+                doc="What keeps the keyring; by default the file keyring.json in the home.",
             ),
             _setting(
                 "progress",

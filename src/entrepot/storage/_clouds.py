@@ -295,7 +295,7 @@ def s3_config(storage_options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ImportError: If botocore is not installed.
     """
-    from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415  comes with s3fs only
+    from botocore.config import Config  # noqa: PLC0415  comes with s3fs only
 
     config: dict[str, Any] = {
         "connect_timeout": 3,

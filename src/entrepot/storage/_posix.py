@@ -15,6 +15,7 @@ from entrepot._folders import create_folder, settle_inner
 from entrepot.storage.paths import RESERVED_PREFIX
 
 __all__ = [
+    "is_straight",
     "let_go",
     "map_private",
     "open_file",
@@ -22,6 +23,7 @@ __all__ = [
     "open_new",
     "read_at",
     "read_into_at",
+    "read_straight",
     "sync",
     "take_name",
     "take_out",
@@ -35,7 +37,9 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a pipe that someone left in the store must not wait for its other end; files do not heed it.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _TEMP = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN_FILES = "/proc/self/fd"  # of Linux
 _IOV_MAX = min(1024, os.sysconf("SC_IOV_MAX")) if os.sysconf("SC_IOV_MAX") > 0 else 16
+_LARGE = 128 << 20  # bytes from which on a file is synced while it is written
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -91,6 +95,50 @@ def open_file(folder: int, name: str) -> tuple[int, int]:
     let_go(fd)
     code = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.ENXIO
     raise OSError(code, os.strerror(code), name)
+
+
+def read_straight(root: str, path: str, size: int) -> bytes | None:
+    """Return a small file below a root, opened by its whole path; None where it is to be read otherwise.
+
+    That is one call in place of one a component. The kernel itself then says where the open file is: only if that is
+    to the letter what was asked for, no symbolic link was on the way, and what is there is read. It is asked about the
+    file after it was opened, so it does not matter what is swapped in between.
+
+    Args:
+        root: Absolute, and neither a link nor below one: else this always returns None.
+        path: As of an object.
+        size: Bytes; of a larger file, and of what is no plain file, None is returned.
+    """
+    whole = f"{root}/{path}"
+    try:
+        fd = os.open(whole, _READ)
+    except OSError:
+        return None
+    try:
+        if os.readlink(f"{_OPEN_FILES}/{fd}") != whole:  # noqa: PTH115  no Path on the hot path
+            return None
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > size:
+            return None
+        content = os.read(fd, status.st_size)
+        return content if len(content) == status.st_size else None
+    except OSError:  # nothing says where open files are, say
+        return None
+    finally:
+        let_go(fd)
+
+
+def is_straight(root: str, folder: int) -> bool:
+    """Return whether `read_straight` can work below a root: it is no link, nor below one, and the kernel says so.
+
+    Args:
+        root: Its path, absolute.
+        folder: The same, open.
+    """
+    try:
+        return os.readlink(f"{_OPEN_FILES}/{folder}") == root  # noqa: PTH115  no Path on the hot path
+    except OSError:
+        return False
 
 
 def read_at(fd: int, start: int, size: int) -> bytes | bytearray:
@@ -178,7 +226,12 @@ def write_temporary(folder: int, views: Sequence[memoryview]) -> str:
     try:
         fd = open_new(folder, temp)
         try:
-            write_all(fd, views)
+            if sum(view.nbytes for view in views) < _LARGE:
+                write_all(fd, views)
+            else:
+                from entrepot.storage._early import write_early  # noqa: PLC0415  threads, for the largest only
+
+                write_early(fd, views, write_all)
             os.fsync(fd)
         finally:
             os.close(fd)

@@ -4,16 +4,20 @@ import base64
 import contextlib
 import errno
 import io
+import logging
 import os
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import paramiko
 from fsspec import AbstractFileSystem
 from fsspec.implementations.sftp import SFTPFileSystem
+from paramiko.hostkeys import InvalidHostKey
 
 from entrepot.errors import ConfigurationError, StorageAccessError
 from entrepot.storage.outage import from_opening, without_userinfo
@@ -22,7 +26,12 @@ __all__ = ["open_sftp"]
 
 _SECONDS: Final = 15.0  # for each step of connecting, and for each answer
 _PORT: Final = 22
+_WINDOW: Final = 2 * 1024 * 1024  # bytes that are asked for before the first of them is there
 _KEYS: Final = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
+
+
+# A server that does not answer is told by our error; without handlers, paramiko's traceback would be printed as well.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class _SureSFTP(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -35,7 +44,17 @@ class _SureSFTP(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
 
     cachable = False
 
-    def __init__(self, host: str, *, known_hosts: str | None, host_key: str | None, **options: Any) -> None:
+    def __init__(
+        self,
+        host: str,
+        *,
+        known_hosts: str | None,
+        host_key: str | None,
+        private_key: str | None = None,  # as text: only such options can be pickled
+        **options: Any,
+    ) -> None:
+        if private_key is not None:
+            options["pkey"] = _private(private_key, options.get("passphrase"))
         self._known_hosts = known_hosts
         self._host_key = host_key
         self._lock = threading.Lock()
@@ -55,6 +74,7 @@ class _SureSFTP(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
         try:
             client.connect(self.host, **self.ssh_kwargs)
+            client.get_transport().sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except BaseException:
             client.close()
             raise
@@ -85,13 +105,59 @@ class _SureSFTP(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
         """Return the bytes of a file; what is no file is not there: servers say no more than that it failed."""
         with self._absent_if_no_file(path):
-            found: bytes = super().cat_file(path, start, end, **kwargs)
-        return found
+            if start is not None or end is not None:
+                found: bytes = super().cat_file(path, start, end, **kwargs)
+                return found
+            with self.ftp.open(path, "rb") as file:
+                size = file.stat().st_size or 0
+                # Many pieces are asked for together; by itself paramiko waits for one of 8 KiB after the other.
+                windows = [(at, min(_WINDOW, size - at)) for at in range(0, size, _WINDOW)]
+                whole = b"".join(each for window in windows for each in file.readv([window]))
+                if len(whole) != size:
+                    raise ConnectionError(f"the file ended at {len(whole)} of {size} bytes")
+                return whole
 
     def rm_file(self, path: str) -> None:
         """Remove a file; as `cat_file`."""
         with self._absent_if_no_file(path):
             self.ftp.remove(path)
+
+    def ls(self, path: str, detail: bool = False) -> Any:  # noqa: FBT001, FBT002  as fsspec
+        """List a folder; as `cat_file`."""
+        try:
+            return super().ls(path, detail)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if self._kind(path) == "directory":
+                raise
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
+
+    def find(
+        self,
+        path: str,
+        maxdepth: int | None = None,
+        withdirs: bool = False,  # noqa: FBT001, FBT002  as fsspec
+        detail: bool = False,  # noqa: FBT001, FBT002  as fsspec
+        **kwargs: Any,
+    ) -> Any:
+        """Return the files below a folder. fsspec would leave out what it cannot list: in an outage, everything."""
+        if maxdepth is not None or withdirs:
+            return super().find(path, maxdepth, withdirs, detail, **kwargs)
+        found: dict[str, Any] = {}
+        pending = [path]
+        while pending:
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                for info in self.ls(pending.pop(), detail=True):
+                    if info["type"] == "directory":
+                        pending.append(info["name"])
+                    else:
+                        found[info["name"]] = info
+        return found if detail else sorted(found)
+
+    def exists(self, path: str, **kwargs: Any) -> bool:  # noqa: ARG002  as fsspec
+        """Say whether something has this name. fsspec would say no where there is no answer, too."""
+        return self._kind(path) is not None
 
     @contextlib.contextmanager
     def _absent_if_no_file(self, path: str) -> Iterator[None]:
@@ -100,22 +166,50 @@ class _SureSFTP(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
         except FileNotFoundError:
             raise
         except OSError as error:
-            if self.isfile(path):
+            if self._kind(path) == "file":
                 raise
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
 
+    def _kind(self, path: str) -> str | None:
+        """Return what has this name, or None where the server says that nothing has; without an answer, raise."""
+        try:
+            return str(self.info(path)["type"])
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if type(error) is not OSError or error.errno is not None:
+                raise
+            # The server answered that it failed: as it does below something that is no folder.
+            above = path.rstrip("/").rpartition("/")[0]
+            if above and self._kind(above) != "directory":
+                return None
+            raise
+
     def makedirs(self, path: str, exist_ok: bool = False, mode: int = 0o777) -> None:  # noqa: FBT001, FBT002  as fsspec
         """Make folders; another writer may make the same ones at the same moment."""
+        missing, at = [], path.rstrip("/")
+        while at and not self.exists(at):
+            missing.append(at)
+            at = at.rpartition("/")[0]
+        if not missing and not exist_ok:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+        for each in reversed(missing):
+            try:
+                self.ftp.mkdir(each, mode)
+            except OSError:
+                if self._kind(each) != "directory":
+                    raise
+
+    def mv(self, old: str, new: str, **kwargs: Any) -> None:  # noqa: ARG002  as fsspec
+        """Move a file to its name; where the server cannot replace, only if there is none of that name."""
         try:
-            super().makedirs(path, exist_ok, mode)
-        except OSError:
-            if not exist_ok:
-                raise
-            for _ in range(path.count("/")):  # each time at least one more of them is there
-                with contextlib.suppress(OSError):
-                    super().makedirs(path, exist_ok, mode)
-                    return
+            self.ftp.posix_rename(old, new)
+        except FileNotFoundError:
             raise
+        except OSError:
+            if self._kind(old) is None:
+                return  # moved; the answer was lost
+            self.ftp.rename(old, new)
 
 
 def open_sftp(url: str, options: Mapping[str, Any]) -> tuple[AbstractFileSystem, str]:
@@ -139,26 +233,20 @@ def open_sftp(url: str, options: Mapping[str, Any]) -> tuple[AbstractFileSystem,
     }
     arguments.update(options)
     location, port = without_userinfo(url), int(arguments.get("port") or _PORT)
-    text = arguments.pop("private_key", None)
-    if text is not None:
-        arguments["pkey"] = _private(str(text), arguments.get("passphrase"))
     for name in ("timeout", "banner_timeout", "auth_timeout", "channel_timeout"):
         arguments.setdefault(name, _SECONDS)
     host = str(arguments.pop("host", None) or parts.hostname)
+    known_hosts = arguments.pop("known_hosts", None)
+    if known_hosts is not None:
+        known_hosts = str(Path(known_hosts).expanduser())
+        _check_readable(known_hosts)
     try:
-        fs = _SureSFTP(
-            host,
-            known_hosts=arguments.pop("known_hosts", None),
-            host_key=arguments.pop("host_key", None),
-            **arguments,
-        )
+        fs = _SureSFTP(host, known_hosts=known_hosts, host_key=arguments.pop("host_key", None), **arguments)
     except paramiko.BadHostKeyException:
         raise StorageAccessError(
             f"{location} shows another host key than is known of it: somebody may stand between; nothing was sent",
             location=location,
         ) from None
-    except FileNotFoundError as error:
-        raise ConfigurationError(f"cannot read {error.filename}: no such file", setting="known_hosts") from None
     except paramiko.SSHException as error:
         if "not found in known_hosts" not in str(error):
             raise from_opening(error, location=location) from None
@@ -168,6 +256,19 @@ def open_sftp(url: str, options: Mapping[str, Any]) -> tuple[AbstractFileSystem,
             location=location,
         ) from None
     return fs, f"/{unquote(parts.path).strip('/')}"
+
+
+def _check_readable(known_hosts: str) -> None:
+    """Refuse a file of known hosts that is none, before anything is sent."""
+    try:
+        paramiko.HostKeys(known_hosts)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno is not None else type(error).__name__
+    except (ValueError, paramiko.SSHException, InvalidHostKey):
+        why = "it is no file of known hosts"
+    else:
+        return
+    raise ConfigurationError(f"cannot read {known_hosts}: {why}", setting="known_hosts")
 
 
 def _public(text: str) -> tuple[str, Any]:

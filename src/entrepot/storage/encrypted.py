@@ -67,6 +67,11 @@ class EncryptedStorage:
             self.swap = self._swap
 
     @property
+    def sealed(self) -> Storage:
+        """The other store: what is in it is encrypted."""
+        return self._storage
+
+    @property
     def location(self) -> str:
         """Where the other store is."""
         return self._storage.location

@@ -1,6 +1,7 @@
 """What may be the path of an object: one rule for every store, checked before anything is touched."""
 
 import re
+from functools import lru_cache
 
 from entrepot.errors import InvalidPathError, StorageError
 
@@ -35,7 +36,7 @@ def check_path(path: str, *, location: str = "") -> str:
     Raises:
         InvalidPathError: If it is anything else; the message says what is wrong with it.
     """
-    if isinstance(path, str) and is_path(path):
+    if isinstance(path, str) and _is_known(path):
         return path
     raise InvalidPathError(
         f"{_shown(path)} cannot be the path of an object: {_fault(path)}; "
@@ -49,6 +50,9 @@ def is_path(path: str) -> bool:
     """Whether `path` may name an object."""
     # A short ASCII path that matches needs no counting of bytes: that is every path that we make ourselves.
     return bool(_PATH.match(path)) and ((len(path) <= MAX_COMPONENT_BYTES and path.isascii()) or _fits(path))
+
+
+_is_known = lru_cache(maxsize=512)(is_path)  # most paths are checked several times, by several stores
 
 
 def check_prefix(prefix: str, *, location: str = "") -> str:

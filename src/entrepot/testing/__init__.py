@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from entrepot.testing.fakes import FrozenClock as FrozenClock
     from entrepot.testing.fakes import memory_documents as memory_documents
     from entrepot.testing.hashers import HasherContract as HasherContract
+    from entrepot.testing.key_providers import KeyProviderContract as KeyProviderContract
     from entrepot.testing.manifests import plugin_manifest as plugin_manifest
     from entrepot.testing.serializers import SerializerContract as SerializerContract
     from entrepot.testing.storage import ReadableStorageContract as ReadableStorageContract
@@ -31,6 +32,7 @@ _HOMES = {
     "FaultyStorage": "fakes",
     "FrozenClock": "fakes",
     "HasherContract": "hashers",
+    "KeyProviderContract": "key_providers",
     "ReadableStorageContract": "storage",
     "SerializerContract": "serializers",
     "StorageContract": "storage",
@@ -45,6 +47,7 @@ __all__ = [
     "FaultyStorage",
     "FrozenClock",
     "HasherContract",
+    "KeyProviderContract",
     "ReadableStorageContract",
     "SerializerContract",
     "StorageContract",

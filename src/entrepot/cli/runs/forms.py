@@ -5,33 +5,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
-import typer
-
-from entrepot.cli.block_fields import FieldInfo, ask_for_field, interactive, value_of
-from entrepot.cli.output import clean, ok, warn
+from entrepot.cli.asking import YES_NO, ask_for_fields
+from entrepot.cli.block_fields import FieldInfo, fields_of_schema, interactive, value_of
+from entrepot.cli.output import ok, warn
 from entrepot.errors import InputError, OptionError
 from entrepot.flow_runs.answering import Waiting, form_of
-from entrepot.input.checking import is_secret, kinds, problems, resolved
+from entrepot.input.checking import problems
 
 __all__ = ["read_answer"]
-
-_TRIES: Final = 3
-_WORDS: Final = MappingProxyType(
-    dict.fromkeys(("yes", "y", "true", "on"), True) | dict.fromkeys(("no", "n", "false", "off"), False)
-)
-_KINDS: Final = MappingProxyType(
-    {
-        "string": "text",
-        "boolean": "yes or no",
-        "integer": "whole number",
-        "number": "number",
-        "array": "list, as JSON",
-        "object": "object, as JSON",
-    }
-)
 
 
 def read_answer(found: Waiting, given: Sequence[str], json_input: str | None) -> Any:
@@ -67,7 +50,7 @@ def _read_json(form: Mapping[str, Any], source: str) -> Any:
             reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
             raise OptionError(f"--json-input: {source[1:]} cannot be read: {reason}", option="--json-input") from None
     else:
-        secret = [field.name for field in _fields(form) if field.secret]
+        secret = [field.name for field in fields_of_schema(form) if field.secret]
         if secret:
             raise _seen(secret[0], "--json-input=@FILE or --json-input=-")
         text = source
@@ -79,7 +62,7 @@ def _read_json(form: Mapping[str, Any], source: str) -> Any:
 
 def _read_form(found: Waiting, form: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:
     """Return the answer of `FIELD=VALUE`, and of what is asked for."""
-    fields = {field.name: field for field in _fields(form)}
+    fields = {field.name: field for field in fields_of_schema(form)}
     said: dict[str, Any] = {}
     for pair in given:
         name, mark, text = pair.partition("=")
@@ -104,33 +87,26 @@ def _read_form(found: Waiting, form: Mapping[str, Any], given: Sequence[str]) ->
     ok(f"Flow run {found.name!r} asks: {found.pause.message}")
     if found.pause.refused:
         warn(f"the last answer was refused: {found.pause.refused}")
-    for field in missing:
-        _ask(form, field, said)
+    _ask(form, missing, said)
     return said
 
 
-def _ask(form: Mapping[str, Any], field: FieldInfo, said: dict[str, Any]) -> None:
-    """Ask for a field until what is said fits, and put it into the answer; leave it out for the default."""
-    for turn in range(_TRIES):
-        text = ask_for_field(field)
-        if text is None:
-            said.pop(field.name, None)  # what was said before, and did not fit
-            return
-        said[field.name] = _typed(form, field, text)
-        wrong = problems(_field_form(form, field.name), said[field.name])
-        if not wrong or turn == _TRIES - 1:  # what does not fit even then is refused as a whole
-            return
-        typer.echo(f"  {clean('; '.join(map(str, wrong)))}", err=True)
+def _ask(form: Mapping[str, Any], fields: Sequence[FieldInfo], said: dict[str, Any]) -> None:
+    """Ask for fields, and put the answers in; what is left to its default is left out."""
+
+    def check(field: FieldInfo, value: object, _: Mapping[str, object]) -> list[str]:
+        found = problems(_field_form(form, field.name), value)
+        return [str(each) if each.where else f"it {each}" for each in found]
+
+    ask_for_fields(fields, check, said)
 
 
-def _typed(form: Mapping[str, Any], field: FieldInfo, text: object) -> object:
+def _typed(form: Mapping[str, Any], field: FieldInfo, text: str) -> object:
     """Return the JSON value that a text stands for."""
-    if not isinstance(text, str):
-        return text  # the prompt has seen to it
     value = value_of(field, text)
     if isinstance(value, str) and "string" not in field.kinds:
-        if "boolean" in field.kinds and value.lower() in _WORDS:
-            return _WORDS[value.lower()]
+        if "boolean" in field.kinds and value.lower() in YES_NO:
+            return YES_NO[value.lower()]
         if value == "null" and not problems(_field_form(form, field.name), None):
             return None
     return value
@@ -144,38 +120,5 @@ def _seen(name: str, instead: str) -> OptionError:
     )
 
 
-def _fields(form: Mapping[str, Any]) -> list[FieldInfo]:
-    """Return the fields of a form, in their order."""
-    definitions = form.get("$defs", {})
-    found = []
-    for name, schema in form["properties"].items():
-        shown = resolved(schema, definitions) if isinstance(schema, Mapping) else {}
-        secret = is_secret(schema, definitions)
-        default = None
-        if "default" in shown and not secret:
-            default = shown["default"] if isinstance(shown["default"], str) else json.dumps(shown["default"])
-        taken = kinds(schema, definitions)
-        found.append(
-            FieldInfo(
-                name=str(name),
-                type=_type_text(shown, taken),
-                required=name in form.get("required", ()),
-                secret=secret,
-                default=default,
-                description=str(shown.get("description", "")),
-                kinds=frozenset(taken),
-            )
-        )
-    return found
-
-
 def _field_form(form: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return {**form["properties"][name], "$defs": form.get("$defs", {})}
-
-
-def _type_text(schema: Mapping[str, Any], taken: set[str]) -> str:
-    if "enum" in schema:
-        return " or ".join(map(str, schema["enum"]))
-    if taken == {"string"} and schema.get("format") not in {None, "password"}:
-        return str(schema["format"])
-    return " or ".join(_KINDS.get(kind, kind) for kind in sorted(taken)) or "anything, as JSON"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from entrepot.errors import (
+    DestroyedKeyError,
     IntegrityError,
     ObjectNotFoundError,
     StorageError,
@@ -199,8 +200,8 @@ class Survey:
             data = bytes(self._store.storage.get(path, length=MAX_RECORD_SIZE + 1))
         except ObjectNotFoundError:
             return
-        except UnknownKeyError:
-            self.is_blind = True
+        except UnknownKeyError as error:
+            self.is_blind = self.is_blind or not isinstance(error, DestroyedKeyError)
             return
         except IntegrityError:
             return

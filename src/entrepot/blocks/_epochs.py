@@ -1,0 +1,41 @@
+"""The epoch of the keyring, as documents say it: an older copy of the keyring, put back, is noticed by that."""
+
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from entrepot.crypto.keyring import Keyring
+
+__all__ = ["EPOCH", "warn_if_older"]
+
+EPOCH: Final = "epoch"
+"""What a header calls the epoch of the ring that sealed it."""
+
+_logger = logging.getLogger("entrepot.keys")
+_told: set[tuple[str, int]] = set()  # the rings, by id and epoch, that were said to be older copies
+
+
+def warn_if_older(ring: Keyring, header: Mapping[str, str | int], what: str) -> None:
+    """Say once if a ring is older than the one that sealed a document.
+
+    It may be the copy of another machine, which was not changed yet, so it is used all the same.
+
+    Args:
+        ring: That opened the document.
+        header: What that says of itself, verified.
+        what: Which document, for people.
+    """
+    mark = header.get(EPOCH)
+    if not isinstance(mark, int) or mark <= ring.epoch or (ring.ring_id, ring.epoch) in _told:
+        return
+    if ring.newest is not None and ring.newest().epoch >= mark:
+        return
+    _told.add((ring.ring_id, ring.epoch))
+    _logger.warning(
+        "The keyring %s is of epoch %d, and %s was sealed under epoch %d of it: is it an older copy that was put back?"
+        " A key may be in use again that was disabled since; see: entrepot keys doctor",
+        ring.location,
+        ring.epoch,
+        what,
+        mark,
+    )

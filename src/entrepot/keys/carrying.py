@@ -1,0 +1,164 @@
+"""A keyring on its way to another machine, or into a safe: sealed under a passphrase; and what comes of two copies."""
+
+import contextlib
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from entrepot._folders import sync_folder
+from entrepot.crypto._keys import PURPOSES, hide
+from entrepot.crypto.changing import change_keyring
+from entrepot.crypto.keyring import Key, Keyring
+from entrepot.crypto.passphrase import Passphrase
+from entrepot.crypto.wrapping import open_keyring_file, seal_keyring
+from entrepot.errors import KeyringError, KeyringExistsError
+from entrepot.protocols.keys import KeyProvider
+
+__all__ = ["Imported", "export_ring", "import_ring", "open_export", "write_export"]
+
+_LARGEST = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did.
+
+    Attributes:
+        ring: As it is now.
+        is_new: Whether there was none before.
+        added: The keys that were not here.
+        notes: What else there is to say, for people.
+    """
+
+    ring: Keyring
+    is_new: bool
+    added: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def export_ring(ring: Keyring, passphrase: bytes) -> bytes:
+    """Return a ring sealed under a passphrase: what the key provider `passphrase` keeps.
+
+    Raises:
+        KeyringError: If the passphrase is too weak.
+    """
+    held = hide(passphrase)
+    return seal_keyring(ring.to_document(), Passphrase(lambda: held, "the export"))
+
+
+def write_export(path: Path, sealed: bytes) -> None:
+    """Write an export to a new file, 0600, durably; it may lie on a stick that knows no links.
+
+    Raises:
+        KeyringExistsError: If there is a file.
+        KeyringError: If it cannot be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(sealed)
+                file.flush()
+                os.fsync(descriptor)
+            sync_folder(path.parent)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                path.unlink()  # what is not whole is no export
+            raise
+    except FileExistsError:
+        raise KeyringExistsError(f"{path} is there already; export to another file", location=str(path)) from None
+    except OSError as error:
+        raise KeyringError(
+            f"the export cannot be written to {path}: {error.strerror or type(error).__name__}", location=str(path)
+        ) from error
+
+
+def open_export(path: Path, passphrase: bytes) -> Keyring:
+    """Return the ring in an export.
+
+    Raises:
+        KeyringError: If it cannot be read, or does not open with this passphrase.
+    """
+    try:
+        with path.open("rb") as file:
+            content = hide(file.read(_LARGEST))
+    except OSError as error:
+        raise KeyringError(
+            f"{path} cannot be read: {error.strerror or type(error).__name__}", location=str(path)
+        ) from error
+    held = hide(passphrase)
+    location = str(path)
+    return Keyring.from_document(
+        hide(open_keyring_file(content, Passphrase(lambda: held, location), location=location)), location=location
+    )
+
+
+def import_ring(provider: KeyProvider, theirs: Keyring) -> Imported:
+    """Keep a ring, or add to the one that is here what it lacks. Nothing that is here is lost.
+
+    A copy that is older, or has keys of its own, gives its keys; which are the primary ones stays as it is here. A copy
+    that is newer, and has all that is here, is taken over with its states and primary keys; a key that was destroyed
+    there stays here, disabled.
+
+    Raises:
+        KeyringExistsError: If another ring is here.
+        KeyringError: If the keyring cannot be read or written.
+    """
+    if provider.read() is None:
+        with contextlib.suppress(KeyringExistsError):  # made by another program meanwhile
+            provider.create(theirs.to_document())
+            theirs.location = provider.location
+            return Imported(theirs, is_new=True, added=tuple(key.id for key in theirs.all_keys()))
+    told: list[str] = []
+    added: list[str] = []
+
+    def change(ours: Keyring) -> Keyring | None:
+        told.clear()
+        if ours.ring_id != theirs.ring_id:
+            raise KeyringExistsError(
+                f"another keyring is at {provider.location}: that is {ours.ring_id}, and {theirs.location} holds"
+                f" {theirs.ring_id}; what is sealed under one cannot be opened under the other. Use another home for it"
+                " (ENTREPOT_HOME), or export the one that is here and move it away",
+                location=provider.location,
+            )
+        known = {key.id for key in ours.all_keys()}
+        added[:] = [key.id for key in theirs.all_keys() if key.id not in known]
+        return _merged(ours, theirs, told)
+
+    ring = change_keyring(provider, change)
+    return Imported(ring, is_new=False, added=tuple(added), notes=tuple(told))
+
+
+def _merged(ours: Keyring, theirs: Keyring, told: list[str]) -> Keyring | None:
+    here = {key.id: key for key in ours.all_keys()}
+    there = {key.id: key for key in theirs.all_keys()}
+    gone = {key.id for key in ours.all_keys() if key.state == "destroyed"}
+    is_newer = theirs.epoch > ours.epoch and here.keys() <= there.keys()
+    is_newer = is_newer and gone.isdisjoint(theirs.primary(purpose).id for purpose in PURPOSES)
+    if is_newer:
+        keys = [_kept(here.get(key.id), key, told) for key in theirs.all_keys()]
+    else:
+        keys = [*ours.all_keys(), *(key for key in theirs.all_keys() if key.id not in here)]
+        if len(keys) == len(here):
+            return None
+        told.append("which keys are the primary ones stays as it is here")
+    chosen = theirs if is_newer else ours
+    primary = {purpose: chosen.primary(purpose).id for purpose in PURPOSES}
+    return Keyring(
+        ring_id=ours.ring_id,
+        epoch=max(ours.epoch + 1, theirs.epoch),
+        keys=keys,
+        primary=primary,
+        location=ours.location,
+    )
+
+
+def _kept(ours: Key | None, theirs: Key, told: list[str]) -> Key:
+    """Return a key as it is to be: as it is in the newer ring, but with its material if that is here."""
+    if ours is not None and ours.material is None and theirs.material is not None:
+        told.append(f"key {theirs.id} was destroyed here, and stays so")
+        return ours
+    if ours is None or ours.material is None or theirs.material is not None:
+        return theirs
+    told.append(f"key {ours.id} was destroyed there; here it is disabled, and can still be destroyed")
+    return replace(ours, state="disabled")

@@ -1,0 +1,235 @@
+"""What is wrong with the keys of a home, and which command mends it. It changes nothing."""
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from entrepot.blocks._epochs import EPOCH
+from entrepot.blocks.documents import BlockDocuments
+from entrepot.crypto.keyring import Key, Keyring
+from entrepot.errors import EntrepotError, KeyProviderError, KeyringError, KeyringPermissionError
+from entrepot.keys.usage import Tick, Usage, known_storages, usage_of
+from entrepot.protocols.documents import DocumentRef, RewrapsDocuments
+from entrepot.protocols.keys import KeyProvider
+from entrepot.protocols.storage import Storage
+
+__all__ = ["Examined", "Finding", "examine"]
+
+_SHOWN: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing.
+
+    Attributes:
+        level: "problem", or "advice" for what is well but not done yet.
+        what: In a word or two.
+        detail: What is known.
+        command: What mends it; "" where no command does.
+    """
+
+    level: Literal["problem", "advice"]
+    what: str
+    detail: str
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What was looked at.
+
+    Attributes:
+        location: Of the keyring; "" where the provider cannot even be opened.
+        ring: The keyring, or None where it cannot be read.
+        findings: Problems first.
+    """
+
+    location: str
+    ring: Keyring | None
+    findings: tuple[Finding, ...]
+
+
+def examine(
+    open_provider: Callable[[], KeyProvider],
+    documents: BlockDocuments,
+    open_storages: Callable[[], Sequence[Storage]],
+    tick: Tick = lambda _what, _count: None,
+) -> Examined:
+    """Look at the provider, the keyring, and at everything that needs its keys.
+
+    Args:
+        open_provider: Returns what keeps the keyring.
+        documents: Saved blocks; their keys are looked up here, not by them.
+        open_storages: Returns the stores of results; one that is named by a block may need the very keys.
+        tick: Told what is looked at, and how many were.
+    """
+    findings: list[Finding] = []
+    ring: Keyring | None = None
+    location = ""
+    try:
+        provider = open_provider()
+        location = provider.location
+        findings += _left_behind(provider)
+        ring = _ring(provider)
+        is_there = ring is not None
+    except EntrepotError as error:
+        findings.append(_of_error(error, location))
+        is_there = True  # as far as can be known
+    storages: Sequence[Storage]
+    try:
+        storages = open_storages()
+    except EntrepotError as error:
+        findings.append(Finding("problem", "store", f"a store of results cannot be looked at: {error}"))
+        storages = known_storages()
+    try:
+        usage = usage_of(ring, documents, storages, tick)
+    except EntrepotError as error:
+        findings.append(Finding("problem", "store", f"what needs which key is not known: {error}"))
+        usage = Usage()
+    if not is_there:
+        findings += _no_ring(location, usage)
+    if ring is not None:
+        findings += _of_keys(ring, usage)
+        findings += _of_documents(ring, usage, documents)
+    return Examined(location, ring, tuple(sorted(findings, key=lambda finding: finding.level == "advice")))
+
+
+def _ring(provider: KeyProvider) -> Keyring | None:
+    document = provider.read()
+    if document is None:
+        return None
+    holder = [document]
+    del document
+    return Keyring.from_document(holder.pop(), location=provider.location)
+
+
+def _left_behind(provider: KeyProvider) -> Iterator[Finding]:
+    paths: Callable[[], list[Path]] = getattr(provider, "left_behind", list)
+    for path in paths():
+        yield Finding(
+            "problem",
+            "left behind",
+            f"{path} was left by a program that was killed while it changed the keyring, and may hold keys",
+            f"rm {shlex.quote(str(path))}",
+        )
+
+
+def _of_error(error: EntrepotError, location: str) -> Finding:
+    text = str(error)
+    if isinstance(error, KeyringPermissionError):
+        return Finding("problem", "permissions", text, text.partition("run: ")[2])
+    if isinstance(error, KeyProviderError):
+        return Finding("problem", f"provider {error.provider}", text, "entrepot keys doctor")
+    if isinstance(error, KeyringError):
+        aside = f"mv {shlex.quote(location)} {shlex.quote(location + '.unusable')}" if location.startswith("/") else ""
+        return Finding("problem", "keyring", text, " && ".join(filter(None, [aside, "entrepot keys import FILE"])))
+    return Finding("problem", "provider", text, "entrepot config unset key_provider")
+
+
+def _no_ring(location: str, usage: Usage) -> Iterator[Finding]:
+    if not usage.places and not usage.foreign:
+        yield Finding(
+            "advice",
+            "no keyring",
+            f"there is none at {location}, and nothing that needs one; it is made on first need",
+            "entrepot keys init",
+        )
+    for key_id in usage.places:
+        yield Finding(
+            "problem",
+            "no keyring",
+            f"there is none at {location}, and {_needs(usage, key_id)} key {key_id}; look for an export or a backup",
+            "entrepot keys import FILE",
+        )
+
+
+def _of_keys(ring: Keyring, usage: Usage) -> Iterator[Finding]:
+    known = {key.id: key for key in ring.all_keys()}
+    primary = {ring.primary(key.purpose).id for key in known.values()}
+    for key_id in usage.places:
+        key = known.get(key_id)
+        if key is None:
+            yield Finding(
+                "problem",
+                "missing key",
+                f"{_needs(usage, key_id)} key {key_id}, which is not in keyring {ring.ring_id} ({ring.location}): it is"
+                " an older copy, or not the right one; look for an export or a backup that has the key",
+                "entrepot keys import FILE",
+            )
+        elif not key.opens:
+            yield from _closed(key, usage)
+        elif key.purpose == "block" and key_id not in primary:
+            yield Finding(
+                "advice",
+                "not rewrapped",
+                f"{_needs(usage, key_id)} key {key_id}, which is not the primary block key any more",
+                "entrepot keys rewrap",
+            )
+    for key_id, where in usage.foreign.items():
+        yield Finding(
+            "problem",
+            "another keyring",
+            f"{where} is sealed under key {key_id} of another keyring than {ring.ring_id}: bring that keyring to a home"
+            " of its own, or delete the block",
+        )
+    for key in known.values():
+        if key.state == "staged":
+            yield Finding(
+                "advice",
+                "staged",
+                f"the {key.purpose} key {key.id} is staged, and seals nothing yet; a rotation was begun",
+                f"entrepot keys rotate --purpose {key.purpose}",
+            )
+
+
+def _closed(key: Key, usage: Usage) -> Iterator[Finding]:
+    if key.state == "destroyed" and not usage.count(key.id, "blocks", "answers"):
+        yield Finding(
+            "advice",
+            "destroyed",
+            f"{_needs(usage, key.id)} key {key.id}, which was destroyed: they are misses, and are computed again",
+        )
+        return
+    can = key.material is not None
+    yield Finding(
+        "problem",
+        f"{key.state} key",
+        f"{_needs(usage, key.id)} key {key.id}, which is {key.state}: "
+        + ("they cannot be opened until it is enabled" if can else "they are lost; delete them"),
+        f"entrepot keys enable {key.id}" if can else "",
+    )
+
+
+def _of_documents(ring: Keyring, usage: Usage, documents: BlockDocuments) -> Iterator[Finding]:
+    for where in usage.unreadable[:_SHOWN]:
+        yield Finding("problem", "damaged", f"{where} is no sealed document: it was altered, cut short or planted")
+    here = BlockDocuments(documents.store, lambda: ring)
+    store = documents.store
+    refs: Sequence[DocumentRef] = sorted(
+        store.every() if isinstance(store, RewrapsDocuments) else store.list(), key=lambda ref: -ref.version
+    )
+    for ref in refs:
+        mark = 0
+        with suppress(EntrepotError):  # what does not verify says nothing; that it does not was said above
+            found = here.header(ref).get(EPOCH, 0)
+            if isinstance(found, int) and found > ring.epoch:
+                here.open(ref)
+                mark = found
+        if mark:
+            yield Finding(
+                "problem",
+                "older keyring",
+                f"{ref} in {store.location} was sealed under epoch {mark} of keyring {ring.ring_id}, and the one at"
+                f" {ring.location} is of epoch {ring.epoch}: an older copy was put back; look for the newer one",
+                "entrepot keys import FILE",
+            )
+            return
+
+
+def _needs(usage: Usage, key_id: str) -> str:
+    count = usage.count(key_id)
+    return f"{usage.first(key_id)} {'needs' if count == 1 else f'and {count - 1} more need'}"
