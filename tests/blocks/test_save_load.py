@@ -29,6 +29,7 @@ from entrepot.errors import (
 from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
 from entrepot.storage import MemoryStorage
+from entrepot.testing import FrozenClock
 
 pytestmark = pytest.mark.usefixtures("documents")
 
@@ -226,7 +227,7 @@ class TestRaces:
             def append(self, ref: DocumentRef, sealed: bytes) -> None:
                 raise BlockExistsError("taken", name=ref.name)
 
-        with use_documents(BlockDocuments(Busy(MemoryStorage()), lambda: ring)):
+        with use_documents(BlockDocuments(Busy(MemoryStorage()), lambda: ring, clock=FrozenClock())):
             with pytest.raises(BlockExistsError, match="try again"):
                 Secret(value="x").save("x", overwrite=True)
             with pytest.raises(BlockExistsError):
