@@ -15,6 +15,7 @@
 Folders are made by whoever writes first, 0700; reading makes nothing.
 """
 
+import hashlib
 import logging
 import os
 import threading
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from entrepot import settings
+from entrepot._clock import SYSTEM_CLOCK
 from entrepot.crypto.environment import KEYRING_VARIABLE, EnvironmentKeyProvider
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.providers import KEYRING_NAME, FileKeyProvider, open_keyring
@@ -31,12 +33,15 @@ from entrepot.errors import KeyProviderError, KeyringError
 from entrepot.plugins import KEY_PROVIDERS
 from entrepot.protocols.keys import KeyProvider, LooksCheaply
 from entrepot.protocols.storage import Storage
+from entrepot.settings import Settings
 from entrepot.storage import LocalStorage, open_storage
 from entrepot.storage.paths import RESERVED_PREFIX
 
-__all__ = ["blocks_storage", "home_path", "key_provider", "results_storage", "ring"]
+__all__ = ["blocks_storage", "home_path", "key_provider", "results_storage", "ring", "store_at"]
 
 _TOMBSTONE = ".deleted.json"
+_KEPT_SECONDS = 300.0
+_OF_CLOUDS = ("AWS_", "AZURE_", "GOOGLE_", "GCSFS_", "FSSPEC_", "STORAGE_EMULATOR_", "BOTO_")
 _PATIENCE: Final = 30.0  # seconds after which a provider is asked again that did not answer, or cannot be looked at
 _EAGER: Final = 1.0  # seconds between two askings for keys that are not in the ring: planted documents may name any
 _logger = logging.getLogger("entrepot.keys")
@@ -62,6 +67,8 @@ class _Opened:
 _lock = threading.Lock()
 _rings: dict[str, _Opened] = {}  # by location
 _providers: dict[tuple[str, Path], KeyProvider] = {}  # by setting and home: opening a client takes its time
+_stores_lock = threading.Lock()  # of its own: a ring is opened under the other one, and looks into stores
+_stores: dict[tuple[str, bytes], tuple[float, Storage]] = {}  # what was opened -> (until when it is used, the store)
 
 
 def home_path() -> Path:
@@ -74,10 +81,34 @@ def results_storage() -> Storage:
     return LocalStorage(home_path() / "results")
 
 
-def blocks_storage() -> Storage:
-    """Return where block documents lie: the setting `blocks_storage` (a path or URL), or the local folder."""
-    now = settings.current()  # once: this is asked at every load of a block
-    return LocalStorage(now.home / "blocks") if now.blocks_storage is None else open_storage(now.blocks_storage)
+def blocks_storage(now: Settings) -> Storage:
+    """Return where block documents lie unless the setting `blocks_storage` says otherwise: a folder of the home."""
+    return LocalStorage(now.home / "blocks")
+
+
+def store_at(spec: str) -> Storage:
+    """Return the store that a path or URL names, with the credentials of this machine.
+
+    One on another machine stays open for some minutes, so that not every operation connects anew; other credentials in
+    the environment open another one.
+    """
+    if "://" not in spec or spec.startswith(("file://", "local://", "memory://")):
+        return open_storage(spec)
+    key, now = (spec, _surroundings()), SYSTEM_CLOCK.monotonic()
+    with _stores_lock:
+        for stale in [each for each, (until, _) in _stores.items() if until <= now]:
+            del _stores[stale]
+        if key in _stores:
+            return _stores[key][1]
+    storage = open_storage(spec)
+    with _stores_lock:
+        return _stores.setdefault(key, (now + _KEPT_SECONDS, storage))[1]
+
+
+def _surroundings() -> bytes:
+    """Return a digest of the variables that clients of clouds read."""
+    facts = (f"{name}={value}" for name, value in os.environ.items() if name.startswith(_OF_CLOUDS))
+    return hashlib.sha256("\0".join(sorted(facts)).encode(errors="surrogateescape")).digest()
 
 
 def key_provider() -> KeyProvider:
@@ -180,15 +211,19 @@ def _sealed_data() -> str | None:
 
     Stores that only an option of a task names are not known here; there, a new key finds an unknown one, and says so.
     """
-    spec = settings.current().results_storage
-    storages = [blocks_storage(), results_storage(), LocalStorage(home_path() / "snapshots")]
+    now = settings.current()
+    shared = [spec for spec in (now.blocks_storage, now.blocks_team) if spec is not None]
+    storages = [blocks_storage(now), results_storage(), LocalStorage(home_path() / "snapshots")]
+    storages += [store_at(spec) for spec in shared if not spec.startswith("block://")]
+    spec = now.results_storage
     if spec is not None and ("://" in spec or Path(spec).expanduser().is_absolute()):  # else: a block, seen above
-        storages.append(open_storage(spec))
+        storages.append(store_at(spec))
     for storage in storages:
         first = _anything(storage)
         if first is not None:
             return f"{first} in {storage.location}"
-    return None
+    # A block of the environment can name them, and what a team has shared is sealed under the team's keys.
+    return next((f"the documents in {spec}" for spec in shared if spec.startswith("block://")), None)
 
 
 def _anything(storage: Storage) -> str | None:

@@ -18,6 +18,7 @@ from entrepot.errors import (
     BlockExistsError,
     BlockNotFoundError,
     BlockSchemaError,
+    ConfigurationError,
     IntegrityError,
     InvalidNameError,
     KeyringMissingError,
@@ -28,6 +29,7 @@ from entrepot.errors import (
 from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
 from entrepot.storage import MemoryStorage
+from entrepot.testing import FrozenClock
 
 pytestmark = pytest.mark.usefixtures("documents")
 
@@ -225,7 +227,7 @@ class TestRaces:
             def append(self, ref: DocumentRef, sealed: bytes) -> None:
                 raise BlockExistsError("taken", name=ref.name)
 
-        with use_documents(BlockDocuments(Busy(MemoryStorage()), lambda: ring)):
+        with use_documents(BlockDocuments(Busy(MemoryStorage()), lambda: ring, clock=FrozenClock())):
             with pytest.raises(BlockExistsError, match="try again"):
                 Secret(value="x").save("x", overwrite=True)
             with pytest.raises(BlockExistsError):
@@ -544,15 +546,18 @@ class TestTampering:
 
 
 class TestStores:
-    def test_a_store_that_cannot_create_exclusively_says_so(self, ring: Keyring) -> None:
+    def test_a_store_that_cannot_create_exclusively_is_refused_unless_there_is_one_writer(self, ring: Keyring) -> None:
         class Plain(MemoryStorage):
             creates_exclusively: ClassVar[bool] = False  # type: ignore[misc]
 
-        with (
-            use_documents(BlockDocuments(StorageDocumentStore(Plain()), lambda: ring)),
-            pytest.warns(UserWarning, match="one may overwrite the other"),
-        ):
+        storage = Plain()
+        with use_documents(BlockDocuments(StorageDocumentStore(storage), lambda: ring)):
+            with pytest.raises(ConfigurationError, match=r"one could overwrite the other.*blocks_sole_writer"):
+                Secret(value="x").save("x")
+            assert not Secret.exists("x")
+        with use_documents(BlockDocuments(StorageDocumentStore(storage, sole_writer=True), lambda: ring)):
             Secret(value="x").save("x")
+            assert Secret.load("x").get() == "x"
 
     def test_a_document_that_goes_away_while_it_is_loaded(self, documents: BlockDocuments) -> None:
         ref = Secret(value="x").save("x")

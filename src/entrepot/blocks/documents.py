@@ -10,32 +10,33 @@ seen the newer one does (`blocks._marks`).
 import contextlib
 import contextvars
 import dataclasses
-import functools
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
 
-from entrepot import home
+from entrepot import home, settings
+from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.blocks._epochs import EPOCH, warn_if_older
 from entrepot.blocks._marks import Marks
+from entrepot.blocks._turns import turns
 from entrepot.crypto.keyring import Keyring
-from entrepot.crypto.seal import MAX_SEALED_SIZE, Header, Place, read_header, reseal, seal, unseal
+from entrepot.crypto.seal import MAX_SEALED_SIZE, Header, Place, read_header, read_key, reseal, seal, unseal
 from entrepot.errors import (
     BlockExistsError,
     BlockNotFoundError,
+    ConfigurationError,
     IntegrityError,
     KeyringError,
     KeyringMissingError,
     ObjectChangedError,
     ObjectExistsError,
     ObjectNotFoundError,
+    UnknownKeyError,
 )
 from entrepot.protocols.documents import DocumentRef, DocumentStore
 from entrepot.protocols.storage import Storage, SwapsConditionally
-from entrepot.storage import MemoryStorage
 
 __all__ = [
     "BlockDocuments",
@@ -46,7 +47,6 @@ __all__ = [
     "use_documents",
 ]
 
-_MAX_TRIES: Final = 20
 _NAME: Final = r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?"
 _PATH: Final = re.compile(rf"({_NAME})/({_NAME})/([0-9]{{8}})(\.deleted)?\.json\Z", re.ASCII)
 _MAX_VERSION: Final = 99_999_999
@@ -59,11 +59,13 @@ class StorageDocumentStore:
     """Keeps documents in a storage, one object a version.
 
     Args:
-        storage: Where. It should create exclusively; where it cannot, a warning says what that means.
+        storage: Where. It has to create exclusively, or nothing is saved there.
+        sole_writer: Save there all the same: the caller sees to it that no two programs save at the same time.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, *, sole_writer: bool = False) -> None:
         self._storage = storage
+        self._sole_writer = sole_writer
 
     @property
     def location(self) -> str:
@@ -87,12 +89,14 @@ class StorageDocumentStore:
 
         Raises:
             BlockExistsError: If that version is there: another writer won, and nothing was changed.
+            ConfigurationError: If the store cannot keep two writers apart; nothing was changed.
         """
-        if not self._storage.creates_exclusively:
-            warnings.warn(
-                f"{self.location} cannot create an object only if it is absent: of two programs that save the block"
-                f" {ref.slug}/{ref.name} at the same moment, one may overwrite the other",
-                stacklevel=2,
+        if not self._sole_writer and not self._storage.creates_exclusively:
+            raise ConfigurationError(
+                f"the block {ref.slug}/{ref.name} was not saved: {self.location} cannot create an object only if it is"
+                " absent, so that of two programs that save at the same time one could overwrite the other; use"
+                " another store, or, if only one program saves there, say so with the setting blocks_sole_writer",
+                setting="blocks_sole_writer",
             )
         try:
             self._storage.create(_path(ref), sealed)
@@ -189,11 +193,13 @@ class BlockDocuments:
         store: Where the sealed documents lie.
         ring: Gives the keyring; asked when something is sealed or opened, not before.
         marks: Which versions were seen from here, or None where nobody keeps that.
+        clock: What a writer waits by that others were faster than.
     """
 
     store: DocumentStore
     ring: Callable[[], Keyring]
     marks: Marks | None = None
+    clock: Clock = SYSTEM_CLOCK
 
     def save(
         self,
@@ -218,9 +224,11 @@ class BlockDocuments:
         Raises:
             BlockExistsError: If there is one and there may not be, if the newest one is not what was expected, or if
                 other writers kept winning.
+            UnknownKeyError: If there is one that was sealed under a key that this keyring does not have, and the caller
+                expected none: who opens that one could not open the next.
         """
         ring = self.ring()
-        for _ in range(_MAX_TRIES):
+        for _ in turns(self.clock):
             # First the mark, then the documents: who saves in between makes the number taken, and not one higher.
             seen = self._seen(slug, name)
             latest = self.store.latest(slug, name)
@@ -232,6 +240,8 @@ class BlockDocuments:
                 )
             if latest is not None and not latest.deleted and not overwrite:
                 break
+            if latest is not None and not latest.deleted and expected is None:
+                self._check_ring(ring, latest)
             ref = DocumentRef(slug, name, _next(latest, seen))
             if ref.version > _MAX_VERSION:
                 break
@@ -353,7 +363,7 @@ class BlockDocuments:
             ring = self.ring()
         except KeyringMissingError:
             return self._remove(slug, name)
-        for _ in range(_MAX_TRIES):
+        for _ in turns(self.clock):
             seen = self._seen(slug, name)
             latest = self.store.latest(slug, name)
             if latest is None or latest.deleted:
@@ -410,6 +420,24 @@ class BlockDocuments:
     def header(self, ref: DocumentRef) -> Mapping[str, str | int]:
         """Return what one version says of itself; unverified, for messages and listings."""
         return read_header(self._read(ref)) or {}
+
+    def _check_ring(self, ring: Keyring, latest: DocumentRef) -> None:
+        """Refuse to save over what another keyring sealed: those who share the store would lose the block."""
+        sealed = self.store.read(latest)
+        named = None if sealed is None else read_key(sealed)
+        key_id = "" if named is None else named[1]
+        if not key_id or any(key.id == key_id for key in ring.all_keys()):
+            return
+        try:
+            ring.key(key_id, "block")  # which asks whether the keyring was rotated since it was read
+        except UnknownKeyError as error:
+            raise UnknownKeyError(
+                f"{self._describe(latest)} is sealed under key {key_id}, which keyring {ring.ring_id}"
+                f" ({ring.location}) does not have: nothing was saved over it, since who shares that store could not"
+                " open it; use their keyring, or, if that key is lost, delete the block and save it again",
+                location=ring.location,
+                key_id=key_id,
+            ) from error
 
     def reseal(self, ring: Keyring, ref: DocumentRef, sealed: bytes) -> bytes | None:
         """Return the bytes of a version under the primary key of a ring; None if they are under that already.
@@ -472,12 +500,14 @@ def default_documents() -> BlockDocuments:
     """Return the documents of this home, for one operation.
 
     They lie where the setting `blocks_storage` says, or in a folder of `ENTREPOT_HOME`.
+
+    Raises:
+        EntrepotError: If that cannot be opened; see `shared.documents_at`.
     """
-    # One operation asks for the ring several times; finding out whether it has changed costs more than the operation.
-    storage = home.blocks_storage()
-    # What ends with its process was not taken away.
-    marks = None if isinstance(storage, MemoryStorage) else Marks(home.home_path() / "seen", storage.location)
-    return BlockDocuments(StorageDocumentStore(storage), functools.cache(home.ring), marks)
+    from entrepot.blocks import shared  # noqa: PLC0415  it loads blocks, which lie in documents
+
+    now = settings.current()
+    return shared.own_documents(now) if now.blocks_storage is None else shared.documents_at(now.blocks_storage, now)
 
 
 def current_documents() -> BlockDocuments:

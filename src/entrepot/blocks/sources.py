@@ -1,4 +1,4 @@
-"""Where blocks are looked up: the environment first, then what is put in between, then the documents.
+"""Where blocks are looked up: the environment first, then what is put in between, a team's documents, then one's own.
 
 `ENTREPOT_BLOCK__S3__PROD='{"bucket_path": "..."}'` gives the block `s3/prod`: for containers, which have variables and
 no store. Type and name are written in capitals, with `_` for `-`. The value is a JSON object of fields; secrets may be
@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from typing import Final, Protocol
 
+from entrepot import settings
 from entrepot.blocks._decoding import quietly
 from entrepot.blocks._written import make_block
 from entrepot.blocks.core import Block
@@ -111,8 +112,16 @@ _ENVIRONMENT: Final = EnvironmentBlocks()
 
 
 def sources() -> tuple[BlockSource, ...]:
-    """Return where blocks are looked up before the documents, in that order."""
-    return (_ENVIRONMENT, *_between.get())
+    """Return where blocks are looked up before the documents, in that order.
+
+    Raises:
+        EntrepotError: If the documents that the setting `blocks_team` names cannot be opened.
+    """
+    if settings.current().blocks_team is None:
+        return (_ENVIRONMENT, *_between.get())
+    from entrepot.blocks import teams  # noqa: PLC0415  it loads blocks, which are looked up here
+
+    return (_ENVIRONMENT, *_between.get(), *teams.of_the_setting())
 
 
 @contextlib.contextmanager

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
+from entrepot import settings
 from entrepot._names import check_name
-from entrepot.blocks import _saving
+from entrepot.blocks import _saving, shared
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.sources import sources
 
-__all__ = ["Place", "StoredBlocks", "where"]
+__all__ = ["Place", "StoredBlocks", "of_the_setting", "where"]
 
 
 class StoredBlocks:
@@ -41,6 +42,18 @@ class StoredBlocks:
         if ref is None or ref.deleted:
             return None  # it was deleted a moment ago
         return _saving.load_newest(self._documents.believe(ref), self._documents)
+
+
+def of_the_setting() -> list[StoredBlocks]:
+    """Return the documents that the setting `blocks_team` names; none where it is not set, or they are one's own.
+
+    Raises:
+        EntrepotError: If they cannot be opened.
+    """
+    now = settings.current()
+    if now.blocks_team is None or now.blocks_team == now.blocks_storage or shared.is_opening():
+        return []
+    return [StoredBlocks(shared.documents_at(now.blocks_team, now))]
 
 
 @dataclass(frozen=True, slots=True)

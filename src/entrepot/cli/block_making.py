@@ -1,7 +1,7 @@
 """`entrepot block create|edit`: fields from options or a person, looked at, tried, and saved."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Annotated, Final
 
 import typer
@@ -14,6 +14,7 @@ from entrepot.blocks._finding import find
 from entrepot.blocks._plain import Change, compare
 from entrepot.blocks.documents import current_documents
 from entrepot.blocks.sources import EnvironmentBlocks, variable_of
+from entrepot.blocks.teams import of_the_setting
 from entrepot.cli.asking import HINT, Check, ask_for_fields, ask_line, confirm, tell
 from entrepot.cli.block_fields import FieldInfo, build_block, describe_fields, interactive, read_options, reasons
 from entrepot.cli.block_history import Name, show_changes
@@ -338,10 +339,13 @@ def _check_complete(fields: Sequence[FieldInfo], given: Mapping[str, object], sl
 def _tell_saved(ref: DocumentRef, cls: type[Block]) -> None:
     if EnvironmentBlocks().has(ref.slug, ref.name):
         warn(f"the variable {variable_of(ref.slug, ref.name)} is set here and comes first: what was saved is hidden")
+    with contextlib.suppress(EntrepotError):  # it is saved; that a team's store does not answer is for who loads it
+        if any(team.has(ref.slug, ref.name) for team in of_the_setting()):
+            warn("the store that blocks_team names has a block of that name and comes first: what was saved is hidden")
     tell(f"saved {ref.slug}/{ref.name}, version {ref.version}; {cls.__name__}.load({ref.name!r}) gives it back", "")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _saving_nothing() -> Iterator[None]:
     """Say on Ctrl-C that nothing was saved."""
     try:

@@ -58,10 +58,15 @@ def block_types(incomplete: str) -> list[str]:
 def block_names(incomplete: str) -> list[str]:
     """Return the saved blocks that begin so, as `type/name`; where none does, the names alone that only one has."""
     try:
-        from entrepot import home  # noqa: PLC0415  as above
+        from entrepot import home, settings  # noqa: PLC0415  as above
         from entrepot.blocks.documents import StorageDocumentStore  # noqa: PLC0415  as above
 
-        refs = list(StorageDocumentStore(home.blocks_storage()).list())
+        now = settings.current()
+        spec = now.blocks_storage
+        if spec is not None and spec.startswith("block://"):
+            return []  # to load a block takes longer than a shell should wait
+        storage = home.blocks_storage(now) if spec is None else home.store_at(spec)
+        refs = list(StorageDocumentStore(storage).list())
     except Exception:  # noqa: BLE001  as above
         return []
     names = [ref.name for ref in refs]

@@ -8,16 +8,17 @@ from typing import Final
 from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import current_documents
+from entrepot.blocks.sources import sources
 from entrepot.errors import ConfigurationError
 from entrepot.protocols.storage import Storage, SupportsStorage
 
 __all__ = ["KEPT_SECONDS", "forget", "storage_of"]
 
 KEPT_SECONDS: Final = 5.0
-"""For how long a block is not asked for again, where the documents are on another machine."""
+"""For how long a block is not asked for again, where documents are on another machine."""
 
 _MOST: Final = 64
-_kept: OrderedDict[tuple[int, str, str], tuple[float, Storage]] = OrderedDict()
+_kept: OrderedDict[tuple[int, tuple[str, ...], str], tuple[float, Storage]] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -32,10 +33,10 @@ def storage_of(slug: str, name: str, *, clock: Clock = SYSTEM_CLOCK) -> Storage:
         ConfigurationError: If it is no storage block.
         StorageError: If the documents cannot be reached.
     """
-    location = current_documents().store.location
-    if not _is_far(location):
+    locations = (*(source.location for source in sources()), current_documents().store.location)
+    if not any(map(_is_far, locations)):
         return _loaded(slug, name)
-    key = (os.getpid(), location, f"{slug}/{name}")
+    key = (os.getpid(), locations, f"{slug}/{name}")
     now = clock.monotonic()
     with _lock:
         for stale in [each for each, (until, _) in _kept.items() if until <= now]:

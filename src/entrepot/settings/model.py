@@ -153,6 +153,8 @@ class Settings:
         results_mapped: Whether large results in folders are mapped into memory rather than read.
         runs_record: Whether the history of runs is kept.
         blocks_storage: Where sealed block documents are kept; None for the folder `blocks` in the home.
+        blocks_team: Where blocks are looked up before that: the documents of a team, sealed under the same keyring.
+        blocks_sole_writer: Whether blocks are saved in a store that cannot keep two writers apart.
         key_provider: What keeps the keyring, as `name:target?option=value`; None for the variable `ENTREPOT_KEYRING`
             where it is set, else the file `keyring.json` in the home.
         progress: Whether running flows are shown live: "auto", "on" or "off".
@@ -179,6 +181,8 @@ class Settings:
     results_mapped: bool = False
     runs_record: bool = True
     blocks_storage: str | None = None
+    blocks_team: str | None = None
+    blocks_sole_writer: bool = False
     key_provider: str | None = None
     progress: str = "auto"
     check: bool = False
@@ -324,8 +328,20 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
             _setting(
                 "blocks_storage",
                 _place,
-                allowed="a folder, or a URL such as s3://bucket/prefix",
+                allowed="a folder, a URL such as s3://bucket/prefix, or a storage block such as block://s3/team",
                 doc="Where sealed block documents are kept; by default the folder `blocks` in the home.",
+            ),
+            _setting(
+                "blocks_team",
+                _place,
+                allowed="a folder, a URL such as s3://bucket/prefix, or a storage block such as block://s3/team",
+                doc="Where blocks are looked up before one's own: the documents of a team.",
+            ),
+            _setting(
+                "blocks_sole_writer",
+                _flag,
+                allowed=_TRUE_OR_FALSE,
+                doc="Save blocks in a store that cannot keep two writers apart: you see to it that there is one.",
             ),
             _setting(
                 "key_provider",

@@ -1,0 +1,108 @@
+"""The documents that a setting names: a folder, a store on another machine, or what a storage block describes.
+
+`block://s3/team` and `block://s3/team/folder` name a block of the environment or of this home's own folder, never of
+the documents that it leads to.
+"""
+
+import contextlib
+import contextvars
+import functools
+from collections.abc import Iterator
+from typing import Final
+
+from entrepot import home
+from entrepot._names import check_name
+from entrepot.blocks import _saving
+from entrepot.blocks._marks import Marks
+from entrepot.blocks.core import Block
+from entrepot.blocks.documents import BlockDocuments, StorageDocumentStore, use_documents
+from entrepot.blocks.sources import EnvironmentBlocks
+from entrepot.errors import BlockNotFoundError, ConfigurationError
+from entrepot.protocols.storage import Storage, SupportsStorage
+from entrepot.settings import Settings
+from entrepot.storage import MemoryStorage
+from entrepot.storage.prefixed import PrefixedStorage
+
+__all__ = ["documents_at", "is_opening", "own_documents"]
+
+_BLOCK: Final = "block://"
+_opening: contextvars.ContextVar[bool] = contextvars.ContextVar("entrepot_opening_documents", default=False)
+
+
+def is_opening() -> bool:
+    """Say whether the block is being loaded here that says where a team's documents lie."""
+    return _opening.get()
+
+
+def own_documents(now: Settings) -> BlockDocuments:
+    """Return the documents of this home's own folder, for one operation.
+
+    Args:
+        now: The settings; to read them once more takes longer than to look for a block.
+    """
+    return _documents_in(home.blocks_storage(now), now)
+
+
+def documents_at(spec: str, now: Settings) -> BlockDocuments:
+    """Return the documents at a place, opened with the keyring of this home, for one operation.
+
+    Args:
+        spec: A folder, a URL, or `block://TYPE/NAME`, with a folder after it or without.
+        now: The settings.
+
+    Raises:
+        BlockNotFoundError: If the block that it names is not here.
+        ConfigurationError: If that is no storage block, or `spec` names nothing that can be opened.
+        StorageError: If it cannot be reached, where opening it connects.
+    """
+    return _documents_in(_described(spec, now) if spec.startswith(_BLOCK) else home.store_at(spec), now)
+
+
+def _documents_in(storage: Storage, now: Settings) -> BlockDocuments:
+    # What ends with its process was not taken away.
+    marks = None if isinstance(storage, MemoryStorage) else Marks(now.home / "seen", storage.location)
+    store = StorageDocumentStore(storage, sole_writer=now.blocks_sole_writer)
+    # One operation asks for the ring several times; finding out whether it has changed costs more than the operation.
+    return BlockDocuments(store, functools.cache(home.ring), marks)
+
+
+def _described(spec: str, now: Settings) -> Storage:
+    """Return the storage of a block; of the newest version of it, at each operation."""
+    slug, _, rest = spec.removeprefix(_BLOCK).partition("/")
+    name, _, folder = rest.partition("/")
+    check_name(slug, what="block type")
+    check_name(name)
+    with _without_teams(own_documents(now)) as own:
+        block: Block | None = EnvironmentBlocks().get(slug, name)
+        if block is None:
+            block = _own(slug, name, own, spec)
+    if not isinstance(block, SupportsStorage):
+        raise ConfigurationError(
+            f"{spec} is to say where block documents lie, but a block of the type {slug} is no storage; name one such"
+            " as local-file-system, s3, gcs, azure or remote-file-system",
+            setting="blocks_storage",
+        )
+    storage = block.as_storage()
+    return PrefixedStorage(storage, folder.strip("/")) if folder.strip("/") else storage
+
+
+def _own(slug: str, name: str, own: BlockDocuments, spec: str) -> Block:
+    ref = own.store.latest(slug, name)
+    if ref is None or ref.deleted:
+        raise BlockNotFoundError(
+            f"{spec} is to say where block documents lie, but no block {slug}/{name} is in the environment or in"
+            f" {own.store.location}, which are the places where it can be: save it there while the settings"
+            " blocks_storage and blocks_team are not set",
+            name=f"{slug}/{name}",
+        )
+    return _saving.load_newest(own.believe(ref), own)
+
+
+@contextlib.contextmanager
+def _without_teams(own: BlockDocuments) -> Iterator[BlockDocuments]:
+    token = _opening.set(True)
+    try:
+        with use_documents(own):
+            yield own
+    finally:
+        _opening.reset(token)
