@@ -44,7 +44,9 @@ def saved() -> None:
 
 class TestNames:
     def test_of_types(self, complete: Complete) -> None:
-        assert complete("block", "create", "se") == ["secret"]
+        found = complete("block", "create", "se")  # other tests may have classes of their own
+        assert "secret" in found
+        assert all(name.startswith("se") for name in found)
         assert {"s3", "secret", "webhook"} <= set(complete("block", "create", ""))
 
     @pytest.mark.usefixtures("saved")
