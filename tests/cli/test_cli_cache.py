@@ -325,6 +325,23 @@ class TestWhy:
         assert invoke("cache", "why", "add").stdout.startswith("flow run is ")
 
 
+def test_a_list_says_until_when_a_result_is_kept_as_show_does(invoke: Invoke) -> None:
+    keep("week", about={"keep": "604800"})
+    keep("run", about={"keep": "run"})
+    lines = [json.loads(line) for line in invoke("cache", "ls", "--json").stdout.splitlines()]
+    kept = {line["key"]: line["kept_until"] for line in lines}
+    record = opened().describe("week").record
+    assert record is not None
+    until = record.created + timedelta(days=7)
+    assert datetime.fromisoformat(kept["week"]) == until
+    assert kept["run"] is None
+    text = invoke("cache", "ls").stdout
+    date = until.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    assert f" kept {date} " in text
+    assert f"until {date}" in invoke("cache", "show", "week").stdout
+    assert " with its run " in text
+
+
 class TestList:
     @pytest.fixture(autouse=True)
     def some(self) -> None:

@@ -2,6 +2,7 @@
 
 import shlex
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -17,7 +18,7 @@ from entrepot.results.record import Record
 from entrepot.results.references import changed_reference
 from entrepot.results.store import ResultStore
 
-__all__ = ["StorageOption", "facts", "find", "open_store", "own_names", "size_text"]
+__all__ = ["StorageOption", "facts", "find", "kept_until", "open_store", "own_names", "size_text"]
 
 _KIBI: Final = 1024
 _NEAR: Final = 5
@@ -116,9 +117,16 @@ def facts(found: Lookup, store: ResultStore, *, notes: bool = False) -> dict[str
     said: dict[str, Any] = {"state": found.outcome.value, "path": found.path, "detail": found.detail}
     for name in ("key", "parts", "task", "run", "serializer", "size", "digest", "created", "expires"):
         said[name] = None if record is None else getattr(record, name)
+    said["kept_until"] = None if record is None else kept_until(record)
     if notes:
         said |= {name: None if record is None else getattr(record, name) for name in ("about", "details")}
     return said | {"location": None if record is None else store.locate(record)}
+
+
+def kept_until(record: Record) -> datetime | None:
+    """Return from when on a collection removes a result by its own `keep=`; None if that names no time."""
+    keep = record.about.get("keep", "")
+    return record.created + timedelta(seconds=int(keep)) if keep.isdecimal() else None
 
 
 def size_text(size: int) -> str:
