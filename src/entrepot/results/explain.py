@@ -73,6 +73,7 @@ class Difference:
         new_code: The digest of the function now, else "".
         diff: A unified diff of a function; "" if there is none.
         note: Why there is no diff; "" if there is one, or none is to be expected.
+        file: What a file or folder is called whose content differs; "" for anything else, and where that is not known.
     """
 
     part: str
@@ -85,6 +86,7 @@ class Difference:
     new_code: str = ""
     diff: str = ""
     note: str = ""
+    file: str = ""
 
     def __str__(self) -> str:
         if self.kind == "policy":
@@ -97,6 +99,8 @@ class Difference:
             return f"{name} is gone{f': it was {self.was}' if self.was else ''}"
         if self.was and self.now and self.was != self.now:
             return f"{name} is {self.now}, was {self.was}"
+        if self.file:
+            return f"{name}: content of {self.file} differs"
         return f"{name} differs"
 
 
@@ -258,7 +262,7 @@ def _of_part(part: str, was: str | None, now: str | None, old: Facts, new: Facts
         for one in changes(part, was_parts, now_parts, comparable=comparable):
             if bool(one.was) != bool(one.now):
                 change = "added" if one.now else "removed"
-            yield Difference(part, _VALUES[kind], one.path, change, one.was, one.now)
+            yield Difference(part, _VALUES[kind], one.path, change, one.was, one.now, file=one.file)
             change = "changed"
         return
     if kind == "code":
