@@ -194,8 +194,8 @@ def around(rate: dict[str, int]) -> Any:
 def test_a_flow_parameter_and_the_flow_run_are_named() -> None:
     around({"low": 1, "high": 2})
     explanation = around({"low": 1, "high": 3})
-    assert [one.kind for one in explanation.differences] == ["flow parameter", "flow run"]
-    assert str(explanation.differences[0]) == "flow parameter rate['high'] differs"
+    assert [one.kind for one in explanation.differences] == ["flow run", "flow parameter"]
+    assert str(explanation.differences[1]) == "flow parameter rate['high'] differs"
     assert explanation.nearest.run["flow_run_name"]
 
 
