@@ -444,7 +444,7 @@ class TestList:
         assert "no result with the key 'nosuch' in" in said
         assert "`entrepot cache ls` lists them" in said
         assert "`entrepot result ls` lists them" in invoke("result", "show", "nosuch", exit_code=1).stderr
-        said = invoke("cache", "show", "load", exit_code=1).stderr
+        said = invoke("cache", "invalidate", "load", "--yes", exit_code=1).stderr
         assert "there is a result of the task 'load': entrepot cache ls --task load" in said
 
 

@@ -58,7 +58,7 @@ def add_show(app: typer.Typer, topic: str, what: str) -> None:
             str,
             typer.Argument(
                 help="The key, or what a result_storage_key or cache_key_fn made; the beginning of one, or of a"
-                " record's file name, will do."
+                " record's file name, will do. Or the name of a task: its newest result, then."
             ),
         ],
         *,
@@ -112,7 +112,7 @@ def _show_result(
     if output is not None and not payload:
         raise OptionError("--output says where --payload writes to; give both", option="--output")
     store = open_store(storage)
-    found = find(store, key, listed_by=f"entrepot {topic} ls")
+    found = find(store, key, listed_by=f"entrepot {topic} ls", by_task=True)
     record = found.record
     if record is None:
         if found.error is not None:
