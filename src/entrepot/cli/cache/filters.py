@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from entrepot._amounts import bytes_of, seconds_of
+from entrepot._amounts import SPANS, bytes_of, seconds_of
 from entrepot._clock import SYSTEM_CLOCK
 from entrepot.cli.known import KnownNames
 from entrepot.errors import OptionError
@@ -25,7 +25,7 @@ _OPTIONS: Final = {
     "task": (str | None, typer.Option("--task", "-t", help="Of the task (or flow) of this name or key.")),
     "flow": (str | None, typer.Option("--flow", "-f", help="Computed in a run of the flow of this name.")),
     "tag": (list[str] | None, typer.Option("--tag", help="Of runs with this tag; several: with all of them.")),
-    "older_than": (str | None, typer.Option("--older-than", help="Kept longer ago: 90s, 15m, 12h, 7d, 2w.")),
+    "older_than": (str | None, typer.Option("--older-than", help=f"Kept longer ago: {SPANS}.")),
     "newer_than": (str | None, typer.Option("--newer-than", help="Kept since then: 90s, 15m, 12h, 7d, 2w.")),
     "larger_than": (str | None, typer.Option("--larger-than", help="Of more bytes: 512MiB, 50GB.")),
     "smaller_than": (str | None, typer.Option("--smaller-than", help="Of fewer bytes: 512MiB, 50GB.")),
