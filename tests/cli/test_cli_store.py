@@ -209,3 +209,22 @@ def test_verify_names_the_key_and_the_path_of_what_is_damaged(invoke: Invoke, en
     file.write_bytes(b"short")
     lines = invoke("store", "verify", exit_code=1).stdout.splitlines()
     assert lines[:3] == ["damaged payload of extract", "  Key    a", f"  Path   {record.payload}"]
+
+
+def test_verify_says_what_removes_a_damaged_record_and_stats_counts_it_apart(
+    invoke: Invoke, entrepot_home: Path
+) -> None:
+    keep("a", 1)
+    keep("b", BIG)
+    (file, _) = sorted(
+        (entrepot_home / "results" / "records").rglob("*.json"), key=lambda one: b'"b"' in one.read_bytes()
+    )
+    file.chmod(0o600)
+    file.write_bytes(file.read_bytes().replace(b'"a"', b'"x"'))
+    shown = invoke("store", "stats").stdout
+    assert "(cannot be read)" in shown
+    (line,) = (line for line in invoke("store", "verify", exit_code=1).stdout.splitlines() if "Next" in line)
+    assert line.startswith("  Next   the next call computes it again; or remove it: entrepot ")
+    invoke(*line.partition("entrepot ")[2].split(), "--yes")
+    assert "1 results" in invoke("store", "verify").stderr
+    assert "(cannot be read)" not in invoke("store", "stats").stdout
