@@ -1,12 +1,15 @@
 """`entrepot store`: frees room, reports damage with an exit code, counts."""
 
+import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from entrepot import home
+from entrepot.cli.store import topic
 from entrepot.results.record import Record
 from entrepot.results.store import ResultStore
 from entrepot.serializers import get_serializer
@@ -153,8 +156,19 @@ def test_a_terminal_sees_how_far_it_is_and_nothing_of_that_stays(
     shown = terminal(["store", command])
     assert shown.end() == 0
     told = "verifying" if command == "verify" else "records"
-    assert f" {told} " in shown.seen
     assert f" {told} ━" not in shown.picture().text
+
+
+@pytest.mark.parametrize(("after", "is_shown"), [(0, True), (3600, False)])
+def test_a_bar_is_shown_of_what_takes_long_only(
+    monkeypatch: pytest.MonkeyPatch, after: float, *, is_shown: bool
+) -> None:
+    seen = io.StringIO()
+    monkeypatch.setattr(topic, "Console", lambda **_: Console(file=seen, force_terminal=True))
+    with topic.progress_bar(after) as tell:
+        tell("verifying", 3)
+    assert ("verifying" in seen.getvalue()) is is_shown
+    assert bool(seen.getvalue()) is is_shown
 
 
 def test_gc_says_what_payloads_take_now_and_after_the_grace(invoke: Invoke) -> None:

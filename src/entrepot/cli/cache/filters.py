@@ -14,6 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from entrepot._amounts import SPANS, bytes_of, seconds_of
 from entrepot._clock import SYSTEM_CLOCK
 from entrepot.cli.known import KnownNames
+from entrepot.cli.waiting import shown_after
 from entrepot.errors import OptionError
 from entrepot.results.lookup import Lookup
 
@@ -146,7 +147,7 @@ def watched(items: Iterable[T], doing: str) -> Iterator[T]:
     """Yield items, and count them on the terminal while that lasts; elsewhere nothing is shown."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,.0f}"))
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+    with shown_after(Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty())) as bar:
         task = bar.add_task(doing, total=None)
         for item in items:
             bar.advance(task)
