@@ -4,7 +4,10 @@ import re
 from datetime import timedelta
 from typing import Final
 
-__all__ = ["bytes_of", "seconds_of"]
+__all__ = ["SPANS", "bytes_of", "seconds_of"]
+
+SPANS: Final = "90s, 15m, 12h, 7d, 2w"
+"""Spans of time as people write them, for help and messages."""
 
 _AMOUNT: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*\Z", re.ASCII)
 _SPANS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -28,7 +31,7 @@ def seconds_of(given: str | timedelta) -> int:
         match = _AMOUNT.match(given)
         unit = None if match is None else _SPANS.get(match[2].lower())
         if match is None or unit is None:
-            raise ValueError(f"{given!r} is no span of time; write it like 90s, 15m, 12h, 7d or 2w")
+            raise ValueError(f"{given!r} is no span of time; write it like {SPANS}")
         seconds = float(match[1]) * unit
     if not 0 <= seconds <= _LONGEST:
         raise ValueError(f"{given!r} is no span of time between nothing and a hundred years")

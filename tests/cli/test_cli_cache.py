@@ -1,6 +1,7 @@
 """`entrepot cache`: hits and misses are explained, results are listed by filters, and taken back."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -302,14 +303,22 @@ class TestWhy:
         for number in (1, 2, 3, 3):
             add([number])
         run_of(0)
-        assert invoke("cache", "why", "add").stdout == "input rows[0] differs\n"
+        found = invoke("cache", "why", "add")
+        assert found.stdout == "input rows[0] differs\n"
+        run = r"add-\d+ \([0-9a-f]{8}\), [0-9: -]{19}"
+        said = rf"the newest run, add-\d+, was a hit; compared: the last two keys of add: {run}, with the older {run}\n"
+        assert re.fullmatch(said, found.stderr)
+        assert found.stderr.index(run_of(1)[:8]) < found.stderr.index(run_of(2)[:8])
         (line,) = invoke("cache", "why", "add", "--json").data
         assert (line["kind"], line["path"], line["text"]) == ("input", "rows[0]", "input rows[0] differs")
 
     def test_of_one_run_the_nearest_record_is_compared(self, invoke: Invoke) -> None:
         add([1])
         add([2])
-        assert invoke("cache", "why", run_of(0)).stdout == "input rows[0] differs\n"
+        found = invoke("cache", "why", run_of(0))
+        assert found.stdout == "input rows[0] differs\n"
+        assert found.stderr.startswith("compared with the nearest record, add-")
+        assert run_of(1)[:8] in found.stderr
         add([2])
         assert invoke("cache", "why", run_of(0)).stderr.startswith("hit: computed by")
 
@@ -321,8 +330,37 @@ class TestWhy:
     def test_another_flow_run_is_named(self, invoke: Invoke) -> None:
         around = flow(name="nightly")(lambda: add.with_options(cache_policy=INPUTS + RUN_ID)([1]))
         around()
+        add.with_options(cache_policy=INPUTS + RUN_ID)([2])
         around()
-        assert invoke("cache", "why", "add").stdout.startswith("flow run is ")
+        found = invoke("cache", "why", "add")
+        first, second = found.stdout.splitlines()
+        assert first.startswith("flow run is ")
+        assert second == "input rows[0] differs"
+        assert "never hits across flow runs; cache_policy=INPUTS + TASK_SOURCE does" in found.stderr
+        assert "(a policy with RUN_ID" in invoke("cache", "explain", "add").stdout
+
+    def test_calls_in_one_flow_run_are_said_to_be_that(self, invoke: Invoke) -> None:
+        nightly = flow(name="nightly", flow_run_name="of monday")(lambda: add.map([[1], [2]]).result())
+        nightly()
+        run_of(0)
+        assert "; both are calls in the flow run of monday\n" in invoke("cache", "why", "add").stderr
+
+
+def test_a_list_says_until_when_a_result_is_kept_as_show_does(invoke: Invoke) -> None:
+    keep("week", about={"keep": "604800"})
+    keep("run", about={"keep": "run"})
+    lines = [json.loads(line) for line in invoke("cache", "ls", "--json").stdout.splitlines()]
+    kept = {line["key"]: line["kept_until"] for line in lines}
+    record = opened().describe("week").record
+    assert record is not None
+    until = record.created + timedelta(days=7)
+    assert datetime.fromisoformat(kept["week"]) == until
+    assert kept["run"] is None
+    text = invoke("cache", "ls").stdout
+    date = until.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    assert f" kept {date} " in text
+    assert f"until {date}" in invoke("cache", "show", "week").stdout
+    assert " with its run " in text
 
 
 class TestList:
@@ -406,7 +444,7 @@ class TestList:
         assert "no result with the key 'nosuch' in" in said
         assert "`entrepot cache ls` lists them" in said
         assert "`entrepot result ls` lists them" in invoke("result", "show", "nosuch", exit_code=1).stderr
-        said = invoke("cache", "show", "load", exit_code=1).stderr
+        said = invoke("cache", "invalidate", "load", "--yes", exit_code=1).stderr
         assert "there is a result of the task 'load': entrepot cache ls --task load" in said
 
 

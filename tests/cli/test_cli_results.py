@@ -29,6 +29,7 @@ FIELDS = [
     "digest",
     "created",
     "expires",
+    "kept_until",
     "location",
 ]
 

@@ -79,6 +79,17 @@ class TestStreams:
         assert "(a stream of no items)" in invoke("cache", "show", key_of(nothing)).stdout
 
 
+def test_of_a_task_the_newest_result_is_shown(invoke: Invoke) -> None:
+    for key in ("one", "two", "three"):
+        keep(key, key)
+    found = invoke("cache", "show", "extract")
+    assert "Key          three\n" in found.stdout
+    assert "the newest of 3 results of the task 'extract'; `entrepot cache ls` lists them\n" in found.stderr
+    assert json.loads(invoke("result", "show", "extract", "--json").stdout)["key"] == "three"
+    keep("extract", 0)
+    assert invoke("cache", "show", "extract", "--json").data["key"] == "extract"
+
+
 class TestRecord:
     @pytest.mark.parametrize(
         ("about", "said"),

@@ -1,12 +1,15 @@
 """`entrepot store`: frees room, reports damage with an exit code, counts."""
 
+import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from entrepot import home
+from entrepot.cli.store import topic
 from entrepot.results.record import Record
 from entrepot.results.store import ResultStore
 from entrepot.serializers import get_serializer
@@ -153,8 +156,19 @@ def test_a_terminal_sees_how_far_it_is_and_nothing_of_that_stays(
     shown = terminal(["store", command])
     assert shown.end() == 0
     told = "verifying" if command == "verify" else "records"
-    assert f" {told} " in shown.seen
     assert f" {told} ━" not in shown.picture().text
+
+
+@pytest.mark.parametrize(("after", "is_shown"), [(0, True), (3600, False)])
+def test_a_bar_is_shown_of_what_takes_long_only(
+    monkeypatch: pytest.MonkeyPatch, after: float, *, is_shown: bool
+) -> None:
+    seen = io.StringIO()
+    monkeypatch.setattr(topic, "Console", lambda **_: Console(file=seen, force_terminal=True))
+    with topic.progress_bar(after) as tell:
+        tell("verifying", 3)
+    assert ("verifying" in seen.getvalue()) is is_shown
+    assert bool(seen.getvalue()) is is_shown
 
 
 def test_gc_says_what_payloads_take_now_and_after_the_grace(invoke: Invoke) -> None:
@@ -209,3 +223,22 @@ def test_verify_names_the_key_and_the_path_of_what_is_damaged(invoke: Invoke, en
     file.write_bytes(b"short")
     lines = invoke("store", "verify", exit_code=1).stdout.splitlines()
     assert lines[:3] == ["damaged payload of extract", "  Key    a", f"  Path   {record.payload}"]
+
+
+def test_verify_says_what_removes_a_damaged_record_and_stats_counts_it_apart(
+    invoke: Invoke, entrepot_home: Path
+) -> None:
+    keep("a", 1)
+    keep("b", BIG)
+    (file, _) = sorted(
+        (entrepot_home / "results" / "records").rglob("*.json"), key=lambda one: b'"b"' in one.read_bytes()
+    )
+    file.chmod(0o600)
+    file.write_bytes(file.read_bytes().replace(b'"a"', b'"x"'))
+    shown = invoke("store", "stats").stdout
+    assert "(cannot be read)" in shown
+    (line,) = (line for line in invoke("store", "verify", exit_code=1).stdout.splitlines() if "Next" in line)
+    assert line.startswith("  Next   the next call computes it again; or remove it: entrepot ")
+    invoke(*line.partition("entrepot ")[2].split(), "--yes")
+    assert "1 results" in invoke("store", "verify").stderr
+    assert "(cannot be read)" not in invoke("store", "stats").stdout

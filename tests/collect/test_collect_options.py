@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from entrepot import Lazy, flow, home, task
+from entrepot._amounts import SPANS, seconds_of
 from entrepot.cache_policies import INPUTS
 from entrepot.errors import DamagedResultError, MissingResultError, OptionError
 from entrepot.results.store import ResultStore
@@ -83,8 +84,14 @@ def test_what_a_flow_says_holds_for_what_is_inside_and_does_not_say_otherwise() 
 
 @pytest.mark.parametrize("keep", ["", "soon", "7", "-1d", "0s", 7, True, timedelta(0), timedelta(-1)])
 def test_a_keep_that_is_no_span_is_refused_when_the_task_is_made(keep: Any) -> None:
-    with pytest.raises(OptionError, match="keep is how long results are kept"):
+    with pytest.raises(OptionError, match=f"keep is how long results are kept, longer than nothing: {SPANS};"):
         task(keep=keep)(print)
+
+
+@pytest.mark.parametrize("span", SPANS.split(", "))
+def test_a_keep_is_any_span_that_commands_take(span: str) -> None:
+    task(keep=span, name="kept")(lambda: 1)()
+    assert notes()["kept"] == {"keep": str(seconds_of(span))}
 
 
 @pytest.mark.parametrize("last", [0, -1, True, "3", 1.5])

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +15,7 @@ import pandas as pd
 import pydantic
 import pytest
 
-from entrepot import flow, task
+from entrepot import File, flow, task
 from entrepot.cache_policies import FLOW_PARAMETERS, INPUTS, RUN_ID, TASK_SOURCE
 from entrepot.hashing import _walker, code, outline
 from entrepot.results.explain import Explanation
@@ -129,6 +130,29 @@ def test_a_changed_part_of_an_input_is_named(old: object, new: object, expected:
     assert said(work(new, return_state=True).cache_explanation) == sorted(expected)
 
 
+def test_a_file_that_differs_is_named_where_its_name_reads_like_words(tmp_path: Path) -> None:
+    @task(cache_policy=INPUTS)
+    def work(f: Any) -> int:
+        return 0
+
+    def files(**contents: str) -> list[File]:
+        for name, content in contents.items():
+            (tmp_path / f"{name}.csv").write_text(content)
+        return [File(tmp_path / f"{name}.csv") for name in contents]
+
+    def differing(old: list[File], new: Callable[[], list[File]], *, single: bool = True) -> list[str]:
+        work(old[0] if single else old)
+        return said(work(new()[0] if single else new(), return_state=True).cache_explanation)
+
+    assert differing(files(prices="1"), lambda: files(prices="2")) == ["input f: content of prices.csv differs"]
+    assert differing(files(old="3"), lambda: files(new="4")) == ["input f: content of new.csv (was old.csv) differs"]
+    assert differing(files(a1b2c3d4e5="5"), lambda: files(a1b2c3d4e5="6")) == ["input f differs"]
+    # Another name with the same content is the same file.
+    assert differing(files(a="7", b="8"), lambda: files(c="7", b="9"), single=False) == [
+        "input f[1]: content of b.csv differs"
+    ]
+
+
 def test_of_a_large_frame_the_column_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outline, "LARGEST", 1000)
     work = task(lambda x: x.size, cache_policy=INPUTS)
@@ -170,8 +194,8 @@ def around(rate: dict[str, int]) -> Any:
 def test_a_flow_parameter_and_the_flow_run_are_named() -> None:
     around({"low": 1, "high": 2})
     explanation = around({"low": 1, "high": 3})
-    assert [one.kind for one in explanation.differences] == ["flow parameter", "flow run"]
-    assert str(explanation.differences[0]) == "flow parameter rate['high'] differs"
+    assert [one.kind for one in explanation.differences] == ["flow run", "flow parameter"]
+    assert str(explanation.differences[1]) == "flow parameter rate['high'] differs"
     assert explanation.nearest.run["flow_run_name"]
 
 

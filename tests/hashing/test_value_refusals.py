@@ -1,6 +1,7 @@
 """What has no stable identity is refused, and the error says what, where, and the ways out."""
 
 import dataclasses
+import io
 import pickle
 import socket
 import threading
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 from pydantic import BaseModel, SecretBytes, SecretStr
 
+from entrepot import File
 from entrepot.errors import UnhashableValueError
 from entrepot.hashing.values import hash_value, identify
 from entrepot_test_values import Keyed, Model
@@ -116,6 +118,26 @@ def test_the_error_names_the_ways_out():
     assert "cache_key_fn" in message
     assert "__entrepot_key__" in message
     assert "Plain" in message
+
+
+def test_what_is_used_up_by_reading_it_is_to_be_passed_in_another_way(tmp_path):
+    generator = str(refused((n for n in [1]), name="rows"))
+    assert generator.endswith("is used up by reading it. Pass its items in its place: list(rows).")
+    assert str(refused({"rows": map(str, [1])})).endswith("list(config['rows']).")
+    assert str(refused(io.StringIO("text"))).endswith("Pass what is in it: config.getvalue().")
+    with (tmp_path / "x").open("w") as file:
+        assert str(refused([file])).endswith("Pass the path of the file, as File(path).")
+
+
+def test_of_a_file_that_is_not_there_the_path_is_to_be_checked(tmp_path):
+    message = str(refused(File(tmp_path / "no.csv")))
+    assert message.endswith(f"which cannot be read (no such file or directory): {tmp_path / 'no.csv'}. Check the path.")
+    assert "@hasher" not in message
+
+
+def test_a_hasher_is_advised_for_the_class_itself():
+    assert "@hasher(lock)" in str(refused(threading.Lock()))
+    assert "@hasher(ValueError)" in str(refused(ValueError("x")))
 
 
 def test_the_error_survives_pickling():

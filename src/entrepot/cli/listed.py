@@ -9,8 +9,9 @@ from typing import Any, Final
 from rich.text import Text
 
 from entrepot.cli.output import clean, cut, told, when
-from entrepot.cli.records import own_names, size_text
+from entrepot.cli.records import kept_until, own_names, size_text
 from entrepot.results.lookup import Lookup, Outcome
+from entrepot.results.record import Record
 
 __all__ = ["Lines", "short_key", "shortened", "state_of"]
 
@@ -22,7 +23,8 @@ _SHORT_KEY: Final = 16
 _OF: Final = 20
 _MINUTES: Final = 16  # characters of a time without its seconds
 _SECONDS: Final = 19
-_WIDE: Final = 166  # from so many columns on everything fits
+_KEPT: Final = "kept "  # until then, by its own keep=: it does not expire, it is removed
+_WIDE: Final = 171  # from so many columns on everything fits
 _WITH_SERIALIZER, _WITH_EXPIRES = 96, 116
 
 
@@ -48,7 +50,7 @@ class Lines:
         self._key = _LONGEST_KEY if self._is_wide else _SHORT_KEY
         rest = [_Column("Created", self._stamp)]
         if room >= _WITH_EXPIRES:
-            rest.append(_Column("Expires", self._stamp))
+            rest.append(_Column("Expires", len(_KEPT) + self._stamp))
         rest.append(_Column("Size", 10))
         if room >= _WITH_SERIALIZER:
             rest.append(_Column("Serializer", 10))
@@ -78,10 +80,19 @@ class Lines:
             "Key": record.key if self._is_wide else short_key(found),
             "Of": record.task.get("name", ""),
             "Created": when(record.created)[: self._stamp],
-            "Expires": when(record.expires)[: self._stamp],
+            "Expires": self._ends(record),
             "Size": size_text(record.size),
             "Serializer": record.serializer,
         }
+
+    def _ends(self, record: Record) -> str:
+        """Return when a result expires, or until when it is kept, whichever comes first."""
+        until = kept_until(record)
+        if until is not None and (record.expires is None or until < record.expires):
+            return f"{_KEPT}{when(until)[: self._stamp]}"
+        if record.expires is None and record.about.get("keep") == "run":
+            return "with its run"
+        return when(record.expires)[: self._stamp]
 
 
 def short_key(found: Lookup) -> str:

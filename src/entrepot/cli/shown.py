@@ -10,7 +10,6 @@ import pprint
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Final, cast
@@ -22,7 +21,7 @@ from entrepot.cli.opening import how_to_open
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import clean, cut, fact, ok, pretty, print_json, show, table, told, when
 from entrepot.cli.payload import write_payload_of
-from entrepot.cli.records import StorageOption, facts, find, open_store, size_text
+from entrepot.cli.records import StorageOption, facts, find, kept_until, open_store, size_text
 from entrepot.errors import DamagedResultError, MissingResultError, OptionError, PluginError
 from entrepot.protocols.storage import Buffer
 from entrepot.results.chunks import STREAM
@@ -59,7 +58,7 @@ def add_show(app: typer.Typer, topic: str, what: str) -> None:
             str,
             typer.Argument(
                 help="The key, or what a result_storage_key or cache_key_fn made; the beginning of one, or of a"
-                " record's file name, will do."
+                " record's file name, will do. Or the name of a task: its newest result, then."
             ),
         ],
         *,
@@ -113,7 +112,7 @@ def _show_result(
     if output is not None and not payload:
         raise OptionError("--output says where --payload writes to; give both", option="--output")
     store = open_store(storage)
-    found = find(store, key, listed_by=f"entrepot {topic} ls")
+    found = find(store, key, listed_by=f"entrepot {topic} ls", by_task=True)
     record = found.record
     if record is None:
         if found.error is not None:
@@ -265,8 +264,9 @@ def _kept(record: Record) -> str:
     keep, last = record.about.get("keep", ""), record.about.get("keep_last", "")
     if keep == "run":
         said.append("until the flow run that it is part of is completed")
-    elif keep.isdecimal():
-        said.append(f"until {when(record.created + timedelta(seconds=int(keep)))}")
+    until = kept_until(record)
+    if until is not None:
+        said.append(f"until {when(until)}")
     if last.isdecimal():
         said.append(f"as long as it is among the latest {last} of its {record.task.get('kind') or 'task'}")
     return ", ".join(said)

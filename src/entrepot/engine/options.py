@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias, TypedDict
 
-from entrepot._amounts import seconds_of
+from entrepot._amounts import SPANS, seconds_of
 from entrepot.engine.definition import Definition, function_name, is_async_function, stable_key
 from entrepot.engine.hooks import Hook, hooks_of
 from entrepot.engine.keeping import KeepingOptions
@@ -357,8 +357,8 @@ def _keep(what: str, value: Any) -> str | None:
         seconds = 0
     if seconds < 1:
         raise OptionError(
-            f"{what}: keep is how long results are kept: '12h', '7d', a timedelta, or 'run' for until the flow run"
-            f" ends; not {value!r}",
+            f"{what}: keep is how long results are kept, longer than nothing: {SPANS}; a timedelta; or 'run' for until"
+            f" the flow run ends; not {value!r}",
             option="keep",
         )
     return str(seconds)

@@ -16,6 +16,7 @@ replaced by its BLAKE3 digest; the rule looks at the content only, so the same v
     #<32>           the BLAKE3 digest of a form that is longer than INLINE
 """
 
+import builtins
 import struct
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -49,13 +50,16 @@ class Refused(Exception):  # noqa: N818  a signal inside this package; callers g
         kind: What it is, with an article: "a sqlite3.Connection".
         reason: Why it has no identity, as a relative clause: "which has no stable identity".
         cause: What the user's own code raised, where that is why.
+        advice: What to do, in the place of what can be done about any value: "check the path". Where it has "{path}",
+            the way to the value is put.
     """
 
-    def __init__(self, kind: str, reason: str, *, cause: BaseException | None = None) -> None:
+    def __init__(self, kind: str, reason: str, *, cause: BaseException | None = None, advice: str = "") -> None:
         super().__init__(kind, reason)
         self.kind = kind
         self.reason = reason
         self.cause = cause
+        self.advice = advice
         self.steps: list[str] = []
 
     def inside(self, step: str) -> "Refused":
@@ -67,7 +71,8 @@ class Refused(Exception):  # noqa: N818  a signal inside this package; callers g
     def type_name(self) -> str:
         """The name of its class, or "Type" where no function could be registered for it."""
         module, _, name = self.kind.partition(" ")[2].rpartition(".")
-        return name if module and name.isidentifier() else "Type"
+        is_class = isinstance(vars(builtins).get(name), type) and name != "object"  # of Python itself
+        return name if name.isidentifier() and (module or is_class) else "Type"
 
     @property
     def path(self) -> str:

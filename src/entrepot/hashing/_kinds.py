@@ -6,6 +6,7 @@ classes that say what makes two instances equal; the hashers of installed packag
 imported to find out, but for the last: a type can only be met when its library is loaded.
 """
 
+import io
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -88,7 +89,7 @@ def _search(cls: type, value: object) -> Encoding:
     installed = installed_hasher(cls)
     if installed is not None:
         return hasher_encoding(installed)
-    raise Refused(with_article(cls), _why(cls, value))
+    raise Refused(with_article(cls), _why(cls, value), advice=_advice(cls))
 
 
 def _of_library(module: str, cls: type) -> Encoding | None:
@@ -157,6 +158,15 @@ def _own_key_form(encoder: Encoder, value: Any) -> bytes:
 
 def _own_key(encoder: Encoder, value: Any) -> bytes:
     return encoder.container(value, _own_key_form)
+
+
+def _advice(cls: type) -> str:
+    """Return what to pass in the place of what is used up by reading it, where there is no doubt about that."""
+    if issubclass(cls, io.IOBase):
+        is_memory = issubclass(cls, io.BytesIO | io.StringIO)
+        return "Pass what is in it: {path}.getvalue()" if is_memory else "Pass the path of the file, as File(path)"
+    is_iterator = hasattr(cls, "__next__") and cls.__module__ in {"builtins", "itertools"}
+    return "Pass its items in its place: list({path})" if is_iterator else ""
 
 
 def _why(cls: type, value: object) -> str:

@@ -129,5 +129,6 @@ def code_form(value: object) -> bytes:
     except CodeRefused as refused:
         refusal = refused.refusal
         kind = f"a {type(value).__name__}"
-        raise Refused(kind, f"which uses {refused.where}{refusal.path}: {refusal.kind}, {refusal.reason}") from None
+        why = f"which uses {refused.where}{refusal.path}: {refusal.kind}, {refusal.reason}"
+        raise Refused(kind, why, advice=refusal.advice if refusal.kind == "a File" else "") from None
     return walker.named("code", walker.encode(hash_parts(walker.parts)))

@@ -145,7 +145,8 @@ def _encoding(encoder: Encoder, value: _Reference) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
         why = getattr(error, "strerror", None) or str(error)
         why = why[:1].lower() + why[1:]
-        raise Refused(f"a {kind}", f"which cannot be read ({why}): {value.path}") from None
+        problem = f"which cannot be read ({why}): {value.path}"
+        raise Refused(f"a {kind}", problem, advice="Check the path") from None
     return encoder.named(f"entrepot.{kind}", bytes_form(digest))
 
 

@@ -10,7 +10,8 @@
 Each entry says what kind of thing is there, and its keyed digest: `<kind>`, a colon if its parts follow one by one,
 and ` #<12 hex digits>`. The digest of a whole input is left out, since the key holds it. A part is encoded as keys
 encode values, so what makes no difference there makes none here. No value stands here in clear: kinds, lengths, shapes
-and dtypes do, and the keys of dicts where they look like words that somebody thought of. Of others there is a digest.
+and dtypes do, and the keys of dicts and the names of files (`File=rows.csv`) where they look like words that somebody
+thought of. Of others there is a digest.
 
 There are at most `ENTRIES` entries. A long list or array is told apart by ranges (`[128:256]`), and where it has at
 most 1,024 items also by the bits of the index: `[bit 3=1]` is the digest of all items whose index has that bit. If a
@@ -20,16 +21,19 @@ Values that would take long to encode once more (see `LARGEST`) are not looked i
 is. So a column that is said to differ does, and one that differs in few rows only may not be named.
 """
 
+import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import PurePath
 from typing import Any, Final
 
 from entrepot._secrets import knows_secrets, mask
 from entrepot._words import looks_like_words
 from entrepot.hashing._encoder import ENCODERS, Encoder, Refused
 from entrepot.hashing._objects import is_enum, state_names, state_of
+from entrepot.hashing.files import Dir, File
 
 __all__ = ["ENTRIES", "LARGEST", "outline"]
 
@@ -53,6 +57,7 @@ _TELLS: Final = frozenset("\"'({")  # a dtype's text with these goes on about wh
 _PERSON: Final = b"entrepot-part-1"
 _NUMBERS: Final = frozenset({type(None), bool, int, float, complex})
 _SIZED: Final = frozenset({list, tuple, set, frozenset, dict})
+_FILES: Final = frozenset({File, Dir})
 _PLAIN: Final = _NUMBERS | {str, bytes}
 
 
@@ -267,6 +272,8 @@ class _Outline:
 def _fields(value: Any) -> Mapping[str, Any]:
     """Return the fields of an instance of a class that has some."""
     cls = type(value)
+    if cls in _FILES:
+        return {}  # where they are does not count
     if isinstance(value, tuple):
         return dict(zip(getattr(cls, "_fields", ()), value, strict=False))
     is_model = _is_of(cls, "pydantic", "BaseModel")
@@ -309,6 +316,8 @@ def _kind(value: Any) -> str:
     cls = type(value)
     if cls in _SIZED:
         return f"{cls.__name__}[{len(value)}]"
+    if cls in _FILES:
+        return f"{cls.__name__}{_file_name(value)}"
     name = "".join(cls.__qualname__.split())
     if cls.__module__.startswith("pandas.") and name.endswith("Array"):
         name = "column"
@@ -320,6 +329,12 @@ def _kind(value: Any) -> str:
     if isinstance(value, list | tuple | set | frozenset | dict):
         return f"{name}[{len(value)}]"
     return name
+
+
+def _file_name(value: File | Dir) -> str:
+    """Return the name of a file or folder as it stands behind its kind; "" for one that may say what is nobody's."""
+    name = PurePath(os.fsdecode(value.path)).name
+    return f"={name}" if all(map(looks_like_words, name.split("."))) and mask(name) is name else ""
 
 
 def _dtype(dtype: Any) -> str:

@@ -119,9 +119,11 @@ def _form(encoder: Encoder, value: object, name: str) -> bytes:
 
 def _unhashable(refusal: Refused, name: str) -> UnhashableValueError:
     path = f"{name}{refusal.path}"
+    problem = f"no cache key can be made of {name!r}: {path} is {refusal.kind}, {refusal.reason}. "
+    if refusal.advice:
+        return UnhashableValueError(f"{problem}{refusal.advice.format(path=path)}.", parameter=name, path=path)
     return UnhashableValueError(
-        f"no cache key can be made of {name!r}: {path} is {refusal.kind}, {refusal.reason}. "
-        f"Leave it out of the key (INPUTS - {name!r}); or say what it stands for, in a function under "
+        f"{problem}Leave it out of the key (INPUTS - {name!r}); or say what it stands for, in a function under "
         f"@hasher({refusal.type_name}), or with an __entrepot_key__ method where the class is yours; or give the task "
         f"a cache_key_fn.",
         parameter=name,

@@ -38,6 +38,9 @@ _SINGLE: Final = {
     "result_storage_key": "result_storage_key",
     "transaction": "transaction",
 }
+_NEVER: Final = (
+    "a policy with RUN_ID, as DEFAULT is, never hits across flow runs; cache_policy=INPUTS + TASK_SOURCE does"
+)
 _POLICIES: Final = {"run": "RUN_ID", "code": "TASK_SOURCE"}
 
 
@@ -72,7 +75,8 @@ class Difference:
         old_code: The digest of a function before, else "".
         new_code: The digest of the function now, else "".
         diff: A unified diff of a function; "" if there is none.
-        note: Why there is no diff; "" if there is one, or none is to be expected.
+        note: Why there is no diff; of a flow run, that it always differs; else "".
+        file: What a file or folder is called whose content differs; "" for anything else, and where that is not known.
     """
 
     part: str
@@ -85,6 +89,7 @@ class Difference:
     new_code: str = ""
     diff: str = ""
     note: str = ""
+    file: str = ""
 
     def __str__(self) -> str:
         if self.kind == "policy":
@@ -97,6 +102,8 @@ class Difference:
             return f"{name} is gone{f': it was {self.was}' if self.was else ''}"
         if self.was and self.now and self.was != self.now:
             return f"{name} is {self.now}, was {self.was}"
+        if self.file:
+            return f"{name}: content of {self.file} differs"
         return f"{name} differs"
 
 
@@ -221,8 +228,9 @@ def _with_diff(one: Difference, source: Callable[[str], str | None]) -> Differen
 
 
 def _order(part: str) -> tuple[int, str]:
-    """Return where a part stands: what people change most comes first."""
-    kinds = ("task", "cache_key_fn", "result_storage_key", "input", "flow-parameter", "version", "code", "global")
+    """Return where a part stands: what always differs comes first, then what people change most."""
+    named = ("cache_key_fn", "result_storage_key")
+    kinds = ("task", "run", *named, "input", "flow-parameter", "version", "code", "global")
     kind = part.partition(":")[0]
     return (kinds.index(kind) if kind in kinds else len(kinds), part)
 
@@ -258,7 +266,7 @@ def _of_part(part: str, was: str | None, now: str | None, old: Facts, new: Facts
         for one in changes(part, was_parts, now_parts, comparable=comparable):
             if bool(one.was) != bool(one.now):
                 change = "added" if one.now else "removed"
-            yield Difference(part, _VALUES[kind], one.path, change, one.was, one.now)
+            yield Difference(part, _VALUES[kind], one.path, change, one.was, one.now, file=one.file)
             change = "changed"
         return
     if kind == "code":
@@ -272,7 +280,8 @@ def _of_part(part: str, was: str | None, now: str | None, old: Facts, new: Facts
     elif kind in _FOUND:
         yield Difference(part, _FOUND[kind], name.replace(":", "."), change, *texts)
     else:
-        yield Difference(part, _SINGLE.get(part, "part"), "" if part in _SINGLE else part, change, *texts)
+        note = _NEVER if part == "run" else ""
+        yield Difference(part, _SINGLE.get(part, "part"), "" if part in _SINGLE else part, change, *texts, note=note)
 
 
 def _shown(text: str) -> str:

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 __all__ = ["Change", "changes"]
 
 _RANGE: Final = re.compile(r"(.*)\[(\d+):(\d+)\]\Z", re.DOTALL)
 _SIZE: Final = re.compile(r"[\[,][0-9x]*\]\Z", re.ASCII)
+_FILE: Final = re.compile(r"(File|Dir)=(.+)", re.DOTALL)
 _BIT: Final = re.compile(r"(.*)\[bit (\d+)=([01])\]\Z", re.DOTALL)
 
 
@@ -20,20 +21,26 @@ class Change:
         path: From the name of the value on: `df.columns[3]`, `rows[128:256]`.
         was: What kind of thing was there; "" for nothing, or where that is not known.
         now: What kind of thing is there.
+        file: What the file or folder is called that it is; "" for anything else, and where that is not known.
     """
 
     path: str
     was: str = ""
     now: str = ""
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One entry of an outline: `<kind>`, a colon if the parts follow, and the digest."""
+    """One entry of an outline: `<kind>`, `=<name>` of a file, a colon if the parts follow, and the digest."""
 
     kind: str
     digest: str
     has_parts: bool
+    file: str = ""
+
+
+_NOTHING: Final = _Entry("", "", has_parts=False)
 
 
 def changes(name: str, old: Mapping[str, str], new: Mapping[str, str], *, comparable: bool) -> list[Change]:
@@ -47,13 +54,13 @@ def changes(name: str, old: Mapping[str, str], new: Mapping[str, str], *, compar
     """
     shown = name.partition(":")[2]
     before, after = _below(name, old), _below(name, new)
-    top = Change(shown, before[""].kind if "" in before else "", after[""].kind if "" in after else "")
+    top = _change(shown, before.get(""), after.get(""))
     if _family(top.was) != _family(top.now):
         return [top]
     found = list(_differing(before, after, comparable=comparable))
     inner = [one for one in found if not any(_is_inside(other.path, one.path) for other in found)]
     inner = _with_ranges(inner) if top.was == top.now else [*_without_ranges(inner), *_moved(before, after, top)]
-    return [Change(shown + one.path, one.was, one.now) for one in inner] or [top]
+    return [replace(one, path=shown + one.path) for one in inner] or [top]
 
 
 def _below(name: str, details: Mapping[str, str]) -> dict[str, _Entry]:
@@ -64,7 +71,10 @@ def _below(name: str, details: Mapping[str, str]) -> dict[str, _Entry]:
         if full.startswith(name) and (not path or path[0] in ".["):
             kind, _, digest = text.rpartition("#") if "#" in text else (text, "", "")
             kind = kind.rstrip()
-            found[path] = _Entry(kind.removesuffix(":"), digest, kind.endswith(":"))
+            file = _FILE.fullmatch(kind)
+            found[path] = _Entry(
+                file[1] if file else kind.removesuffix(":"), digest, kind.endswith(":"), file[2] if file else ""
+            )
     return found
 
 
@@ -75,9 +85,17 @@ def _differing(old: Mapping[str, _Entry], new: Mapping[str, _Entry], *, comparab
         one, two = old.get(path), new.get(path)
         if one is not None and two is not None:
             if one.kind != two.kind or (comparable and one.digest != two.digest):
-                yield Change(path, one.kind, two.kind)
+                yield _change(path, one, two)
         elif _is_told(path, old) and _is_told(path, new):  # else it may only have been left out
             yield Change(path, "" if one is None else one.kind or "?", "" if two is None else two.kind or "?")
+
+
+def _change(path: str, old: _Entry | None, new: _Entry | None) -> Change:
+    was, now = old or _NOTHING, new or _NOTHING
+    file = now.file
+    if file and was.file and file != was.file:
+        file = f"{file} (was {was.file})"
+    return Change(path, was.kind, now.kind, file)
 
 
 def _is_told(path: str, outline: Mapping[str, _Entry]) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from entrepot._amounts import bytes_of, seconds_of
+from entrepot._amounts import SPANS, bytes_of, seconds_of
 from entrepot._names import check_name
 from entrepot.errors import ConfigurationError
 
@@ -291,7 +291,7 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
             _setting(
                 "results_keep",
                 _span,
-                allowed="a span of time such as 12h, 7d or 4w",
+                allowed=f"a span of time such as {SPANS}",
                 doc="How long results are kept that do not say so themselves; by default for ever.",
             ),
             _setting(

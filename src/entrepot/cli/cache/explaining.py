@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final
 
@@ -20,7 +20,7 @@ from entrepot.cli.records import StorageOption, find
 from entrepot.engine.accounts import kept_sources
 from entrepot.engine.explaining import BY_NOW, explain_record, explain_run
 from entrepot.errors import MissingResultError, RunNotFoundError
-from entrepot.results.explain import Difference, Explanation, differences, facts_of, run_text, with_sources
+from entrepot.results.explain import Difference, Explanation, Near, differences, facts_of, run_text, with_sources
 from entrepot.results.lookup import Lookup, Outcome
 from entrepot.results.record import Record
 from entrepot.results.store import ResultStore
@@ -110,19 +110,24 @@ def why(
     storage: StorageOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print one line for each part in which two runs or keys differ; of one run, from the nearest record."""
+    """Print one line for each part in which two runs or keys differ; of one run, from the nearest record.
+
+    What is compared with what is said first, on stderr.
+    """
     stores = Stores(storage)
     if other is None:
         pair = _last_two(run_or_key, stores)
         if pair is None:
             found = _explained(_subject(run_or_key, stores), scan=False)
-            _print_why(found.differences, found, as_json=as_json)
+            compared = "" if found.nearest is None else f"compared with the nearest record, {_made(found.nearest)}"
+            _print_why(found.differences, compared, found, as_json=as_json)
             return
+        new, old, newest = pair
     else:
-        pair = (_record(run_or_key, stores), _record(other, stores))
-    new, old = pair
+        new, old, newest = _record(run_or_key, stores), _record(other, stores), None
     sources = kept_sources(settings.home_folder())
-    _print_why(with_sources(differences(facts_of(old), facts_of(new)), sources.read), None, as_json=as_json)
+    found_all = with_sources(differences(facts_of(old), facts_of(new)), sources.read)
+    _print_why(found_all, _compared(new, old, newest), None, as_json=as_json)
 
 
 def _explain_inside(run: RunSummary, stores: Stores, *, as_json: bool) -> None:
@@ -198,8 +203,8 @@ def _record(wanted: str, stores: Stores) -> Record:
     return record
 
 
-def _last_two(task: str, stores: Stores) -> tuple[Record, Record] | None:
-    """Return the records of the last two keys of a task, the newer first; None if no task has this name."""
+def _last_two(task: str, stores: Stores) -> tuple[Record, Record, RunSummary] | None:
+    """Return the records of the last two keys of a task, the newer first, and its newest run; None if there is none."""
     history = RunHistory(default_path())
     runs = history.list(kind=None, flow=task, limit=1)
     if not runs:
@@ -211,7 +216,7 @@ def _last_two(task: str, stores: Stores) -> tuple[Record, Record] | None:
         if record is not None and record.task.get("key") == runs[0].key:
             found.append(record)
         if len(found) == 2:  # noqa: PLR2004  a pair
-            return found[0], found[1]
+            return found[0], found[1], runs[0]
     raise MissingResultError(
         f"there are no two records of the task {task!r} in {store.location} to compare: it has run with"
         f" {len(found) or 'no'} key{'' if len(found) == 1 else 's'} of late"
@@ -286,12 +291,38 @@ def _diff(one: Difference) -> Iterator[Text]:
         yield told(f"    {line}", style)
 
 
-def _print_why(found: "tuple[Difference, ...] | Any", known: Explanation | None, *, as_json: bool) -> None:
+def _made(one: Record | Near) -> str:
+    """Return by which run a record was made, and when."""
+    run_id = one.run.get("id", "")
+    short = {**one.run, "id": run_id[:8]} if _ID.fullmatch(run_id) else one.run
+    return f"{run_text(short)}, {when(one.created)}"
+
+
+def _compared(new: Record, old: Record, newest: RunSummary | None) -> str:
+    """Return what is compared with what; `newest` is the newest run of a task of which that are the last two keys."""
+    pair = f"{_made(new)}, with the older {_made(old)}"
+    if newest is None:
+        return f"compared: {pair}"
+    said = f"compared: the last two keys of {newest.definition}: {pair}"
+    if newest.state_name == "Cached":
+        said = f"the newest run, {newest.name}, was a hit; {said}"
+    around = new.run.get("flow_run_id")
+    if around and around == old.run.get("flow_run_id"):
+        said += f"; both are calls in the flow run {new.run.get('flow_run_name') or around}"
+    return said
+
+
+def _print_why(found: Sequence[Difference], compared: str, known: Explanation | None, *, as_json: bool) -> None:
     if as_json:
         print_json([asdict(one) | {"text": str(one)} for one in found])
         return
+    if found and compared:
+        ok(compared)
     for one in found:
         show(told(str(one)))
+    for one in found:
+        if one.kind == "flow run" and one.note:
+            ok(one.note)
     if found:
         return
     if known is None:

@@ -11,9 +11,10 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from entrepot._amounts import bytes_of, seconds_of
+from entrepot._amounts import SPANS, bytes_of, seconds_of
 from entrepot._clock import SYSTEM_CLOCK
 from entrepot.cli.known import KnownNames
+from entrepot.cli.waiting import shown_after
 from entrepot.errors import OptionError
 from entrepot.results.lookup import Lookup
 
@@ -25,7 +26,7 @@ _OPTIONS: Final = {
     "task": (str | None, typer.Option("--task", "-t", help="Of the task (or flow) of this name or key.")),
     "flow": (str | None, typer.Option("--flow", "-f", help="Computed in a run of the flow of this name.")),
     "tag": (list[str] | None, typer.Option("--tag", help="Of runs with this tag; several: with all of them.")),
-    "older_than": (str | None, typer.Option("--older-than", help="Kept longer ago: 90s, 15m, 12h, 7d, 2w.")),
+    "older_than": (str | None, typer.Option("--older-than", help=f"Kept longer ago: {SPANS}.")),
     "newer_than": (str | None, typer.Option("--newer-than", help="Kept since then: 90s, 15m, 12h, 7d, 2w.")),
     "larger_than": (str | None, typer.Option("--larger-than", help="Of more bytes: 512MiB, 50GB.")),
     "smaller_than": (str | None, typer.Option("--smaller-than", help="Of fewer bytes: 512MiB, 50GB.")),
@@ -146,7 +147,7 @@ def watched(items: Iterable[T], doing: str) -> Iterator[T]:
     """Yield items, and count them on the terminal while that lasts; elsewhere nothing is shown."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,.0f}"))
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+    with shown_after(Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty())) as bar:
         task = bar.add_task(doing, total=None)
         for item in items:
             bar.advance(task)

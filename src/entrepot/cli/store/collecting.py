@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from entrepot import settings
-from entrepot._amounts import bytes_of, seconds_of
+from entrepot._amounts import SPANS, bytes_of, seconds_of
 from entrepot.cli.known import KnownNames
 from entrepot.cli.options import AsJson, Yes
 from entrepot.cli.output import ok, print_json, show, table, warn
@@ -42,7 +42,7 @@ def gc(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Say what would be removed; remove nothing.")
     ] = False,
-    older_than: Annotated[str | None, typer.Option(help="Also results that were made longer ago: 12h, 30d.")] = None,
+    older_than: Annotated[str | None, typer.Option(help=f"Also results that were made longer ago: {SPANS}.")] = None,
     keep_last: Annotated[
         int | None, typer.Option(min=1, help="Also all but the latest so many results of each task.")
     ] = None,

@@ -1,6 +1,7 @@
 """`entrepot store verify` and `entrepot store stats`: whether all is whole, and what takes room."""
 
 import dataclasses
+import shlex
 import sys
 from collections import Counter
 from typing import Annotated, Final
@@ -13,11 +14,12 @@ from entrepot.cli.output import fact, ok, print_json, show, table, told
 from entrepot.cli.records import StorageOption, open_store, size_text
 from entrepot.cli.store.topic import app, progress_bar
 from entrepot.results.statistics import Count, Statistics, statistics
-from entrepot.results.verify import Problem, verify
+from entrepot.results.verify import Kind, Problem, verify
 
 __all__: list[str] = []
 
 _LABEL: Final = 8  # characters
+_DIGITS: Final = 12  # of a record's file name, by which no other begins
 
 
 @app.command(
@@ -68,10 +70,19 @@ def verify_(
                     fact("  Key", one.key, _LABEL)
                 fact("  Path", one.path, _LABEL)
                 fact("  Detail", one.detail.removeprefix(f"{store.location.rstrip('/')}/{one.path} "), _LABEL)
+                if one.kind is not Kind.UNKNOWN_KEY:
+                    fact("  Next", _next(one, storage), _LABEL)
         said = ", ".join(f"{count} with {_an(kind)}" for kind, count in sorted(counts.items())) or "all is well"
         ok(f"{checked} results ({size_text(size)}) in {store.location}: {said}")
     if problems:
         raise typer.Exit(1)
+
+
+def _next(problem: Problem, storage: str | None) -> str:
+    """Return what becomes of a damaged result, and what removes it. A key is in its record, if that can be read."""
+    meant = problem.key or problem.path.rpartition("/")[2][:_DIGITS]
+    where = "" if storage is None else f" --storage {shlex.quote(storage)}"
+    return f"the next call computes it again; or remove it: entrepot cache invalidate {shlex.quote(meant)}{where}"
 
 
 @app.command(epilog=("\b\nExamples:\n  entrepot store stats\n  entrepot store stats --storage s3/prod --json\n"))
@@ -96,8 +107,11 @@ def _show(found: Statistics, location: str) -> None:
         ("evidence of damage", found.evidence, size_text(found.evidence_size)),
     ]
     show(table((location, "Count", "Size"), rows, keep=("Count", "Size")))
+    # What cannot be read says neither whose it is nor how it was written.
+    nameless = "(cannot be read)" if {count.name for count in found.states} & {"damaged", "unknown"} else "-"
     for title, counts in (("Task", found.tasks), ("Serializer", found.serializers), ("Age", found.ages)):
-        show("", table((title, "Results", "Size"), [_row(count) for count in counts], keep=("Results", "Size")))
+        rows = [_row(count, nameless) for count in counts]
+        show("", table((title, "Results", "Size"), rows, keep=("Results", "Size")))
     if found.largest:
         is_seen = sys.stdout.isatty()
         largest = [
@@ -107,8 +121,8 @@ def _show(found: Statistics, location: str) -> None:
         show("", table(("Largest", "Task", "Size"), largest, keep=("Size",)))
 
 
-def _row(count: Count) -> tuple[str, int, str]:
-    return count.name or "-", count.records, size_text(count.size)
+def _row(count: Count, nameless: str) -> tuple[str, int, str]:
+    return count.name or nameless, count.records, size_text(count.size)
 
 
 def _an(kind: str) -> str:

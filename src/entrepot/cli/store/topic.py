@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from entrepot.cli.options import topic
+from entrepot.cli.waiting import PATIENCE, shown_after
 
 __all__ = ["Told", "app", "progress_bar"]
 
@@ -44,8 +45,8 @@ class Told:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Told]:
-    """Show a bar on stderr while something is done, if that is a terminal."""
+def progress_bar(after: float = PATIENCE) -> Iterator[Told]:
+    """Show a bar on stderr while something is done, if that is a terminal, and it takes more than so many seconds."""
     console = Console(stderr=True)
     columns = (
         SpinnerColumn(),
@@ -54,5 +55,6 @@ def progress_bar() -> Iterator[Told]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with shown_after(bar, after) as progress:
         yield Told(progress)
