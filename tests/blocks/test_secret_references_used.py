@@ -10,9 +10,11 @@ from pydantic import SecretStr, computed_field
 from entrepot import flow, get_run_logger, task
 from entrepot.blocks import Block, MicrosoftTeamsWebhook, Secret, SecretReference, SqlAlchemyConnector, Webhook
 from entrepot.blocks._inputs import references_in
+from entrepot.blocks.documents import use_documents
 from entrepot.errors import ConfigurationError, DatabaseError, SecretReferenceError
 from entrepot.filesystems import GCS, RemoteFileSystem
 from entrepot.task_runners import ProcessPoolTaskRunner
+from entrepot.testing.fakes import memory_documents
 
 HUNTER = "hunter2-of-the-users"
 
@@ -133,3 +135,20 @@ def test_a_run_whose_source_is_out_fails_and_says_why() -> None:
     state = main(return_state=True)
     assert state.is_failed()
     assert "Secret: value: the secret env://NOT_SET_HERE cannot be had" in str(state.message)
+
+
+def test_a_run_does_not_give_the_secret_of_one_set_of_documents_for_that_of_another() -> None:
+    ours, theirs = memory_documents(), memory_documents()
+    for documents, value in ((ours, "of-ours"), (theirs, "of-theirs")):
+        with use_documents(documents):
+            Secret(value=value).save("key")
+
+    @flow
+    def both() -> list[bool]:
+        found = []
+        for documents, value in ((ours, "of-ours"), (theirs, "of-theirs")):
+            with use_documents(documents):
+                found.append(SecretReference("block://secret/key").get_secret_value() == value)
+        return found
+
+    assert both() == [True, True]

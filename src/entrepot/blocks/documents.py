@@ -44,6 +44,7 @@ __all__ = [
     "current_documents",
     "current_ring",
     "default_documents",
+    "has_chosen",
     "use_documents",
 ]
 
@@ -513,6 +514,11 @@ def default_documents() -> BlockDocuments:
 def current_documents() -> BlockDocuments:
     """Return the documents that `use_documents` chose here, or the default ones."""
     return _chosen.get() or default_documents()
+
+
+def has_chosen() -> bool:
+    """Return whether `use_documents` chose documents here."""
+    return _chosen.get() is not None
 
 
 def current_ring() -> Keyring:
