@@ -80,29 +80,6 @@ def test_duckdb_queries_and_copies(base: str, sales: str) -> None:
 
 
 @on_s3_too
-def test_duckdb_writes_partitions_into_a_folder_that_is_not_there_yet(base: str) -> None:
-    with duckdb.connect() as connection:
-        connection.register_filesystem(fsspec.filesystem("block"))
-        rows = "SELECT 1 AS a, 2 AS b UNION ALL SELECT 2, 3"
-        copy = f"COPY ({rows}) TO '{base}/parts' (FORMAT parquet, PARTITION_BY (a))"
-        connection.sql(copy)
-        found = connection.sql(f"SELECT a, b FROM read_parquet('{base}/parts/*/*.parquet') ORDER BY a").fetchall()
-        assert found == [(1, 2), (2, 3)]
-        with pytest.raises(duckdb.IOException, match="not empty"):
-            connection.sql(copy)
-
-
-def test_a_folder_that_was_made_is_empty_until_it_is_removed(base: str) -> None:
-    fs = fsspec.filesystem("block")
-    fs.makedirs(f"{base}/fresh")
-    assert fs.ls(f"{base}/fresh") == []
-    assert fs.isdir(f"{base}/fresh")
-    fs.rm(f"{base}/fresh", recursive=True)
-    with pytest.raises(FileNotFoundError):
-        fs.ls(f"{base}/fresh")
-
-
-@on_s3_too
 def test_zarr_keeps_arrays_and_leaves_out_what_is_not_there(base: str) -> None:
     store = f"{base}/cube.zarr"
     cube = zarr.open_array(store, mode="w", shape=(6, 4), chunks=(3, 4), dtype="i4", fill_value=7)

@@ -1,6 +1,5 @@
 """`entrepot block`: types, and blocks that are saved sealed under a name."""
 
-import os
 import sys
 import time
 from datetime import timedelta
@@ -13,7 +12,6 @@ from rich.text import Text
 from entrepot.blocks import Block
 from entrepot.blocks._references import AnyReference, shown
 from entrepot.blocks.history import stored
-from entrepot.blocks.sources import PREFIX, variable_of
 from entrepot.cli.asking import confirm
 from entrepot.cli.block_fields import FieldInfo, describe_fields, interactive
 from entrepot.cli.block_files import apply, diff_, export, where_
@@ -22,7 +20,7 @@ from entrepot.cli.block_making import create, edit
 from entrepot.cli.block_schema import doctor, migrate_
 from entrepot.cli.block_trying import checked
 from entrepot.cli.completing import block_types
-from entrepot.cli.importing import Modules, advice, import_code, import_modules
+from entrepot.cli.importing import import_code
 from entrepot.cli.options import AsJson, Yes, topic
 from entrepot.cli.output import cut, ok, print_json, show, span, table, told, warn, when
 from entrepot.errors import (
@@ -82,21 +80,16 @@ def ls(
             [{"type": ref.slug, "name": ref.name, "version": ref.version, "modified": ref.modified} for ref in refs]
         )
         return
-    hidden = {variable_of(ref.slug, ref.name): f" (hides {ref.slug}/{ref.name})" for ref in refs}
-    start = PREFIX if type_ is None else variable_of(type_, "")
-    given = sorted(each for each in os.environ if each.startswith(start))
-    if refs:
-        show(
-            table(
-                ("Block", "Version", "Saved"),
-                [(f"{ref.slug}/{ref.name}", ref.version, when(ref.modified)) for ref in refs],
-                keep=("Block", "Saved"),
-            )
-        )
-    else:
+    if not refs:
         ok("no blocks are saved; `entrepot block create TYPE NAME` saves one, `entrepot block types` lists the types")
-    if given:
-        ok(f"and {len(given)} from the environment: {', '.join(each + hidden.get(each, '') for each in given)}")
+        return
+    show(
+        table(
+            ("Block", "Version", "Saved"),
+            [(f"{ref.slug}/{ref.name}", ref.version, when(ref.modified)) for ref in refs],
+            keep=("Block", "Saved"),
+        )
+    )
 
 
 @app.command(name="show")
@@ -104,22 +97,17 @@ def show_(
     name: Name,
     *,
     version: Annotated[int | None, typer.Option(help="Which version; by default the newest.")] = None,
-    module: Modules = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a saved block; secrets are masked, references to them are not.
 
     One whose class is not installed is shown as it is stored.
     """
-    import_modules(module)
     try:
         block = Block.load(name, version=version)
     except (PluginError, BlockSchemaError) as error:
-        show_stored(stored(name, version), advice(str(error)), as_json=as_json)
+        show_stored(stored(name, version), str(error), as_json=as_json)
         return
-    variable = variable_of(block.get_block_type_slug(), name.rpartition("/")[2])
-    if version is None and variable in os.environ:
-        ok(f"from {variable}, which comes before what is saved")
     dumped = block.model_dump(mode="json", by_alias=True, fallback=str)
     values = _with_references(dumped, block.model_dump(by_alias=True))
     if as_json:

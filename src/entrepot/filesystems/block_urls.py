@@ -32,9 +32,8 @@ class BlockFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
 
     Everything goes through the block's own `Storage`: an object is whole or not there at all, no path leads out of the
     block's folder, and errors say what failed without credentials. There are no empty folders: a folder is there while
-    an object is in it. Only this object lists one that `mkdir` was asked for as empty until then, for libraries
-    (DuckDB) that make a folder, list it, and write into it. A file that is being written gets its name when it is
-    closed; one whose `with` ends by an error, or that is never closed, is not written.
+    an object is in it. A file that is being written gets its name when it is closed; one whose `with` ends by an error,
+    or that is never closed, is not written.
 
     Raises:
         ConfigurationError: If an option is given that is not fsspec's own: what a store needs is in its block.
@@ -51,7 +50,6 @@ class BlockFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
                 setting=unknown[0],
             )
         super().__init__(**options)
-        self._made: set[str] = set()  # folders by mkdir that nothing is in yet: this object alone knows of them
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:
@@ -78,7 +76,7 @@ class BlockFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
         try:
             return _file(where, storage.stat(where.inside))
         except ObjectNotFoundError:
-            if where.text not in self._made and next(iter(storage.list(where.inside)), None) is None:
+            if next(iter(storage.list(where.inside)), None) is None:
                 raise
         return _folder(where.text)
 
@@ -209,20 +207,17 @@ class BlockFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
                 )
             for found in self.expand_path(each, recursive=recursive, maxdepth=maxdepth):
                 where = self._parsed(found)
-                self._made.discard(where.text)
                 if where.inside:
                     self._storage(where).delete(where.inside)
 
     # --- folders: there while something is in them --------------------------------------------------------------------
 
     def mkdir(self, path: str, create_parents: bool = True, **kwargs: Any) -> None:  # noqa: ARG002, FBT001, FBT002  fsspec's signature
-        """Write nothing: a folder comes with what is written into it; until then this object knows it as empty."""
-        where = self._parsed(path)
-        if where.inside:
-            self._made.add(where.text)
+        """Do nothing but look at the path: a folder comes with what is written into it."""
+        self._parsed(path)
 
     def makedirs(self, path: str, exist_ok: bool = False) -> None:  # noqa: FBT001, FBT002  fsspec's signature
-        """Write nothing, as `mkdir`.
+        """Do nothing but look at the path.
 
         Raises:
             ObjectExistsError: If there is something, unless it may be.
@@ -230,7 +225,6 @@ class BlockFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
         where = self._parsed(path)
         if not exist_ok and where.inside and self.exists(path):
             raise ObjectExistsError(f"{where.url} exists already", path=where.inside, location=where.url)
-        self.mkdir(path)
 
     def rmdir(self, path: str) -> None:
         """Do nothing where nothing is: an empty folder does not exist.
@@ -239,14 +233,12 @@ class BlockFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
             OSError: If something is in it.
         """
         where = self._parsed(path)
-        self._made.discard(where.text)
         if self.exists(path):
             raise OSError(f"{where.url} is not empty; rm(..., recursive=True) removes what is in it")
 
     def invalidate_cache(self, path: str | None = None) -> None:
         """Ask for every block again in the next operation; for one path there is nothing to forget."""
         if path is None:
-            self._made.clear()
             forget()
 
     # --- inside -------------------------------------------------------------------------------------------------------
@@ -276,8 +268,7 @@ class BlockFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
             name = child_of(where.text, f"{where.root}/{info.path}")
             found[name] = _file(where, info) if name == f"{where.root}/{info.path}" else _folder(name)
         if not found and where.inside:
-            itself = self.info(where.text)  # a file, an empty folder, or nothing
-            return [itself] if itself["type"] == "file" else []
+            return [self.info(where.text)]  # a file, or nothing
         return [found[name] for name in sorted(found)]
 
     def _blocks(self, where: BlockPath) -> list[dict[str, Any]]:
