@@ -18,7 +18,6 @@ from pydantic import SecretBytes, SecretStr
 
 from entrepot._scope import current_scope
 from entrepot._secrets import MASK, remember_secret
-from entrepot.blocks.documents import has_chosen
 from entrepot.errors import BlockFileError, EntrepotError, SecretReferenceError
 from entrepot.plugins import SECRET_SOURCES
 
@@ -199,11 +198,16 @@ _runs: Final[dict[int, _Kept]] = {}
 _within: ContextVar[tuple[str, ...]] = ContextVar("entrepot_references_within", default=())
 
 
+def _chose_documents() -> bool:
+    documents = sys.modules.get("entrepot.blocks.documents")  # who chose some has loaded it; others need no ciphers
+    return documents is not None and documents.has_chosen()
+
+
 def _look_up(reference: str, where: str) -> str | bytes:
     if reference in _within.get():
         raise _error(reference, where, "it leads back to itself; let one of them be the secret")
     # What a block says depends on the documents: the answer of one team's must not be given for another's.
-    kept = None if reference.startswith("block://") and has_chosen() else _kept()
+    kept = None if reference.startswith("block://") and _chose_documents() else _kept()
     with _alone(kept, reference):
         found = None if kept is None else kept.values.get(reference)
         answer = _asked(reference) if found is None else found
