@@ -79,7 +79,7 @@ def rewrap() -> None:
     Blocks can be saved, loaded and deleted meanwhile. Stopped at any moment, it goes on when it is run again. Results
     stay as they are: the key of their time goes on verifying them.
     """
-    with progress_bar() as told:
+    with progress_bar(after=0) as told:  # of what changes keys one sees that it does
         found = rotating.rewrap(default_documents(), lambda count, total: told("sealing", count, total))
     for where, problem in found.problems.items():
         warn(f"{where} stays as it is: {problem}")
