@@ -1,6 +1,7 @@
 """What a function does: parts, refusals, names looked up anew at every call, and what it costs to look."""
 
 import builtins
+import collections
 import contextlib
 import copy
 import dataclasses
@@ -20,7 +21,7 @@ import pytest
 from entrepot.errors import UnhashableValueError
 from entrepot.hashing import _bytecode
 from entrepot.hashing._walker import CodeWalker
-from entrepot.hashing.code import CodeHash, hash_function
+from entrepot.hashing.code import CodeHash, hash_function, known_function
 from entrepot.hashing.values import hash_parts, hash_value
 
 LIMIT = 1
@@ -65,6 +66,63 @@ def uses_attribute(x: int) -> int:
     return Tool.size + x
 
 
+class Root:
+    pass
+
+
+class OneRoot(Root):
+    size = 1
+
+
+class OtherRoot(Root):
+    size = 2
+
+
+class Middle(OneRoot):
+    pass
+
+
+class Lowest(Middle):
+    pass
+
+
+def uses_inherited() -> int:
+    return Lowest.size
+
+
+class Maker(type):
+    def __call__(cls) -> int:
+        return 1
+
+
+class OtherMaker(type):
+    def __call__(cls) -> int:
+        return 2
+
+
+class Made(metaclass=Maker):
+    pass
+
+
+def uses_made() -> object:
+    return Made()
+
+
+class UsersWrapper:
+    def __init__(self) -> None:
+        self.inner = helper
+
+    def __entrepot_code__(self) -> object:
+        return self.inner
+
+
+WRAPPER = UsersWrapper()
+
+
+def uses_wrapper() -> object:
+    return WRAPPER
+
+
 def uses_missing(x: int) -> int:
     return appears_later(x)  # noqa: F821  the point of the test
 
@@ -101,6 +159,17 @@ def setting(owner: object, name: str, value: object):
         yield
     finally:
         patch.undo()
+
+
+@contextlib.contextmanager
+def exchanging(owner: object, name: str, value: object):
+    """Set what classes cannot be without: `setting` would delete it afterwards."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
 
 
 @contextlib.contextmanager
@@ -217,6 +286,45 @@ class TestNamesAreLookedUpAnew:
 
         before = hash_function(inner).digest
         Kid.__bases__ = (Two,)
+        assert hash_function(inner).digest != before
+
+    @pytest.mark.parametrize(
+        ("fn", "change"),
+        [
+            (uses_inherited, lambda: exchanging(Middle, "__bases__", (OtherRoot,))),
+            (uses_made, lambda: exchanging(Made, "__class__", OtherMaker)),
+            (uses_wrapper, lambda: setting(WRAPPER, "inner", with_default)),
+        ],
+    )
+    def test_a_change_beside_the_names_that_are_read(self, fn, change):
+        hash_function(fn)
+        assert known_function(fn) is not None or fn is uses_wrapper  # else nothing is remembered that could be wrong
+        before, during, after = digests_around(fn, change())
+        assert before != during
+        assert before == after
+
+    def test_what_was_put_on_a_function_that_remembers(self):
+        @functools.lru_cache
+        def kept() -> int:
+            return 1
+
+        def inner() -> int:
+            return kept.limit
+
+        kept.limit = 1
+        before = hash_function(inner).digest
+        kept.limit = 2
+        assert hash_function(inner).digest != before
+
+    def test_the_defaults_of_a_named_tuple_that_were_set_on_what_makes_it(self):
+        pair = collections.namedtuple("pair", "left right")  # noqa: PYI024  the older way, in which this is done
+
+        def inner() -> object:
+            return pair(1)
+
+        pair.__new__.__defaults__ = (1,)
+        before = hash_function(inner).digest
+        pair.__new__.__defaults__ = (2,)
         assert hash_function(inner).digest != before
 
     def test_running_the_function_changes_nothing(self):

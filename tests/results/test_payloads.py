@@ -1,5 +1,6 @@
 """Large values: read and written with next to no memory beyond the value, and checked on the way."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from entrepot.crypto.digest import Digester
 from entrepot.errors import IntegrityError, StorageUnreachableError
 from entrepot.results.payloads import check_payload, read_payload, write_payload
+from entrepot.results.reading import read_and_hash
 from entrepot.storage.local import LocalStorage
 from entrepot.storage.memory import MemoryStorage
 from entrepot_test_results import RING, Kept, Wrapped
@@ -206,3 +208,9 @@ def test_a_payload_that_another_writer_had_not_synced_yet_is_durable_before_a_re
     monkeypatch.setattr(os, "fsync", logged)
     write_payload(storage, PATH, [data], digest=digest, ring=RING)
     assert synced == [str((tmp_path / PATH).parent)]
+
+
+def test_nothing_is_read_into_memory_without_room(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    storage.put("empty", b"")
+    assert read_and_hash(storage, "empty", memoryview(bytearray()), hashlib.sha256()) == 0

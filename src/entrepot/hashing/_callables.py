@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import WRAPPER_ASSIGNMENTS
 from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["callable_form", "is_at_its_name", "is_pythons_own", "library_closure"]
 
 _PLAIN: Final = frozenset({int, float, str, bytes, bool, complex, type(None)})
+_OF_WRAPPERS: Final = frozenset({*WRAPPER_ASSIGNMENTS, "__wrapped__", "cache_parameters"})  # of functools
 
 
 def callable_form(walker: "CodeWalker", value: Any) -> bytes:
@@ -131,7 +133,11 @@ def _dispatched(walker: "CodeWalker", value: Any) -> bytes:
 
 
 def _lru_cache(walker: "CodeWalker", value: Any) -> bytes:
-    return walker.named("lru_cache", walker.encode(value.__wrapped__), walker.encode(value.cache_parameters()))
+    parts = [walker.encode(value.__wrapped__), walker.encode(value.cache_parameters())]
+    marks = {name: mark for name, mark in vars(value).items() if type(mark) in _PLAIN and name not in _OF_WRAPPERS}
+    if marks:
+        parts.append(walker.encode(marks))
+    return walker.named("lru_cache", *parts)
 
 
 def _tuple_getter(walker: "CodeWalker", value: Any) -> bytes:

@@ -74,6 +74,7 @@ def class_form(walker: "CodeWalker", cls: type, label: str) -> bytes:
         walker.named("fields", *_fields(walker, cls)),
         walker.named("annotations", *_annotations(walker, cls)),
         *_registered(walker, cls),
+        *_tuple_defaults(walker, cls),
         *items,
     )
 
@@ -87,6 +88,16 @@ def _registered(walker: "CodeWalker", cls: type) -> Iterator[bytes]:
     classes = [known for ref in dump(cls)[0] if (known := ref()) is not None]
     if classes:
         yield walker.named("registered", walker.encode(set(classes)))
+
+
+def _tuple_defaults(walker: "CodeWalker", cls: type) -> Iterator[bytes]:
+    """Yield the defaults of a named tuple that were set on its `__new__`: those of its fields are written anyway."""
+    new: Any = vars(cls).get("__new__")
+    new = getattr(new, "__func__", new)
+    if type(new) is FunctionType and _is_made(new) and isinstance(fields := vars(cls).get("_field_defaults"), dict):
+        walker.plan.function(new, is_root=False)
+        if (new.__defaults__ or ()) != tuple(fields.values()):
+            yield walker.part(".__new__", walker.named("defaults", walker.encode(new.__defaults__)))
 
 
 def annotations_of(thing: Any) -> dict[str, Any]:

@@ -171,8 +171,7 @@ def _watch(walker: "CodeWalker", value: Any, attribute: str) -> None:
     if not isinstance(value, type):
         walker.plan.give_up()
         return
-    for cls in value.__mro__:
-        walker.plan.read(vars(cls), attribute, vars(cls).get(attribute, MISSING))
+    walker.plan.inherited(value, attribute)
 
 
 def imported(walker: "CodeWalker", one: ImportedName, namespace: Mapping[str, Any], label: str) -> None:

@@ -9,6 +9,7 @@ every call walks.
 from abc import get_cache_token
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import WRAPPER_ASSIGNMENTS
 from itertools import repeat
 from operator import attrgetter, is_
 from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
@@ -21,6 +22,7 @@ from entrepot.hashing._labels import is_runnable
 __all__ = ["Plan", "never_changes"]
 
 _IMMUTABLE: Final = frozenset({int, float, str, bytes, bool, complex, type(None), type(...)})
+_OF_WRAPPERS: Final = frozenset({*WRAPPER_ASSIGNMENTS, "__wrapped__", "cache_parameters"})
 _code_of = attrgetter("__code__")
 _defaults_of = attrgetter("__defaults__")
 _kwdefaults_of = attrgetter("__kwdefaults__")
@@ -38,7 +40,9 @@ def never_changes(value: object) -> bool:
         return True
     if kind is BuiltinFunctionType:
         return value.__self__ is None or isinstance(value.__self__, ModuleType)  # type: ignore[attr-defined]
-    return kind.__name__ == "_lru_cache_wrapper" or is_runnable(kind)
+    if kind.__name__ == "_lru_cache_wrapper":
+        return True
+    return is_runnable(kind) and not hasattr(kind, "__entrepot_code__")  # that method may give another answer
 
 
 @dataclass(slots=True)
@@ -88,7 +92,18 @@ class Plan:
         is_complete: Whether all of it can be watched.
     """
 
-    __slots__ = ("_abstract", "_cells", "_classes", "_contents", "_helpers", "_pure", "_root", "_spaces", "is_complete")
+    __slots__ = (
+        "_abstract",
+        "_cells",
+        "_classes",
+        "_contents",
+        "_helpers",
+        "_lines",
+        "_pure",
+        "_root",
+        "_spaces",
+        "is_complete",
+    )
 
     def __init__(self) -> None:
         self.is_complete = True
@@ -98,7 +113,8 @@ class Plan:
         self._helpers = _Functions()
         self._cells: list[CellType] = []
         self._contents: list[Any] = []
-        self._classes: list[tuple[type, tuple[type, ...], tuple[str, ...]]] = []
+        self._classes: list[tuple[type, type, tuple[type, ...], tuple[str, ...]]] = []
+        self._lines: list[tuple[type, tuple[type, ...]]] = []
         self._pure: list[tuple[Any, bytes]] = []
 
     # --- during the walk ----------------------------------------------------------------------------------------------
@@ -147,9 +163,15 @@ class Plan:
     def cls(self, cls: type) -> None:
         """A class was written, with everything in its namespace."""
         namespace = vars(cls)
-        self._classes.append((cls, cls.__bases__, tuple(namespace)))
+        self._classes.append((cls, type(cls), cls.__bases__, tuple(namespace)))
         for name, value in namespace.items():
             self.read(namespace, name, value)
+
+    def inherited(self, cls: type, name: str) -> None:
+        """An attribute was looked up in a class and in all that it inherits from."""
+        self._lines.append((cls, cls.__mro__))
+        for base in cls.__mro__:
+            self.read(vars(base), name, vars(base).get(name, MISSING))
 
     def abstract_class(self) -> None:
         """A class was written that others can be registered with."""
@@ -157,6 +179,11 @@ class Plan:
 
     def value(self, value: object, form: bytes, *, is_pure: bool) -> None:
         """A value was written; `is_pure` says that there was no code in it, and no object of a class."""
+        if type(value).__name__ == "_lru_cache_wrapper":
+            for name, put in vars(value).items():
+                self.read(vars(value), name, put)
+                if not (type(put) in _IMMUTABLE or name in _OF_WRAPPERS):
+                    self.give_up()
         if never_changes(value):
             return
         if is_pure:
@@ -169,7 +196,8 @@ class Plan:
     def holds(self, root: FunctionType) -> bool:
         """Tell whether everything is as it was."""
         if (
-            self._abstract not in (None, get_cache_token())
+            any(cls.__mro__ is not line for cls, line in self._lines)
+            or self._abstract not in (None, get_cache_token())
             or not self._root.is_same(root)
             or (self._helpers.functions and not self._helpers.are_same(self._helpers.functions))
         ):
@@ -177,8 +205,8 @@ class Plan:
         for space in self._spaces.values():
             if not all(map(is_, map(space.namespace.get, space.names, repeat(MISSING)), space.values)):
                 return False
-        for cls, bases, names in self._classes:
-            if cls.__bases__ is not bases or tuple(vars(cls)) != names:
+        for cls, kind, bases, names in self._classes:
+            if type(cls) is not kind or cls.__bases__ is not bases or tuple(vars(cls)) != names:
                 return False
         try:
             if not all(map(is_, map(_contents_of, self._cells), self._contents)):

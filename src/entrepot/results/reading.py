@@ -55,7 +55,7 @@ def read_and_hash(storage: Storage, path: str, memory: memoryview, hasher: Hashe
         else:
             threads, step = min(2, threads), REQUEST
     if memory.nbytes < _THREADED:
-        threads, step = 1, memory.nbytes
+        threads, step = 1, max(1, memory.nbytes)
     return _Reading(storage, path, memory, hasher, step).run(min(threads, -(-memory.nbytes // step)))
 
 
