@@ -5,6 +5,7 @@
 import asyncio
 import inspect
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -229,15 +230,14 @@ def test_submitted_tasks_call_hooks_before_their_futures_are_done() -> None:
 
 def test_what_is_cancelled_before_it_starts_calls_its_hook() -> None:
     noted = Noted()
+    cancelled = threading.Event()
 
-    @task(on_cancellation=[noted.hook("cancelled")], on_running=[noted.hook("running")])
+    @task(on_cancellation=[noted.hook("cancelled"), lambda *_: cancelled.set()], on_running=[noted.hook("running")])
     def waits(_: Any) -> None: ...
 
     @task
     def slow() -> None:
-        import time  # noqa: PLC0415
-
-        time.sleep(0.2)
+        cancelled.wait(30)  # it has the only thread until then
 
     from entrepot.task_runners import ThreadPoolTaskRunner  # noqa: PLC0415
 
