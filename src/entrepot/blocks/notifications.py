@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final, Literal
@@ -21,16 +22,16 @@ _Kind = Literal["info", "success", "warning", "failure"]
 _LIBRARIES: Final = frozenset({"apprise", "requests", "requests_oauthlib", "urllib3", "oauthlib", "paho"})
 
 
-class _Notifier(Block):
+class _Notifier(Block, ABC):
     """What all of them can do: tell, through addresses that a subclass gives."""
 
     _block_capabilities: ClassVar[tuple[str, ...]] = ("notify",)
 
     kind: _Kind = Field(default="info", description="How urgent it is, where the service shows that.")
 
+    @abstractmethod
     def _addresses(self) -> list[str]:
         """Return URLs of Apprise, in clear."""
-        raise NotImplementedError  # pragma: no cover  each class below says its own
 
     def notify(self, body: str, subject: str | None = None) -> None:
         """Send a message.

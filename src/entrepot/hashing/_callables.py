@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from functools import WRAPPER_ASSIGNMENTS
 from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +10,7 @@ from entrepot.hashing._bytes import text
 from entrepot.hashing._encoder import Encoder, Refused
 from entrepot.hashing._labels import function_label, is_runnable, module_label, with_article
 from entrepot.hashing._origins import origin_of
+from entrepot.hashing._plan import OF_WRAPPERS
 
 if TYPE_CHECKING:
     from entrepot.hashing._walker import CodeWalker
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["callable_form", "is_at_its_name", "is_pythons_own", "library_closure"]
 
 _PLAIN: Final = frozenset({int, float, str, bytes, bool, complex, type(None)})
-_OF_WRAPPERS: Final = frozenset({*WRAPPER_ASSIGNMENTS, "__wrapped__", "cache_parameters"})  # of functools
 
 
 def callable_form(walker: "CodeWalker", value: Any) -> bytes:
@@ -134,7 +133,7 @@ def _dispatched(walker: "CodeWalker", value: Any) -> bytes:
 
 def _lru_cache(walker: "CodeWalker", value: Any) -> bytes:
     parts = [walker.encode(value.__wrapped__), walker.encode(value.cache_parameters())]
-    marks = {name: mark for name, mark in vars(value).items() if type(mark) in _PLAIN and name not in _OF_WRAPPERS}
+    marks = {name: mark for name, mark in vars(value).items() if type(mark) in _PLAIN and name not in OF_WRAPPERS}
     if marks:
         parts.append(walker.encode(marks))
     return walker.named("lru_cache", *parts)

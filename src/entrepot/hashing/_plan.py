@@ -19,10 +19,11 @@ from entrepot._sentinels import MISSING
 from entrepot.hashing._encoder import OrderedEncoder, Refused
 from entrepot.hashing._labels import is_runnable
 
-__all__ = ["Plan", "never_changes"]
+__all__ = ["OF_WRAPPERS", "Plan", "never_changes"]
 
 _IMMUTABLE: Final = frozenset({int, float, str, bytes, bool, complex, type(None), type(...)})
-_OF_WRAPPERS: Final = frozenset({*WRAPPER_ASSIGNMENTS, "__wrapped__", "cache_parameters"})
+OF_WRAPPERS: Final = frozenset({*WRAPPER_ASSIGNMENTS, "__wrapped__", "cache_parameters"})
+"""What functools itself puts on each wrapper."""
 _code_of = attrgetter("__code__")
 _defaults_of = attrgetter("__defaults__")
 _kwdefaults_of = attrgetter("__kwdefaults__")
@@ -182,7 +183,7 @@ class Plan:
         if type(value).__name__ == "_lru_cache_wrapper":
             for name, put in vars(value).items():
                 self.read(vars(value), name, put)
-                if not (type(put) in _IMMUTABLE or name in _OF_WRAPPERS):
+                if not (type(put) in _IMMUTABLE or name in OF_WRAPPERS):
                     self.give_up()
         if never_changes(value):
             return
