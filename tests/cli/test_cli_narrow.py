@@ -1,11 +1,13 @@
 """At a terminal of 80 columns: lists fit, and what they show short is what other commands take."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from entrepot import flow, home, task
+from entrepot.blocks import Secret
 from entrepot.cache_policies import INPUTS
 from entrepot.cli.listed import Lines, short_key
 from entrepot.results.store import ResultStore
@@ -122,3 +124,27 @@ def test_the_ids_in_the_tree_of_a_run_are_taken_by_other_commands(invoke: Invoke
         short = line.partition(" (")[2].partition(")")[0]
         assert invoke("runs", "show", short, "--json").data["name"] == name
         assert invoke("cache", "explain", short, "--json").data["run_id"].startswith(short)
+
+
+@pytest.mark.parametrize(
+    ("command", "headings"),
+    [
+        (["plugins", "ls"], ["Group", "Name", "Distribution", "State"]),
+        (["keys", "status"], ["Key", "Purpose", "State", "Blocks", "Answers", "Results"]),
+        (["block", "history", "secret/one"], ["Version", "When", "What", "By"]),
+    ],
+)
+def test_other_lists_leave_columns_out_before_they_break_lines(
+    command: list[str], headings: list[str], terminal: Callable[..., Terminal], invoke: Invoke
+) -> None:
+    for word in ("a", "b"):
+        Secret(value=word).save("one", overwrite=True)
+    screen = terminal(command, COLUMNS="80", NO_COLOR="1")
+    assert screen.end() == 0, screen.seen
+    lines = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", screen.seen.replace("\r\n", "\n")).splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("──"))
+    assert set(headings) <= set(lines[at - 1].split())
+    whole = invoke(*command).stdout.splitlines()
+    assert max(map(len, lines[at - 1 : at + len(whole) - 1])) <= 80
+    rows = [row.split()[:2] for row in lines[at + 1 :] if row.strip()][: len(whole) - 2]
+    assert [row.split()[0].removeprefix("entrepot.") for row in whole[2:]] == [row[0] for row in rows], "a line each"

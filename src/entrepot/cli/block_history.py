@@ -11,7 +11,7 @@ from entrepot.blocks._plain import Change
 from entrepot.blocks.history import BlockVersion, StoredBlock, diff
 from entrepot.cli.completing import block_names
 from entrepot.cli.options import AsJson
-from entrepot.cli.output import ok, print_json, show, table, told, warn, when
+from entrepot.cli.output import fitting, ok, print_json, show, table, told, warn, when
 
 __all__ = ["Name", "diff_versions", "history_", "rollback_", "show_changes", "show_stored"]
 
@@ -21,6 +21,7 @@ Name = Annotated[
 ]
 
 _UNKNOWN: Final = "unknown"
+_LEFT_OUT: Final = ("Entrepot", "Class of", "Host", "Schema")  # where there is no room, in this order
 _STYLES: Final = {"added": "green", "removed": "red", "changed": "yellow", "unchanged": "dim"}
 
 
@@ -36,13 +37,10 @@ def history_(name: Name, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json([_facts(each) for each in versions])
         return
-    show(
-        table(
-            ("Version", "When", "What", "By", "Host", "Class of", "Entrepot", "Schema"),
-            [_row(each) for each in versions],
-            keep=("Version", "When"),
-        )
-    )
+    columns = ("Version", "When", "What", "By", "Host", "Class of", "Entrepot", "Schema")
+    rows = [_row(each) for each in versions]
+    fewer = [_LEFT_OUT[:number] for number in range(len(_LEFT_OUT) + 1)]
+    show(fitting(*(table(columns, rows, keep=("Version", "When"), without=some) for some in fewer)))
     for each in versions:
         if each.problem:
             warn(each.problem)

@@ -25,6 +25,7 @@ __all__ = [
     "clean",
     "cut",
     "fact",
+    "fitting",
     "ok",
     "pretty",
     "print_json",
@@ -96,19 +97,44 @@ def fact(name: str, value: object, width: int) -> None:
     show(line.append_text(Text(f"\n{'':<{indent}}").join(rows)))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, keep: Sequence[str] = ()) -> Table:
+def fitting(*tables: Table) -> Table:
+    """Return the first of some tables that the terminal has room for, else the last; elsewhere the first.
+
+    Args:
+        tables: The same in fewer and fewer columns.
+    """
+    if sys.stdout.isatty():
+        columns = shutil.get_terminal_size().columns
+        console = Console(width=_UNLIMITED)
+        for one in tables:
+            if console.measure(one).maximum <= columns:
+                return one
+        return tables[-1]
+    return tables[0]
+
+
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    keep: Sequence[str] = (),
+    without: Sequence[str] = (),
+) -> Table:
     """Return a table.
 
     Args:
         columns: Their headings.
         rows: Texts, or anything with a plain string form; None is shown as nothing.
         keep: Columns that are never cut into lines: ids, names that are typed again.
+        without: Columns that are left out, with their cells. Where no column has a heading, there is no heading row.
     """
-    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
-        made.add_column(column, no_wrap=column in keep, overflow="fold")
+    shown = [number for number, column in enumerate(columns) if column not in without]
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, show_header=any(columns))
+    for number in shown:
+        made.add_column(columns[number], no_wrap=columns[number] in keep, overflow="fold")
     for row in rows:
-        made.add_row(*[cell if isinstance(cell, Text) else told(cell) for cell in row])
+        cells = [row[number] for number in shown]
+        made.add_row(*[cell if isinstance(cell, Text) else told(cell) for cell in cells])
     return made
 
 

@@ -9,7 +9,7 @@ from entrepot import home
 from entrepot.blocks.documents import default_documents
 from entrepot.cli.keys.topic import Storages, app, count_usage, result_storages
 from entrepot.cli.options import AsJson
-from entrepot.cli.output import ok, print_json, show, table, told, warn, when
+from entrepot.cli.output import fitting, ok, print_json, show, table, told, warn, when
 from entrepot.cli.store.topic import progress_bar
 from entrepot.crypto.keyring import Key, Keyring
 from entrepot.keys.doctor import examine
@@ -61,7 +61,8 @@ def status(*, storage: Storages = None, as_json: AsJson = False) -> None:
             for key in keys
         ]
         columns = ("Key", "Purpose", "State", "Created", "Blocks", "Answers", "Results", "Stores")
-        show(table(columns, rows, keep=("Key", "State")))
+        fewer = ((), ("Stores",), ("Stores", "Created"))
+        show(fitting(*(table(columns, rows, keep=("Key", "State"), without=some) for some in fewer)))
         ok(f"keyring {ring.ring_id}, epoch {ring.epoch}, at {ring.location}")
     for one in missing:
         warn(f"key {one['id']} is not in the keyring, and is needed, as by {one['first']}: entrepot keys doctor")

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from entrepot.cli.options import AsJson
-from entrepot.cli.output import print_json, show, table, told, warn
+from entrepot.cli.output import fitting, print_json, show, table, told, warn
 from entrepot.cli.plugins.topic import app
 from entrepot.plugins import PluginEntry
 from entrepot.plugins.distributions import GROUPS, PluginDistribution, plugin_distribution
@@ -46,13 +46,11 @@ def ls(*, load: Load = False, as_json: AsJson = False) -> None:
     if as_json:
         print_json([asdict(entry) for entry in entries])
         return
-    show(
-        table(
-            ("Group", "Name", "Target", "Distribution", "State"),
-            [(entry.group, entry.name, entry.target, _whose(entry), _state(entry)) for entry in entries],
-            keep=("Group", "Name", "State"),
-        )
-    )
+    columns = ("Group", "Name", "Target", "Distribution", "State")
+    rows = [(entry.group, entry.name, entry.target, _whose(entry), _state(entry)) for entry in entries]
+    short = [(group.removeprefix("entrepot."), *rest) for group, *rest in rows]
+    keep = ("Group", "Name", "State")
+    show(fitting(table(columns, rows, keep=keep), table(columns, short, keep=keep, without=("Target",))))
     for entry in entries:
         if entry.detail:
             warn(f"{entry.group} {entry.name}: {entry.detail}")
@@ -80,6 +78,7 @@ def show_one(
                 ),
             ],
         ),
+        "",
         table(
             ("Group", "Name", "Target", "State", "What it is"),
             [
