@@ -193,5 +193,13 @@ class TestDoctorAndMigrate:
         )
         monkeypatch.chdir(tmp_path)
         subprocess.run([sys.executable, "cli_servers.py"], check=True, timeout=60)
-        assert "1 not installed" in program("block", "doctor").stderr
+        found = program("block", "doctor")
+        assert "1 not installed" in found.stderr
+        (row,) = [line for line in found.stdout.splitlines() if line.startswith("cli-server/s")]
+        assert row.split("not installed")[1].strip() == "no block type named 'cli-server'"
+        assert found.stdout.count("pass -m your.module") == 1
+        said = program("block", "check", "s").stderr
+        assert said.index("pass -m your.module") < said.index("known: ")
+        assert "more (entrepot block types)" in said
+        assert "host" in program("block", "show", "s", "-m", "cli_servers").stdout
         assert "1 ok" in program("block", "doctor", "-m", "cli_servers").stderr

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from entrepot._version import __version__
-from entrepot.errors import EntrepotError, OptionError
+from entrepot.errors import EntrepotError, OptionError, UnknownBlockTypeError
 
 __all__ = ["app", "run"]
 
@@ -67,6 +67,10 @@ class _Root(TyperGroup):
             finally:
                 if sys.stdout is not None:  # it is where a shell has closed it: >&-
                     sys.stdout.flush()  # here, where a closed pipe can still be noticed
+        except UnknownBlockTypeError as error:
+            from entrepot.cli.importing import advice  # noqa: PLC0415  only this error needs it
+
+            self._end(error, advice(str(error)))
         except EntrepotError as error:
             self._end(error, str(error))
         except BrokenPipeError:

@@ -14,7 +14,7 @@ from entrepot.blocks import Block
 from entrepot.blocks._finding import find
 from entrepot.blocks.doctor import Finding, Health, examine, migrate
 from entrepot.blocks.documents import current_documents
-from entrepot.cli.importing import Modules, import_modules
+from entrepot.cli.importing import Modules, advice, import_modules
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import cut, ok, print_json, show, table, told
 from entrepot.errors import OptionError
@@ -24,7 +24,7 @@ __all__ = ["doctor", "migrate_"]
 
 T = TypeVar("T")
 
-_WIDTH: Final = 160
+_WIDTH: Final = 60
 _STYLES: Final[dict[Health, str]] = {
     "ok": "green",
     "migrated": "green",
@@ -103,13 +103,13 @@ def _report(findings: list[Finding], *, as_json: bool) -> None:
             show(
                 table(
                     ("Block", "Version", "State", "Why"),
-                    [(_address(each), each.ref.version, _state(each), cut(each.detail, _WIDTH)) for each in findings],
+                    [(_address(each), each.ref.version, _state(each), _reason(each)) for each in findings],
                     keep=("Block",),
                 )
             )
-        for each in findings:
-            if each.health == "fails":
-                show("", told(each.detail))
+        whole = dict.fromkeys(each.detail for each in findings if each.health in {"fails", "not installed"})
+        for detail in whole:  # each once: the same class may be missing for many
+            show("", told(advice(detail)))
         counts = Counter(each.health for each in findings)
         ok(", ".join(f"{number} {health}" for health, number in counts.items()) or "nothing to do")
     if any(each.health == "fails" for each in findings):
@@ -118,6 +118,11 @@ def _report(findings: list[Finding], *, as_json: bool) -> None:
 
 def _address(finding: Finding) -> str:
     return f"{finding.ref.slug}/{finding.ref.name}"
+
+
+def _reason(finding: Finding) -> str:
+    """Return the first words of why: below the table stands the whole."""
+    return cut(finding.detail.partition("; ")[0].partition("\n")[0], _WIDTH)
 
 
 def _state(finding: Finding) -> Text:

@@ -20,7 +20,7 @@ from entrepot.cli.block_making import create, edit
 from entrepot.cli.block_schema import doctor, migrate_
 from entrepot.cli.block_trying import checked
 from entrepot.cli.completing import block_types
-from entrepot.cli.importing import import_code
+from entrepot.cli.importing import Modules, advice, import_code, import_modules
 from entrepot.cli.options import AsJson, Yes, topic
 from entrepot.cli.output import cut, ok, print_json, show, span, table, told, warn, when
 from entrepot.errors import (
@@ -97,16 +97,18 @@ def show_(
     name: Name,
     *,
     version: Annotated[int | None, typer.Option(help="Which version; by default the newest.")] = None,
+    module: Modules = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a saved block; secrets are masked, references to them are not.
 
     One whose class is not installed is shown as it is stored.
     """
+    import_modules(module)
     try:
         block = Block.load(name, version=version)
     except (PluginError, BlockSchemaError) as error:
-        show_stored(stored(name, version), str(error), as_json=as_json)
+        show_stored(stored(name, version), advice(str(error)), as_json=as_json)
         return
     dumped = block.model_dump(mode="json", by_alias=True, fallback=str)
     values = _with_references(dumped, block.model_dump(by_alias=True))

@@ -5,14 +5,19 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from entrepot.errors import PluginLoadError
 from entrepot.plugins import BLOCKS
+from entrepot.plugins.registry import IMPORT_FIRST
 
-__all__ = ["Modules", "import_code", "import_modules"]
+__all__ = ["Modules", "advice", "import_code", "import_modules"]
+
+_KNOWN: Final = "; known: "
+_SHOWN: Final = 6  # of the types that are known
+_TAKEN_BY: Final = "apply, diff, doctor, export, migrate and show"  # of `entrepot block`
 
 Modules = Annotated[
     list[str] | None,
@@ -28,6 +33,18 @@ def import_modules(names: list[str] | None) -> None:
     """
     for name in names or ():
         import_code(name)
+
+
+def advice(message: str) -> str:
+    """Return what an error for an unknown block type says, for who types commands: which option, and fewer types."""
+    text = message.replace(
+        IMPORT_FIRST, f"if your program defines it, pass -m your.module (entrepot block {_TAKEN_BY} take it)"
+    )
+    text, known, names = text.partition(_KNOWN)
+    listed = names.split(", ")
+    if len(listed) <= _SHOWN:
+        return text + known + names
+    return f"{text}{known}{', '.join(listed[:_SHOWN])} and {len(listed) - _SHOWN} more (entrepot block types)"
 
 
 def import_code(wanted: str | Path) -> ModuleType:

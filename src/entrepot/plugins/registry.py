@@ -38,11 +38,14 @@ from entrepot.plugins.builtin import BUILTINS, KNOWN_ELSEWHERE
 from entrepot.plugins.discovery import OWN_DISTRIBUTION, Claim
 from entrepot.plugins.policy import current_policy
 
-__all__ = ["PluginEntry", "PluginRegistry", "PluginStatus"]
+__all__ = ["IMPORT_FIRST", "PluginEntry", "PluginRegistry", "PluginStatus"]
 
 T = TypeVar("T")
 
 PluginStatus: TypeAlias = Literal["built-in", "available", "loaded", "conflict", "broken", "denied", "other API"]
+
+IMPORT_FIRST: Final = "if your program defines it, import its module first"
+"""What the message for an unknown name advises; the command line puts its own option there."""
 
 _LONGEST_REASON: Final = 500
 
@@ -344,10 +347,10 @@ class PluginRegistry(Generic[T]):
         elif near:
             whose = scan.claims.get(near[0])
             parts.append(f"did you mean {near[0]!r}" + (f" of {whose[0]}" if whose else ""))
-        parts.append(f"known: {', '.join(known) or 'none'}")
-        parts += [f"the entry points of {whose} cannot be read ({why})" for whose, why in scan.unreadable]
         if name not in self._known_elsewhere:
-            parts.append("if a plugin provides it, install that; if your program defines it, import its module first")
+            parts.append(f"{IMPORT_FIRST}; if a plugin provides it, install that")
+        parts += [f"the entry points of {whose} cannot be read ({why})" for whose, why in scan.unreadable]
+        parts.append(f"known: {', '.join(known) or 'none'}")  # last: it is long
         raise self._unknown("; ".join(parts), group=self.group, name=name, known=known)
 
     def _raise_conflict(self, name: str, owners: list[str]) -> NoReturn:
