@@ -89,3 +89,13 @@ def test_where_a_name_leads(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, ent
     assert "warning: the variable ENTREPOT_BLOCK__SECRET__X is set here and comes first" in said
     shown = invoke("block", "show", "x")
     assert HUNTER not in found.stdout + found.stderr + shown.stdout + shown.stderr
+
+
+def test_lists_and_shown_blocks_say_what_the_environment_gives(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENTREPOT_BLOCK__SECRET__X", f'{{"value": "{HUNTER}"}}')
+    assert "and 1 from the environment: ENTREPOT_BLOCK__SECRET__X\n" in invoke("block", "ls").stderr
+    Secret(value="other").save("x")
+    assert "ENTREPOT_BLOCK__SECRET__X (hides secret/x)" in invoke("block", "ls", "--type", "secret").stderr
+    assert invoke("block", "ls", "--type", "string").stderr.count("environment") == 0
+    assert "from ENTREPOT_BLOCK__SECRET__X" in invoke("block", "show", "x").stderr
+    assert invoke("block", "show", "x", "--version", "1").stderr == ""

@@ -1,5 +1,6 @@
 """`entrepot block`: types, and blocks that are saved sealed under a name."""
 
+import os
 import sys
 import time
 from datetime import timedelta
@@ -12,6 +13,7 @@ from rich.text import Text
 from entrepot.blocks import Block
 from entrepot.blocks._references import AnyReference, shown
 from entrepot.blocks.history import stored
+from entrepot.blocks.sources import PREFIX, variable_of
 from entrepot.cli.asking import confirm
 from entrepot.cli.block_fields import FieldInfo, describe_fields, interactive
 from entrepot.cli.block_files import apply, diff_, export, where_
@@ -80,16 +82,21 @@ def ls(
             [{"type": ref.slug, "name": ref.name, "version": ref.version, "modified": ref.modified} for ref in refs]
         )
         return
-    if not refs:
-        ok("no blocks are saved; `entrepot block create TYPE NAME` saves one, `entrepot block types` lists the types")
-        return
-    show(
-        table(
-            ("Block", "Version", "Saved"),
-            [(f"{ref.slug}/{ref.name}", ref.version, when(ref.modified)) for ref in refs],
-            keep=("Block", "Saved"),
+    hidden = {variable_of(ref.slug, ref.name): f" (hides {ref.slug}/{ref.name})" for ref in refs}
+    start = PREFIX if type_ is None else variable_of(type_, "")
+    given = sorted(each for each in os.environ if each.startswith(start))
+    if refs:
+        show(
+            table(
+                ("Block", "Version", "Saved"),
+                [(f"{ref.slug}/{ref.name}", ref.version, when(ref.modified)) for ref in refs],
+                keep=("Block", "Saved"),
+            )
         )
-    )
+    else:
+        ok("no blocks are saved; `entrepot block create TYPE NAME` saves one, `entrepot block types` lists the types")
+    if given:
+        ok(f"and {len(given)} from the environment: {', '.join(each + hidden.get(each, '') for each in given)}")
 
 
 @app.command(name="show")
@@ -110,6 +117,9 @@ def show_(
     except (PluginError, BlockSchemaError) as error:
         show_stored(stored(name, version), advice(str(error)), as_json=as_json)
         return
+    variable = variable_of(block.get_block_type_slug(), name.rpartition("/")[2])
+    if version is None and variable in os.environ:
+        ok(f"from {variable}, which comes before what is saved")
     dumped = block.model_dump(mode="json", by_alias=True, fallback=str)
     values = _with_references(dumped, block.model_dump(by_alias=True))
     if as_json:
