@@ -47,6 +47,24 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlAlch
     block.close()
 
 
+def test_a_change_that_is_asked_for_rows_is_undone_and_says_so(database: SqlAlchemyConnector) -> None:
+    for ask in (database.fetch_all, database.fetch_one):
+        with pytest.raises(DatabaseError, match=r"returns no rows; use execute\(\); nothing was changed") as caught:
+            ask("INSERT INTO sales VALUES ('mon', 1)")
+        assert not caught.value.retryable
+    with pytest.raises(DatabaseError, match=r"returns no rows|refused"):  # a cursor of PostgreSQL takes questions only
+        list(database.fetch_batches("INSERT INTO sales VALUES ('mon', 1)"))
+    assert database.fetch_all("SELECT * FROM sales") == []
+
+
+def test_a_file_is_named_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (
+        SqlAlchemyConnector(driver="sqlite", database="sales.db").check().endswith(f" at sqlite:///{tmp_path}/sales.db")
+    )
+    assert SqlAlchemyConnector(driver="sqlite", database=":memory:").check().endswith(" at sqlite:///:memory:")
+
+
 def test_rows_are_written_and_read(database: SqlAlchemyConnector) -> None:
     assert database.execute("INSERT INTO sales VALUES (:day, :amount)", {"day": "mon", "amount": 1}) == 1
     assert database.execute_many(

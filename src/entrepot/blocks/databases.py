@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypeVar
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -29,6 +30,7 @@ _Rows: TypeAlias = "list[Row[Any]]"  # up here: in the class, `list` is a method
 _Many: TypeAlias = Sequence[Mapping[str, Any]]
 
 _OPEN_AT_MOST: Final = 16
+_CHANGES: Final = frozenset({"insert", "update", "delete", "merge", "replace"})  # what a rollback undoes anywhere
 _engines: "OrderedDict[bytes, Engine]" = OrderedDict()
 _engines_lock = threading.Lock()
 
@@ -128,6 +130,7 @@ class SqlAlchemyConnector(Block):
             found = self._guarded(
                 lambda: connection.execution_options(stream_results=True).execute(_text(statement), parameters or {})
             )
+            self._insist_on_rows(found, statement)
             while batch := self._guarded(lambda: list(found.fetchmany(size))):
                 yield batch
 
@@ -211,7 +214,16 @@ class SqlAlchemyConnector(Block):
         self, statement: str, parameters: Mapping[str, Any] | None, take: "Callable[[CursorResult[Any]], T]"
     ) -> T:
         with self.connection() as connection:
-            return self._guarded(lambda: take(connection.execute(_text(statement), parameters or {})))
+            found = self._guarded(lambda: connection.execute(_text(statement), parameters or {}))
+            self._insist_on_rows(found, statement)
+            return self._guarded(lambda: take(found))
+
+    def _insist_on_rows(self, found: "CursorResult[Any]", statement: str) -> None:
+        if found.returns_rows:
+            return
+        word = "".join(statement.split(maxsplit=1)[:1]).lower()
+        done = "nothing was changed" if word in _CHANGES else "whether it took effect is the database's to say"
+        raise DatabaseError(f"{self._place()}: the statement returns no rows; use execute(); {done}", retryable=False)
 
     def _done(self, statement: str, parameters: Any) -> int:
         with self.connection() as connection:
@@ -254,9 +266,13 @@ class SqlAlchemyConnector(Block):
         return texts
 
     def _place(self) -> str:
-        """Return where the database is, for people."""
+        """Return where the database is, for people; of a file of SQLite with the folder that it was looked up from."""
+        dialect = self.driver.partition("+")[0]
+        if dialect == "sqlite" and self.host is None and self.database:
+            is_path = not self.database.startswith((":", "file:"))
+            return f"sqlite:///{Path(self.database).absolute() if is_path else self.database}"
         server = "" if self.host is None else self.host + ("" if self.port is None else f":{self.port}") + "/"
-        return f"{self.driver.partition('+')[0]}://{server}{self.database or ''}"
+        return f"{dialect}://{server}{self.database or ''}"
 
     def _options(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the parts of the URL and the driver's options, in clear."""
