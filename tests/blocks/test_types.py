@@ -163,6 +163,18 @@ class TestRegistration:
 
 
 class TestFields:
+    def test_a_value_without_a_name_is_refused_in_words_of_the_class(self) -> None:
+        with pytest.raises(TypeError, match=r"^Secret takes its fields by name: Secret\(value=\.\.\.\)$"):
+            Secret("hunter2")  # type: ignore[call-arg]
+
+        class Positional(Block):
+            value: int
+
+            def __init__(self, value: int) -> None:
+                super().__init__(value=value)
+
+        assert Positional(3).value == 3
+
     def test_a_misspelt_field_is_an_error(self) -> None:
         with pytest.raises(ValidationError, match="valeu"):
             Secret(valeu="x")  # type: ignore[call-arg]

@@ -35,6 +35,16 @@ class DiscreetModel(BaseModel):
 
     if not TYPE_CHECKING:  # type checkers take the signatures of pydantic's own
 
+        def __new__(cls, *args: Any, **data: Any) -> Self:
+            """Refuse values without names, in words of the class that was called; its own `__init__` may take some."""
+            __tracebackhide__ = True
+            if args and cls.__init__ is DiscreetModel.__init__:
+                del args, data  # the value may be a secret
+                needed = [name for name, field in cls.model_fields.items() if field.is_required()]
+                fields = ", ".join(f"{name}=..." for name in needed or list(cls.model_fields)[:1])
+                raise TypeError(f"{cls.__name__} takes its fields by name: {cls.__name__}({fields})")
+            return super().__new__(cls)
+
         def __init__(self, /, **data: Any) -> None:
             """Validate the fields."""
             __tracebackhide__ = True
