@@ -43,7 +43,7 @@ def test_a_file_is_tried_applied_and_compared(invoke: Invoke, file: Path, monkey
     ]
     rows = invoke("block", "apply", str(file), "--json").data
     assert [(row["name"], row["version"]) for row in rows] == [("api-key", 2), ("greeting", 2)]
-    assert "no versions" in invoke("block", "diff", str(file), "1", exit_code=1).stderr
+    assert "no versions" in invoke("block", "diff", str(file), "1", exit_code=2).stderr
 
 
 def test_a_file_is_written_and_says_which_variables_it_needs(invoke: Invoke, tmp_path: Path) -> None:
@@ -65,8 +65,8 @@ def test_a_file_is_written_and_says_which_variables_it_needs(invoke: Invoke, tmp
 
 def test_a_secret_in_clear_is_one_clear_error(invoke: Invoke, file: Path) -> None:
     file.write_text(f'[blocks.secret.a]\nvalue = "{HUNTER}"\n')
-    for command in ("apply", "diff"):
-        found = invoke("block", command, str(file), exit_code=1)
+    for command, code in (("apply", 1), ("diff", 2)):
+        found = invoke("block", command, str(file), exit_code=code)
         assert "the secret of the field value is in clear" in found.stderr
         assert HUNTER not in found.stdout + found.stderr
 
@@ -99,3 +99,19 @@ def test_lists_and_shown_blocks_say_what_the_environment_gives(invoke: Invoke, m
     assert invoke("block", "ls", "--type", "string").stderr.count("environment") == 0
     assert "from ENTREPOT_BLOCK__SECRET__X" in invoke("block", "show", "x").stderr
     assert invoke("block", "show", "x", "--version", "1").stderr == ""
+
+
+def test_variables_that_are_not_set_are_named_all_at_once(
+    invoke: Invoke, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(
+        FILE + '[blocks.webhook.hook]\nurl = "env://HOOK_URL"\nheaders = {Key = "env://HOOK_KEY", Plain = "x"}\n'
+        '[blocks.string.plain]\nvalue = "env://IN_NO_SECRET"\n'
+    )
+    monkeypatch.setenv("HOOK_URL", "https://example.com")
+    for command, code in (("apply", 1), ("diff", 2)):
+        said = invoke("block", command, str(file), exit_code=code).stderr
+        assert "secret/api-key: value: the variable API_KEY is not set" in said
+        assert "webhook/hook: headers.Key: the variable HOOK_KEY is not set" in said
+        assert "HOOK_URL" not in said
+        assert "IN_NO_SECRET" not in said

@@ -27,7 +27,7 @@ from entrepot.errors import BlockFileError, EntrepotError, SerializationError
 from entrepot.plugins import SECRET_SOURCES
 from entrepot.serializers.tagged import TAG
 
-__all__ = ["ANYTHING", "Writer", "make_block"]
+__all__ = ["ANYTHING", "Writer", "make_block", "variables_in"]
 
 
 class Lookup(Protocol):
@@ -42,6 +42,7 @@ ANYTHING: Final = FieldFacts(secret=False, open=True, bare=None, keys=frozenset(
 """Of a field that nothing is known of."""
 
 _BLOCK: Final = "block://"
+_VARIABLE: Final = "env://"
 _PLAIN_SECRETS: Final = frozenset({"secret-str", "secret-bytes"})
 _SIMPLE: Final = frozenset(
     {"typed", "tuple", "set", "frozenset", "datetime", "date", "time", "uuid", "decimal", "path"}
@@ -80,6 +81,30 @@ def make_block(
     if isinstance(made, EntrepotError) and not isinstance(made, SerializationError):
         raise made
     raise BlockFileError(f"{where} cannot be made: {made}", path="")
+
+
+def variables_in(cls: type[Block], fields: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield what `make_block` would look up in the environment: where it stands, and the reference."""
+    by_key = {key: one for one in facts_of(cls).fields.values() for key in one.keys}
+    for name, value in fields.items():
+        yield from _variables(value, is_secret=by_key.get(name, ANYTHING).secret, path=name)
+
+
+def _variables(value: object, *, is_secret: bool, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        if is_secret and value.startswith(_VARIABLE):
+            yield path, value
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _variables(each, is_secret=is_secret, path=f"{path}[{index}]")
+    elif isinstance(value, dict):
+        kind = value.get(TAG)
+        if kind in REFERENCES.values():
+            return
+        tagged = kind is not None
+        is_secret = str(kind).startswith("secret") if tagged else is_secret
+        for key, each in value.items():
+            yield from _variables(each, is_secret=is_secret, path=path if tagged else f"{path}.{key}")
 
 
 def _make(

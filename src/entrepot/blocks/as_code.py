@@ -17,7 +17,7 @@ from entrepot.blocks._encoding import encode_fields
 from entrepot.blocks._files import Fields, FileBlocks
 from entrepot.blocks._plain import Change, compare, fields_of
 from entrepot.blocks._references import resolve
-from entrepot.blocks._written import ANYTHING, Writer, make_block
+from entrepot.blocks._written import ANYTHING, Writer, make_block, variables_in
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.history import read_body
@@ -90,6 +90,8 @@ def plan(blocks: FileBlocks, *, live: bool = False) -> list[Planned]:
             or blocks of the file refer to each other in a circle.
         UnknownBlockTypeError: If no installed or imported class has a slug.
     """
+    if not live:
+        _check_variables(blocks)
     planner = _Planner(blocks, current_documents(), live=live)
     for slug, name in blocks:
         planner.block(slug, name, ())
@@ -109,6 +111,23 @@ def apply(planned: Iterable[Planned]) -> Iterator[tuple[Planned, DocumentRef | N
             yield each, each.block.save(each.name)
         else:
             yield each, _saving.save_over(each.block, each.saved, current_documents())
+
+
+def _check_variables(blocks: FileBlocks) -> None:
+    """Refuse what refers to variables that are not set: all of them at once, so that they can be set at once."""
+    problems = []
+    for (slug, name), fields in blocks.items():
+        try:
+            cls: type[Block] = BLOCKS.get(slug)
+        except PluginError:
+            continue  # it is said where the block is made
+        for path, reference in variables_in(cls, fields):
+            try:
+                resolve(reference, where=f"{slug}/{name}: {path}")
+            except BlockFileError as error:
+                problems.append(str(error))
+    if problems:
+        raise BlockFileError("; ".join(problems), path="")
 
 
 class _Planner:

@@ -90,7 +90,7 @@ class _Root(TyperGroup):
             traceback.print_exception(error)
         elif not isinstance(error, EntrepotError):
             typer.echo("run it again as `entrepot --debug ...` to see where, and report that", err=True)
-        sys.exit(1)
+        sys.exit(getattr(error, "exit_code", 1))  # a command may have said another one
 
 
 app = typer.Typer(

@@ -16,7 +16,7 @@ from entrepot.cli.block_history import Name, diff_versions, show_changes
 from entrepot.cli.importing import Modules, import_modules
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import ok, print_json, show, table, told, warn
-from entrepot.errors import BlockFileError, OptionError
+from entrepot.errors import BlockFileError, EntrepotError, OptionError
 
 __all__ = ["apply", "diff_", "export", "where_"]
 
@@ -26,6 +26,7 @@ Live = Annotated[
 ]
 FileName = Annotated[Path, typer.Argument(metavar="FILE", help="A .toml, .yaml or .yml file.")]
 
+_TROUBLE: Final = 2  # how a comparison with a file ends that could not be made, as `diff` does: 1 says that they differ
 _STYLES: Final = {"create": "green", "change": "yellow", "same": "dim"}
 _SIGNS: Final = {"create": "+", "change": "~", "same": "="}
 
@@ -122,7 +123,7 @@ def diff_(
 ) -> None:
     """Compare two versions of a saved block, or what is saved with a file. Secrets are only said to be changed or not.
 
-    With a file, it exits with 1 if applying the file would change anything.
+    With a file, it exits with 1 if applying the file would change anything, and with 2 if that cannot be told.
 
     \b
     Examples:
@@ -134,10 +135,14 @@ def diff_(
     if not is_block_file(what):
         diff_versions(what, old, new, as_json=as_json)
         return
-    if old is not None:
-        raise OptionError("a file has no versions: give nothing after its name", option="A")
-    import_modules(module)
-    _diff_file(Path(what), live=live, as_json=as_json)
+    try:
+        if old is not None:
+            raise OptionError("a file has no versions: give nothing after its name", option="A")
+        import_modules(module)
+        _diff_file(Path(what), live=live, as_json=as_json)
+    except EntrepotError as error:
+        vars(error)["exit_code"] = _TROUBLE
+        raise
 
 
 def where_(name: Name, *, as_json: AsJson = False) -> None:
