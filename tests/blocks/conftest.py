@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from entrepot.blocks.documents import BlockDocuments, StorageDocumentStore, use_documents
+from entrepot.blocks.document_store import StorageDocumentStore
+from entrepot.blocks.documents import BlockDocuments, use_documents
 from entrepot.crypto.keyring import Keyring
 from entrepot.storage import MemoryStorage
 

@@ -17,7 +17,8 @@ from pydantic import BaseModel, Field, SecretBytes, SecretStr
 from entrepot.blocks import SecretReference, as_code
 from entrepot.blocks._files import read_blocks, write_blocks
 from entrepot.blocks.core import Block
-from entrepot.blocks.documents import BlockDocuments, StorageDocumentStore, current_documents, use_documents
+from entrepot.blocks.document_store import StorageDocumentStore
+from entrepot.blocks.documents import BlockDocuments, current_documents, use_documents
 from entrepot.blocks.system import JSON, Secret, String
 from entrepot.blocks.webhook import Webhook
 from entrepot.crypto.keyring import Keyring

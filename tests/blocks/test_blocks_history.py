@@ -16,7 +16,8 @@ from entrepot.blocks._about import UNKNOWN, about_now, read_about
 from entrepot.blocks._marks import Marks
 from entrepot.blocks._saving import save_over
 from entrepot.blocks.core import Block
-from entrepot.blocks.documents import BlockDocuments, StorageDocumentStore, use_documents
+from entrepot.blocks.document_store import StorageDocumentStore
+from entrepot.blocks.documents import BlockDocuments, use_documents
 from entrepot.blocks.history import diff, stored
 from entrepot.blocks.system import JSON, Secret, String
 from entrepot.crypto.keyring import Keyring

@@ -10,7 +10,8 @@ from pydantic import Field, SecretStr, field_validator
 
 from entrepot.blocks import StoredBlocks, use_sources
 from entrepot.blocks.core import Block
-from entrepot.blocks.documents import BlockDocuments, StorageDocumentStore, use_documents
+from entrepot.blocks.document_store import StorageDocumentStore
+from entrepot.blocks.documents import BlockDocuments, use_documents
 from entrepot.blocks.sources import EnvironmentBlocks, variable_of
 from entrepot.blocks.system import JSON, Secret, String
 from entrepot.blocks.teams import where

@@ -13,7 +13,8 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 
 from entrepot.blocks._encoding import encode_fields
 from entrepot.blocks.core import Block
-from entrepot.blocks.documents import BlockDocuments, StorageDocumentStore, use_documents
+from entrepot.blocks.document_store import StorageDocumentStore
+from entrepot.blocks.documents import BlockDocuments, use_documents
 from entrepot.blocks.system import Secret
 from entrepot.crypto.keyring import Keyring
 from entrepot.storage import LocalStorage

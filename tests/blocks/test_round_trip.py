@@ -34,7 +34,8 @@ from pydantic import Secret as SecretOf
 from typing_extensions import TypeAliasType, TypedDict
 
 from entrepot.blocks.core import Block
-from entrepot.blocks.documents import BlockDocuments, StorageDocumentStore, use_documents
+from entrepot.blocks.document_store import StorageDocumentStore
+from entrepot.blocks.documents import BlockDocuments, use_documents
 from entrepot.crypto.keyring import Keyring
 from entrepot.storage import MemoryStorage
 

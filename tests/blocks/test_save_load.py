@@ -10,7 +10,8 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from entrepot.blocks.core import Block
-from entrepot.blocks.documents import BlockDocuments, StorageDocumentStore, use_documents
+from entrepot.blocks.document_store import StorageDocumentStore
+from entrepot.blocks.documents import BlockDocuments, use_documents
 from entrepot.blocks.system import JSON, Secret, String
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import (

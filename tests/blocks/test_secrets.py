@@ -461,7 +461,8 @@ class TestFailuresWhileSavingAndLoading:
             assert not leaks(our_frames(caught.value))
 
     def test_a_store_that_fails_gets_and_shows_ciphertext_only(self, ring: Keyring) -> None:
-        from entrepot.blocks.documents import StorageDocumentStore, use_documents  # noqa: PLC0415  as above
+        from entrepot.blocks.document_store import StorageDocumentStore  # noqa: PLC0415  as above
+        from entrepot.blocks.documents import use_documents  # noqa: PLC0415  as above
         from entrepot.errors import StorageFullError  # noqa: PLC0415  as above
         from entrepot.storage import MemoryStorage  # noqa: PLC0415  as above
 

@@ -7,7 +7,8 @@ import pytest
 
 from entrepot import home, settings, task
 from entrepot.blocks.core import Block
-from entrepot.blocks.documents import BlockDocuments, StorageDocumentStore, default_documents
+from entrepot.blocks.document_store import StorageDocumentStore
+from entrepot.blocks.documents import BlockDocuments, default_documents
 from entrepot.blocks.rewrap import rewrap_documents
 from entrepot.blocks.system import Secret
 from entrepot.coordination import pauses

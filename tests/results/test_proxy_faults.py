@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from entrepot.blocks.documents import BlockDocuments, StorageDocumentStore
+from entrepot.blocks.document_store import StorageDocumentStore
+from entrepot.blocks.documents import BlockDocuments
 from entrepot.crypto.digest import Digester
 from entrepot.errors import StorageError, StorageUnreachableError
 from entrepot.results.commit import Commit

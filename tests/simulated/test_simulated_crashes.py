@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from entrepot import _folders, settings
-from entrepot.blocks.documents import BlockDocuments, StorageDocumentStore
+from entrepot.blocks.document_store import StorageDocumentStore
+from entrepot.blocks.documents import BlockDocuments
 from entrepot.crypto import providers
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.providers import FileKeyProvider, open_keyring

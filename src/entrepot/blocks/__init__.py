@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from entrepot.blocks.credentials import DockerRegistryCredentials as DockerRegistryCredentials
     from entrepot.blocks.credentials import KubernetesClusterConfig as KubernetesClusterConfig
     from entrepot.blocks.databases import SqlAlchemyConnector as SqlAlchemyConnector
+    from entrepot.blocks.document_store import StorageDocumentStore as StorageDocumentStore
     from entrepot.blocks.documents import BlockDocuments as BlockDocuments
-    from entrepot.blocks.documents import StorageDocumentStore as StorageDocumentStore
     from entrepot.blocks.documents import use_documents as use_documents
     from entrepot.blocks.history import BlockVersion as BlockVersion
     from entrepot.blocks.mail import EmailServer as EmailServer
@@ -51,7 +51,7 @@ _HOMES = {
     "SecretReference": "_references",
     "SlackWebhook": "webhook",
     "SqlAlchemyConnector": "databases",
-    "StorageDocumentStore": "documents",
+    "StorageDocumentStore": "document_store",
     "StoredBlocks": "teams",
     "String": "system",
     "Webhook": "webhook",

@@ -1,16 +1,13 @@
 """Where saved blocks lie, and how they get there: sealed, each save a new version, under the owner's keys.
 
-In a storage, version 3 of the block `secret/my-api-key` is the object `secret/my-api-key/00000003.json`. To delete it
-leaves a tombstone, `00000004.deleted.json`, and the next save is version 5: numbers do not start again, so an old
-version that somebody puts back is older than what outlived it, and is not believed. Who can write to the storage can
-take the newest version away, so that the one before it is the newest: sealing does not notice that, but a home that has
-seen the newer one does (`blocks._marks`).
+How they lie in a storage tells `blocks.document_store`. Who can write there can take the newest version away, so that
+the one before it is the newest: sealing does not notice that, but a home that has seen the newer one does
+(`blocks._marks`).
 """
 
 import contextlib
 import contextvars
 import dataclasses
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -22,25 +19,19 @@ from entrepot.blocks._epochs import EPOCH, warn_if_older
 from entrepot.blocks._marks import Marks
 from entrepot.blocks._turns import turns
 from entrepot.crypto.keyring import Keyring
-from entrepot.crypto.seal import MAX_SEALED_SIZE, Header, Place, read_header, read_key, reseal, seal, unseal
+from entrepot.crypto.seal import Header, Place, read_header, read_key, reseal, seal, unseal
 from entrepot.errors import (
     BlockExistsError,
     BlockNotFoundError,
-    ConfigurationError,
     IntegrityError,
     KeyringError,
     KeyringMissingError,
-    ObjectChangedError,
-    ObjectExistsError,
-    ObjectNotFoundError,
     UnknownKeyError,
 )
 from entrepot.protocols.documents import DocumentRef, DocumentStore
-from entrepot.protocols.storage import Storage, SwapsConditionally
 
 __all__ = [
     "BlockDocuments",
-    "StorageDocumentStore",
     "current_documents",
     "current_ring",
     "default_documents",
@@ -48,142 +39,10 @@ __all__ = [
     "use_documents",
 ]
 
-_NAME: Final = r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?"
-_PATH: Final = re.compile(rf"({_NAME})/({_NAME})/([0-9]{{8}})(\.deleted)?\.json\Z", re.ASCII)
 _MAX_VERSION: Final = 99_999_999
 _SHOWN: Final = 10
 
 _chosen: contextvars.ContextVar["BlockDocuments | None"] = contextvars.ContextVar("entrepot_documents", default=None)
-
-
-class StorageDocumentStore:
-    """Keeps documents in a storage, one object a version.
-
-    Args:
-        storage: Where. It has to create exclusively, or nothing is saved there.
-        sole_writer: Save there all the same: the caller sees to it that no two programs save at the same time.
-    """
-
-    def __init__(self, storage: Storage, *, sole_writer: bool = False) -> None:
-        self._storage = storage
-        self._sole_writer = sole_writer
-
-    @property
-    def location(self) -> str:
-        """The storage's location."""
-        return self._storage.location
-
-    def latest(self, slug: str, name: str) -> DocumentRef | None:
-        """Return the newest version, which may be a tombstone, or None."""
-        return max(self._listed(f"{slug}/{name}"), key=_age, default=None)
-
-    def read(self, ref: DocumentRef) -> bytes | None:
-        """Return the sealed bytes of one version, or None where there is none."""
-        try:
-            # One byte more than may be, so that what is too long is seen to be, and not all of it is fetched.
-            return bytes(self._storage.get(_path(ref), length=MAX_SEALED_SIZE + 1))
-        except ObjectNotFoundError:
-            return None
-
-    def append(self, ref: DocumentRef, sealed: bytes) -> None:
-        """Keep one more version, durably.
-
-        Raises:
-            BlockExistsError: If that version is there: another writer won, and nothing was changed.
-            ConfigurationError: If the store cannot keep two writers apart; nothing was changed.
-        """
-        if not self._sole_writer and not self._storage.creates_exclusively:
-            raise ConfigurationError(
-                f"the block {ref.slug}/{ref.name} was not saved: {self.location} cannot create an object only if it is"
-                " absent, so that of two programs that save at the same time one could overwrite the other; use"
-                " another store, or, if only one program saves there, say so with the setting blocks_sole_writer",
-                setting="blocks_sole_writer",
-            )
-        try:
-            self._storage.create(_path(ref), sealed)
-        except ObjectExistsError as error:
-            raise BlockExistsError(
-                f"version {ref.version} of the block {ref.slug}/{ref.name} is in {self.location} already",
-                name=f"{ref.slug}/{ref.name}",
-            ) from error
-
-    def versions(self, slug: str, name: str) -> "list[DocumentRef]":
-        """Return every version, tombstones too, oldest first; empty where there is none."""
-        return sorted(self._listed(f"{slug}/{name}"), key=_age)
-
-    def list(self, slug: str | None = None) -> Iterator[DocumentRef]:
-        """Yield the newest version of every document (of one type) that is not deleted, by type and name."""
-        newest: dict[tuple[str, str], DocumentRef] = {}
-        for ref in self._listed(slug or ""):
-            key = (ref.slug, ref.name)
-            if key not in newest or _age(newest[key]) < _age(ref):
-                newest[key] = ref
-        yield from (newest[key] for key in sorted(newest) if not newest[key].deleted)
-
-    def prune(self, ref: DocumentRef) -> None:
-        """Remove every version of a document that a tombstone outlives."""
-        for each in self.versions(ref.slug, ref.name):
-            if _age(each) < _age(ref):
-                self._storage.delete(_path(each))
-
-    def delete(self, slug: str, name: str) -> bool:
-        """Remove every version, tombstones too, so that numbers start again; return whether there was one."""
-        versions = self.versions(slug, name)
-        for ref in versions:  # oldest first: stopped half-way, the newest is still the newest
-            self._storage.delete(_path(ref))
-        return bool(versions)
-
-    def every(self) -> Iterator[DocumentRef]:
-        """Yield every version of every document, tombstones too, in no promised order."""
-        return self._listed("")
-
-    def exchange(self, ref: DocumentRef, old: bytes, new: bytes) -> bool:
-        """Put other sealed bytes of a version in the place of those that were read, durably.
-
-        Where the store cannot compare and change in one step, of two that do this at the same moment the later one
-        wins, and a version that was deleted meanwhile is deleted again.
-
-        Returns:
-            Whether it was done; False if another writer came first, or the version is gone.
-        """
-        storage, path = self._storage, _path(ref)
-        try:
-            if isinstance(storage, SwapsConditionally) and storage.can_swap():
-                found, tag = storage.get_tagged(path)
-                if bytes(found) != old:
-                    return False
-                storage.swap(path, new, tag)
-                return True
-        except (ObjectChangedError, ObjectNotFoundError):
-            return False
-        if self.read(ref) != old:
-            return False
-        storage.put(path, new)
-        latest = self.latest(ref.slug, ref.name)
-        if latest is not None and latest.deleted and _age(ref) < _age(latest):
-            storage.delete(path)
-            return False
-        return True
-
-    def _listed(self, prefix: str) -> Iterator[DocumentRef]:
-        for info in self._storage.list(prefix):
-            match = _PATH.match(info.path)
-            if match is not None:
-                yield DocumentRef(match[1], match[2], int(match[3]), info.modified, deleted=match[4] is not None)
-
-
-def _path(ref: DocumentRef) -> str:
-    return f"{ref.slug}/{ref.name}/{ref.version:08d}{'.deleted' if ref.deleted else ''}.json"
-
-
-def _next(latest: DocumentRef | None, seen: int) -> int:
-    """Return the number of the next version: none is used twice, also where the newest ones were taken away."""
-    return max(0 if latest is None else latest.version, seen) + 1
-
-
-def _age(ref: DocumentRef) -> tuple[int, bool]:
-    """Return what orders versions; a tombstone outlives a version of its own number, whose writer then tries again."""
-    return ref.version, ref.deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +92,7 @@ class BlockDocuments:
             # First the mark, then the documents: who saves in between makes the number taken, and not one higher.
             seen = self._seen(slug, name)
             latest = self.store.latest(slug, name)
-            if expected is not None and (latest is None or _age(latest) != _age(expected)):
+            if expected is not None and (latest is None or latest.age != expected.age):
                 raise BlockExistsError(
                     f"the block {slug}/{name} was not saved: version {expected.version} of it is not the newest any"
                     " more, another program has changed it; look at it again",
@@ -480,6 +339,11 @@ class BlockDocuments:
 def _place(ref: DocumentRef) -> Place:
     place: dict[str, str | int] = {"type": ref.slug, "name": ref.name, "version": ref.version}
     return {**place, "deleted": 1} if ref.deleted else place
+
+
+def _next(latest: DocumentRef | None, seen: int) -> int:
+    """Return the number of the next version: none is used twice, also where the newest ones were taken away."""
+    return max(0 if latest is None else latest.version, seen) + 1
 
 
 def _offer(name: str, names: "list[str]") -> str:

@@ -15,7 +15,8 @@ from entrepot._names import check_name
 from entrepot.blocks import _saving
 from entrepot.blocks._marks import Marks
 from entrepot.blocks.core import Block
-from entrepot.blocks.documents import BlockDocuments, StorageDocumentStore, use_documents
+from entrepot.blocks.document_store import StorageDocumentStore
+from entrepot.blocks.documents import BlockDocuments, use_documents
 from entrepot.blocks.sources import EnvironmentBlocks
 from entrepot.errors import BlockNotFoundError, ConfigurationError
 from entrepot.protocols.storage import Storage, SupportsStorage

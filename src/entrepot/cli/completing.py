@@ -59,7 +59,7 @@ def block_names(incomplete: str) -> list[str]:
     """Return the saved blocks that begin so, as `type/name`; where none does, the names alone that only one has."""
     try:
         from entrepot import home, settings  # noqa: PLC0415  as above
-        from entrepot.blocks.documents import StorageDocumentStore  # noqa: PLC0415  as above
+        from entrepot.blocks.document_store import StorageDocumentStore  # noqa: PLC0415  as above
 
         now = settings.current()
         spec = now.blocks_storage

@@ -26,6 +26,11 @@ class DocumentRef:
     modified: datetime | None = None
     deleted: bool = False
 
+    @property
+    def age(self) -> tuple[int, bool]:
+        """What orders versions; a tombstone outlives a version of its own number, whose writer then tries again."""
+        return self.version, self.deleted
+
     def __str__(self) -> str:
         return f"version {self.version} of the block {self.slug}/{self.name}"
 

@@ -162,7 +162,8 @@ def memory_documents() -> "BlockDocuments":
 
     As in `with use_documents(memory_documents()): MyBlock(...).save("first")`.
     """
-    from entrepot.blocks.documents import BlockDocuments, StorageDocumentStore  # noqa: PLC0415  ciphers and pydantic
+    from entrepot.blocks.document_store import StorageDocumentStore  # noqa: PLC0415  ciphers and pydantic
+    from entrepot.blocks.documents import BlockDocuments  # noqa: PLC0415  ciphers and pydantic
     from entrepot.crypto.keyring import Keyring  # noqa: PLC0415  the same
     from entrepot.storage.memory import MemoryStorage  # noqa: PLC0415  the same
 
