@@ -219,7 +219,6 @@ def small(plan: Plan) -> list[Row]:
             "joblib",
             target=0.7,
         ),
-        Row("`Secret.load`, warm", "µs", ours["block_load"]),
     ]
 
 
@@ -336,9 +335,38 @@ def sizes(plan: Plan) -> list[Row]:
     return rows
 
 
+def blocks(plan: Plan) -> list[Row]:
+    """Return the rows about saved blocks, and about block types of plugins."""
+    (saved,) = case(plan, sys.executable, "blocks.py", *([plan.prefect] if plan.prefect else []))
+    (found,) = case(plan, sys.executable, "plugins.py")
+    theirs, faster = saved.get("prefect_seconds", NOT_THERE), saved.get("times_faster")
+    process = f"an interpreter that does nothing {saved['interpreter_seconds']:.3f}"
+    look_up = f"{found['import_milliseconds']:.1f} to import, {found['look_up_milliseconds']:.1f} to look up"
+    return [
+        Row("`Block.load`, warm", "ms", saved["load_milliseconds"], target=0.5),
+        Row(
+            "a new process that loads one secret",
+            "s",
+            saved["process_seconds"],
+            {"Prefect": theirs},
+            target=0.35,
+            note=process if faster is None else f"{faster:.0f}x faster than Prefect; {process}",
+        ),
+        Row("10,000 saved documents listed", "s", saved["list_seconds"], target=1),
+        Row(
+            f"one block type looked up among those of {found['distributions']:,.0f} distributions, from Python's start",
+            "ms",
+            found["milliseconds"],
+            target=15,
+            note=f"{look_up}; modules of plugins imported: {found['modules']:.0f}",
+        ),
+    ]
+
+
 MEASURED: Final[dict[str, Callable[[Plan], list[Row]]]] = {
     "startup": startup,
     "small": small,
+    "blocks": blocks,
     "objects": objects,
     "large": lambda plan: large(plan, 200),
     "huge": lambda plan: large(plan, plan.sized(2000, 500)),

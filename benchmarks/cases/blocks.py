@@ -1,4 +1,4 @@
-"""Saved blocks in a local home: by hand, `python benchmarks/cases/blocks.py [PYTHON_WITH_PREFECT]`.
+"""Saved blocks in a local home: `python blocks.py [PYTHON_WITH_PREFECT]`.
 
 Given are medians: `Secret.load` in a process that has loaded it before (`load_milliseconds`; and
 `load_cpu_milliseconds`, by time of the processor, which a busy machine spoils less); whole processes that load

@@ -1,4 +1,4 @@
-"""Small values: overhead of a task, of a miss and of a verified hit; a block loaded. Side by side with its peers.
+"""Small values: overhead of a task, of a miss and of a verified hit. Side by side with its peers.
 
 "raw" is the limit of the disk: the same bytes in a file of their own, synced with its folder, and read back.
 """
@@ -13,10 +13,9 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from _measure import give, rounds
+from _measure import give
 
 from entrepot import flow, task
-from entrepot.blocks.system import Secret
 from entrepot.cache_policies import INPUTS, TASK_SOURCE
 
 CALLS, ROUNDS = (int(given) for given in (*sys.argv[1:], *("300", "9")[len(sys.argv) - 1 :]))
@@ -110,13 +109,10 @@ def main() -> None:
     calls = per_call({"function": compute, "task": plain}, ROUNDS, fresh=True)
     misses = per_call(contenders, max(1, ROUNDS // 3), fresh=True)
     hits = per_call(contenders, ROUNDS, fresh=False)
-    Secret(value="correct horse battery staple").save("bench", overwrite=True)
-    loaded = rounds({"load": lambda: [Secret.load("bench") for _ in range(200)]}, count=ROUNDS)
     give(
         **{f"call_{name}": value for name, value in calls.items()},
         **{f"miss_{name}": value for name, value in misses.items()},
         **{f"hit_{name}": value for name, value in hits.items()},
-        block_load=loaded["load"] / 200 * 1e6,
     )
 
 
