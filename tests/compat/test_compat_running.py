@@ -132,3 +132,45 @@ def test_what_cannot_be_run_is_said(folder: Path) -> None:
     shown = run(folder, "--help")
     assert shown.returncode == 0
     assert "python -m entrepot.compat SCRIPT" in shown.stdout
+
+
+BLOCKS = """\
+import asyncio
+from prefect import flow, task
+from prefect.blocks.core import Block
+from prefect.blocks.notifications import PagerDutyWebHook
+from prefect.blocks.system import Secret
+from pydantic import SecretStr
+
+
+class Warehouse(Block):
+    url: str
+    token: SecretStr
+
+
+Warehouse.register_type_and_schema()
+
+
+@task
+def loaded():
+    return Warehouse.load("main")
+
+
+@flow
+async def read():
+    await Warehouse(url="https://example.com", token="abc").save("main")
+    await Secret(value="def").save("key", overwrite=True)
+    warehouse, secret = await Warehouse.load("main"), await Secret.load("key")
+    assert warehouse == loaded() == await Warehouse.aload("main")
+    return warehouse.token.get_secret_value() + secret.get()
+
+
+print(asyncio.run(read()), PagerDutyWebHook.__name__)
+"""
+
+
+def test_blocks_are_awaited_as_in_code_for_prefect(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(BLOCKS)
+    done = run(tmp_path, "script.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "abcdef PagerDuty"

@@ -7,6 +7,7 @@ save or load.
 import hashlib
 import inspect
 import json
+from collections.abc import Generator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex, TypeAlias, cast
 
@@ -156,6 +157,15 @@ class Block(DiscreetModel):
             known = hashlib.sha256(text.encode()).hexdigest()[:16]
             type.__setattr__(cls, "__entrepot_fingerprint__", known)
         return known
+
+    @classmethod
+    def register_type_and_schema(cls) -> None:
+        """Do nothing, as code written for Prefect asks for it: a class is known from where it is defined."""
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        """Return this block: code written for Prefect says `await Secret.load(name)`."""
+        yield from ()
+        return self
 
     # --- saved blocks -------------------------------------------------------------------------------------------
 

@@ -1,9 +1,9 @@
 """Where block documents are kept: sealed bytes by type, name and version; history stays."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 __all__ = ["DocumentRef", "DocumentStore", "RewrapsDocuments"]
 
@@ -30,6 +30,11 @@ class DocumentRef:
     def age(self) -> tuple[int, bool]:
         """What orders versions; a tombstone outlives a version of its own number, whose writer then tries again."""
         return self.version, self.deleted
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        """Return this reference: code written for Prefect says `await block.save(name)`."""
+        yield from ()
+        return self
 
     def __str__(self) -> str:
         return f"version {self.version} of the block {self.slug}/{self.name}"
