@@ -268,10 +268,11 @@ class TestWhatCannotLoad:
     def test_the_stub_can_be_pasted_and_is_right_for_a_renamed_field(self) -> None:
         saved(one, "a", address="db:1", password=HUNTER)
         body = "class Database(Block):\n    place: str\n    password: SecretStr\n    since: datetime\n"
-        names = {"Block": Block, "SecretStr": SecretStr, "datetime": datetime, "Any": Any, "migrates": migrates}
+        names = {"Block": Block, "SecretStr": SecretStr, "datetime": datetime, "migrates": migrates}
         exec(body, names)
         with pytest.raises(BlockSchemaError) as caught:
             names["Database"].load("a")  # type: ignore[attr-defined]
+        assert max(map(len, caught.value.stub.splitlines())) < 80, "a terminal would break it"
         exec(body + caught.value.stub, names)
         loaded: Any = names["Database"].load("a")  # type: ignore[attr-defined]
         assert (loaded.place, loaded._schema_version) == ("db:1", 2)
@@ -287,7 +288,7 @@ class TestWhatCannotLoad:
         with pytest.raises(BlockSchemaError) as caught:
             Database.load("a")
         assert caught.value.refused == ("address",)
-        assert "fields['address'] = ...  # the class refuses what version 1 has" in caught.value.stub
+        assert "# the class refuses what version 1 has:\n        fields['address'] = ...\n" in caught.value.stub
         assert "_schema_version = 2" in caught.value.stub
         assert HUNTER not in str(caught.value)
 

@@ -143,15 +143,24 @@ def stub(
         start = saved
     lines = [] if cls._schema_version > start else [f"_schema_version = {start + 1}", ""]
     lines += [
-        f"@migrates(from_version={start})  # from entrepot.blocks import migrates",
+        "# with `from entrepot.blocks import migrates` above",
+        f"@migrates(from_version={start})",
         "@staticmethod",
-        f"def _from_version_{start}(fields: dict[str, Any]) -> dict[str, Any]:",
+        f"def _from_version_{start}(fields: dict[str, object]) -> dict[str, object]:",
     ]
     if len(missing) == len(unknown) == 1:
-        lines.append(f"    fields[{missing[0]!r}] = fields.pop({unknown[0]!r})  # if it is the same under a new name")
+        lines += [
+            "    # if it is the same under a new name:",
+            f"    fields[{missing[0]!r}] = fields.pop({unknown[0]!r})",
+        ]
     else:
-        lines += [f"    fields[{name!r}] = ...  # required, and not in version {start}" for name in missing]
-        lines += [f"    fields.pop({name!r})  # not known any more" for name in unknown]
-    lines += [f"    fields[{name!r}] = ...  # the class refuses what version {start} has" for name in refused]
+        lines += _said(f"required, and not in version {start}", [f"fields[{name!r}] = ..." for name in missing])
+        lines += _said("not known any more", [f"fields.pop({name!r})" for name in unknown])
+    lines += _said(f"the class refuses what version {start} has", [f"fields[{name!r}] = ..." for name in refused])
     lines.append("    return fields")
     return "\n".join(f"    {line}".rstrip() for line in lines)
+
+
+def _said(why: str, statements: "list[str]") -> "list[str]":
+    """Return statements below a comment: lines so short that no terminal breaks them."""
+    return [f"    # {why}:", *(f"    {statement}" for statement in statements)] if statements else []
