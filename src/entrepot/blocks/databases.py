@@ -71,6 +71,12 @@ class SqlAlchemyConnector(Block):
         le=3600,
         description="Seconds to wait for a free connection of the pool, and for the server to answer a new one.",
     )
+    statement_timeout: float | None = Field(
+        default=None,
+        gt=0,
+        le=604_800,
+        description="Seconds that each statement may take (PostgreSQL only); None for as long as it takes.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -289,7 +295,8 @@ class SqlAlchemyConnector(Block):
         return url, clear(self.connect_args)
 
     def _digest(self) -> bytes:
-        return hashlib.sha256(repr((self._options(), self.pool_size, self.timeout)).encode()).digest()
+        pool = (self.pool_size, self.timeout, self.statement_timeout)
+        return hashlib.sha256(repr((self._options(), pool)).encode()).digest()
 
     def _opened(self) -> "Engine":
         """Return the engine of this block in this process, which is made on first need."""
@@ -301,7 +308,11 @@ class SqlAlchemyConnector(Block):
             if engine is None:
                 url, arguments = self._options()
                 engine = _engines[key] = make_engine(
-                    sqlalchemy.URL.create(**url), arguments, pool_size=self.pool_size, timeout=self.timeout
+                    sqlalchemy.URL.create(**url),
+                    arguments,
+                    pool_size=self.pool_size,
+                    timeout=self.timeout,
+                    statement_timeout=self.statement_timeout,
                 )
                 if len(_engines) > _OPEN_AT_MOST:
                     _engines.popitem(last=False)[1].dispose()
