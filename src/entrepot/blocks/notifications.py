@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import threading
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final, Literal
 from urllib.parse import quote, urlsplit
@@ -29,18 +30,23 @@ class _Notifier(Block, ABC):
 
     kind: _Kind = Field(default="info", description="How urgent it is, where the service shows that.")
 
+    timeout: float = Field(
+        default=30.0, gt=0, le=600, description="Seconds for a message to be taken by all services, together."
+    )
+
     @abstractmethod
     def _addresses(self) -> list[str]:
         """Return URLs of Apprise, in clear."""
 
     def notify(self, body: str, subject: str | None = None) -> None:
-        """Send a message.
+        """Send a message to all services at once.
 
         Raises:
-            NotificationError: If a service did not take it; the message names services, never their addresses.
+            NotificationError: If a service did not take it, or not in time; the message names services, never their
+                addresses.
             ConfigurationError: If Apprise is not installed.
         """
-        found = attempt(lambda: _told(self._addresses(), body, subject, self.kind), _failed)
+        found = attempt(lambda: _told(self._addresses(), body, subject, self.kind, self.timeout), _failed)
         if isinstance(found, Failed):
             raise found.error
         if found:
@@ -155,16 +161,45 @@ def _https(url: SecretStr) -> SecretStr:
     return url
 
 
-def _told(addresses: list[str], body: str, subject: str | None, kind: _Kind) -> list[str]:
-    """Send a message to each address; return the names of the services that did not take it."""
+def _told(addresses: list[str], body: str, subject: str | None, kind: _Kind, timeout: float) -> list[str]:
+    """Send a message to each address; return the names of the services that did not take it, and why where it helps.
+
+    Each has a thread, so that one that hangs keeps the message from none of the others. Apprise's own time-outs start
+    anew with each byte; what is still at it in the end is left behind, and holds up no exit.
+    """
+    deadline = time.monotonic() + timeout
+    sending = [(name, service and _Sending(service, body, subject, kind)) for name, service in _services(addresses)]
     failed = []
-    with _silence.here():
-        for name, service in _services(addresses):
-            if service is None:
-                failed.append(f"{name} (Apprise knows no such address)")
-            elif not _taken(service, body, subject, kind):
-                failed.append(str(service.service_name or name))
+    for name, one in sending:
+        if one is None:
+            failed.append(f"{name} (Apprise knows no such address)")
+        elif not one.done.wait(max(0.0, deadline - time.monotonic())):
+            failed.append(f"{one.name or name} (no answer within {timeout:g} s; it may have arrived)")
+        elif not one.taken:
+            failed.append(one.name or name)
     return failed
+
+
+class _Sending:
+    """A message on its way to a service.
+
+    Attributes:
+        name: Of the service, as Apprise has it.
+        done: Set when it has ended.
+        taken: Whether the service took it.
+    """
+
+    def __init__(self, service: Any, body: str, subject: str | None, kind: _Kind) -> None:
+        self.name = str(service.service_name or "")
+        self.done = threading.Event()
+        self.taken = False
+        message = (service, body, subject, kind)
+        threading.Thread(target=self._send, args=(message,), name="entrepot-notify", daemon=True).start()
+
+    def _send(self, message: Sequence[Any]) -> None:
+        with _silence.here():
+            self.taken = _taken(*message)
+        self.done.set()
 
 
 def _services(addresses: list[str]) -> list[tuple[str, Any]]:
