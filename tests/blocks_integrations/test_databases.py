@@ -125,6 +125,29 @@ def test_a_server_that_restarted_is_no_error(postgres: dict[str, Any]) -> None:
     assert block.fetch_one("SELECT 1") is not None
 
 
+def _end(connection: Any, postgres: dict[str, Any]) -> None:
+    """End the server's side of a connection."""
+    pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+    other = SqlAlchemyConnector(**postgres, pool_size=2)
+    assert other.fetch_one("SELECT pg_terminate_backend(:pid, 5000)", {"pid": pid}) == (True,)
+
+
+def test_what_went_wrong_first_is_what_is_told_where_the_connection_is_lost_too(postgres: dict[str, Any]) -> None:
+    block = SqlAlchemyConnector(**postgres)
+    with pytest.raises(ZeroDivisionError), block.connection() as connection:  # noqa: PT012  both belong to it
+        _end(connection, postgres)
+        1 / 0  # noqa: B018
+    assert block.fetch_one("SELECT 1") == (1,)
+
+
+def test_a_transaction_whose_end_is_not_known_is_not_to_be_repeated(postgres: dict[str, Any]) -> None:
+    block = SqlAlchemyConnector(**postgres)
+    with pytest.raises(DatabaseError, match=r"broke off at the end of a transaction: .*look before") as caught:  # noqa: SIM117
+        with block.connection() as connection:
+            _end(connection, postgres)
+    assert not caught.value.retryable
+
+
 def test_it_is_saved_sealed_and_shows_no_secret(entrepot_home: Path) -> None:
     block = SqlAlchemyConnector(
         url=f"postgresql+psycopg://me:{SECRET.replace(' ', '%20')}@db.example.test:5433/sales?sslmode=require",

@@ -183,6 +183,20 @@ def test_a_service_that_answers_a_byte_at_a_time_is_given_up_and_the_others_are_
         server.server_close()
 
 
+def test_text_from_elsewhere_calls_nobody_in_discord(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        "apprise.plugins.discord.NotifyDiscord.notify", lambda self, **message: sent.append(message) or True
+    )
+    block = DiscordWebhook(webhook_id="1" * 18, webhook_token=TOKEN * 4)
+    block.notify("@everyone, <@123> and <@&456> wrote to me@here.example and @heretic", "@here")
+    space = "\N{ZERO WIDTH SPACE}"
+    assert sent[0]["title"] == f"@{space}here"
+    assert sent[0]["body"] == (
+        f"@{space}everyone, <@{space}123> and <@{space}&456> wrote to me@{space}here.example and @heretic"
+    )
+
+
 def test_nothing_is_no_token() -> None:
     with pytest.raises(ValidationError):
         DiscordWebhook(webhook_id="", webhook_token=TOKEN)

@@ -246,6 +246,8 @@ class HTTPClient:
             connection.request(request.method, request.target, body=request.body, headers=_sent(request))
             answer = connection.getresponse()
             body = answer.read(MAX_RESPONSE_BYTES + 1) if request.method != "HEAD" else b""
+            if answer.length and len(body) <= MAX_RESPONSE_BYTES and request.method != "HEAD":
+                raise http.client.IncompleteRead(body, answer.length)  # which reads of some length do not tell
         except TimeoutError:
             raise WebhookError(
                 f"{request.origin} did not answer within {self.timeout:g} s; it may have received the call", status=None

@@ -168,9 +168,10 @@ class SqlAlchemyConnector(Block):
         connection = self._guarded(lambda: self.engine().connect())  # not kept here: it prints options of the URL
         try:
             yield connection
-            self._guarded(connection.commit)
+            _kept(attempt(connection.commit, self._not_committed))
         finally:
-            connection.close()  # rolls back what was not committed
+            # It rolls back what was not committed, as a server that is gone has done: what went wrong before is told.
+            attempt(connection.close, self._failed)
 
     def engine(self) -> "Engine":
         """Return the engine of SQLAlchemy, for pandas (`pd.read_sql(..., database.engine())`) and the like.
@@ -239,6 +240,16 @@ class SqlAlchemyConnector(Block):
         """Return what a call of SQLAlchemy returns; an error of it leads to no frame with the password."""
         return _kept(attempt(call, self._failed))
 
+    def _not_committed(self, error: Exception) -> EntrepotError:
+        if getattr(error, "connection_invalidated", False):
+            words = mask(said(error, self._texts()))
+            return DatabaseError(
+                f"{self._place()} broke off at the end of a transaction: {words}; whether the changes were kept is for"
+                " the database to say: look before you make them again",
+                retryable=False,
+            )
+        return self._failed(error)
+
     def _failed(self, error: Exception) -> EntrepotError:
         import sqlalchemy.exc  # noqa: PLC0415  who gets here has loaded it
 
@@ -251,11 +262,12 @@ class SqlAlchemyConnector(Block):
             )
         if not isinstance(error, sqlalchemy.exc.DBAPIError):  # of SQLAlchemy itself, or of a driver's options
             return DatabaseError(f"{self._place()} refused the statement: {words}", retryable=False)
-        if isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError) and not error.statement:
-            todo = "the file and its folder" if self.host is None else "host, port, user and password"
-            return DatabaseError(f"{self._place()} cannot be reached: {words}; check {todo}", retryable=True)
         if error.connection_invalidated:
             return DatabaseError(f"{self._place()} broke off: {words}", retryable=True)
+        if isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError) and not error.statement:
+            is_file = self.driver.partition("+")[0] == "sqlite"
+            todo = "the file and its folder" if is_file else "host, port, user and password"
+            return DatabaseError(f"{self._place()} cannot be reached: {words}; check {todo}", retryable=True)
         return DatabaseError(f"{self._place()} refused the statement: {words}", retryable=may_pass(error.orig))
 
     def _secrets(self) -> list[SecretStr]:
