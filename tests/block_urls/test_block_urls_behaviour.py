@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -316,3 +317,38 @@ print(sorted({"s3fs", "gcsfs", "adlfs", "pandas", "pyarrow"} & sys.modules.keys(
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines()[0].endswith("False")
     assert done.stdout.splitlines()[1] == "[]"
+
+
+class TestAFolderThatWasJustMade:
+    """Libraries look at what they have made before they write into it; nothing is in the store."""
+
+    def test_is_there_and_empty_as_long_as_nothing_else_is_asked_for(self, fs: Any, local_block: str) -> None:
+        for make in (fs.mkdir, fs.makedirs, lambda path: fs.mkdirs(path, exist_ok=True)):
+            make(f"{local_block}/fresh")
+            for _ in range(2):
+                assert fs.exists(f"{local_block}/fresh")
+                assert fs.isdir(f"{local_block}/fresh/")
+                assert fs.ls(f"{local_block}/fresh") == []
+                assert fs.find(f"{local_block}/fresh") == []
+            with pytest.raises(FileNotFoundError):
+                fs.ls(f"{local_block}/other")
+            assert not fs.exists(f"{local_block}/fresh")
+
+    def test_is_gone_once_it_was_removed_or_a_file_was_there(self, fs: Any, local_block: str) -> None:
+        fresh = f"{local_block}/fresh"
+
+        def write_and_remove() -> None:
+            fs.pipe_file(fresh, b"1")
+            assert fs.isfile(fresh)
+            fs.rm_file(fresh)
+
+        for act in (lambda: fs.rm(fresh, recursive=True), lambda: fs.rmdir(fresh), write_and_remove):
+            fs.mkdir(fresh)
+            act()
+            assert not fs.exists(fresh)
+
+    def test_is_known_to_the_thread_only_that_made_it(self, fs: Any, local_block: str) -> None:
+        fs.mkdir(f"{local_block}/fresh")
+        with ThreadPoolExecutor(1) as pool:
+            assert not pool.submit(fs.exists, f"{local_block}/fresh").result()
+        assert fs.exists(f"{local_block}/fresh")

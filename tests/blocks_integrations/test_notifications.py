@@ -154,6 +154,49 @@ def test_what_children_of_a_librarys_logger_say_while_it_sends_is_held_back(
     assert "of others" in caplog.text
 
 
+def test_a_service_that_answers_a_byte_at_a_time_is_given_up_and_the_others_are_told(service: Service) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    class Trickling(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.set()
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+            while not over.wait(0.05):
+                self.wfile.write(b"x")
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Trickling)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    try:
+        slow = f"json://127.0.0.1:{server.server_address[1]}/{TOKEN}"
+        block = Notification(urls=[slow, service.url], timeout=1)
+        with pytest.raises(NotificationError, match=r"not taken by JSON \(no answer within 1 s; it may have") as caught:
+            block.notify("body")
+        assert asked.is_set()
+        assert len(service.got) == 1
+        assert not leaks(our_frames(caught.value), TOKEN)
+    finally:
+        over.set()
+        server.shutdown()
+        server.server_close()
+
+
+def test_text_from_elsewhere_calls_nobody_in_discord(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        "apprise.plugins.discord.NotifyDiscord.notify", lambda self, **message: sent.append(message) or True
+    )
+    block = DiscordWebhook(webhook_id="1" * 18, webhook_token=TOKEN * 4)
+    block.notify("@everyone, <@123> and <@&456> wrote to me@here.example and @heretic", "@here")
+    space = "\N{ZERO WIDTH SPACE}"
+    assert sent[0]["title"] == f"@{space}here"
+    assert sent[0]["body"] == (
+        f"@{space}everyone, <@{space}123> and <@{space}&456> wrote to me@{space}here.example and @heretic"
+    )
+
+
 def test_nothing_is_no_token() -> None:
     with pytest.raises(ValidationError):
         DiscordWebhook(webhook_id="", webhook_token=TOKEN)

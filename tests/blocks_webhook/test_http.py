@@ -76,6 +76,17 @@ class TestSending:
         hook.answers["/endless"] = pour
         assert client().send("GET", f"{hook.url}/endless").truncated
 
+    def test_an_answer_that_breaks_off_is_none(self, hook: Any) -> None:
+        def cut(handler: Any) -> None:
+            handler.send_response(200)
+            handler.send_header("Content-Length", "100")
+            handler.end_headers()
+            handler.wfile.write(b'{"a": 1}')
+
+        hook.answers["/x"] = cut
+        with pytest.raises(WebhookError, match="broke off without a usable answer"):
+            client().send("GET", f"{hook.url}/x")
+
     def test_a_head_request_has_no_body_to_read(self, hook: Any) -> None:
         hook.answers["/head"] = (204, {}, b"")
         assert client().send("HEAD", f"{hook.url}/head").status == 204

@@ -96,6 +96,19 @@ def test_no_answer_to_an_unsigned_call_is_an_error(method: str) -> None:
         Server(SILENCE, 200).deliver(method)
 
 
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_gateway_that_does_not_know_is_asked_again_only_where_that_cannot_be_done_twice(status: int) -> None:
+    assert Server(status, 200).deliver("POST") == status
+    assert Server(status, 200).deliver("PUT") == 200
+    assert Server(status, 200).deliver("POST", key=b"k") == 200
+
+
+def test_a_server_may_say_until_when_to_wait() -> None:
+    server = Server((503, {"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}), 200)
+    deliver(server.send, "GET", b"", retries=1, key=None, sleep=server.pauses.append, now=lambda: 1445412480 - 20)
+    assert server.pauses == [20]
+
+
 def test_retries_end_and_the_last_answer_counts() -> None:
     server = Server(503, 503, 503)
     assert server.deliver(retries=2) == 503

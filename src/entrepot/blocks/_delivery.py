@@ -10,6 +10,7 @@ import secrets
 import string
 import time
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 from entrepot.blocks._http import HTTPResponse
@@ -20,7 +21,8 @@ __all__ = ["SIGNATURE_HEADERS", "check_template", "deliver", "filled", "signing_
 SIGNATURE_HEADERS: Final = frozenset({"webhook-id", "webhook-timestamp", "webhook-signature"})
 _FIRST_PAUSE: Final = 0.5  # seconds; doubled each time
 _LONGEST_PAUSE: Final = 60.0
-_AGAIN: Final = frozenset({429, 502, 503, 504})  # the server says: not now
+_AGAIN: Final = frozenset({429, 502, 503, 504})
+_NOT_TAKEN: Final = frozenset({429, 503})  # the server says: not now; 502 and 504 are of gateways, which do not know
 _IDEMPOTENT: Final = frozenset({"GET", "PUT", "DELETE"})
 _PREFIX: Final = "whsec_"
 _NAMES: Final = {"body": '"x"', "subject": '"x"'}  # a quote shows names that stand outside of texts
@@ -75,6 +77,7 @@ def deliver(
         WebhookError: If the last attempt had no answer.
     """
     number = f"msg_{secrets.token_urlsafe(18)}"
+    harmless = key is not None or method in _IDEMPOTENT  # to do it twice
     for attempt in range(retries + 1):
         headers = {} if key is None else _signature(key, number, int(now()), body or b"")
         pause = min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE) * (0.5 + random.random() / 2)  # noqa: S311  no secret
@@ -83,12 +86,12 @@ def deliver(
         except BlockedAddressError:
             raise
         except WebhookError:
-            if attempt == retries or (key is None and method not in _IDEMPOTENT):
+            if attempt == retries or not harmless:
                 raise
         else:
-            if attempt == retries or answer.status not in _AGAIN:
+            if attempt == retries or answer.status not in (_AGAIN if harmless else _NOT_TAKEN):
                 return answer
-            pause = _asked_for(answer, pause)
+            pause = _asked_for(answer, pause, now)
         sleep(pause)
     raise AssertionError  # the last attempt returned or raised
 
@@ -102,10 +105,16 @@ def _signature(key: bytes, number: str, timestamp: int, body: bytes) -> dict[str
     }
 
 
-def _asked_for(answer: HTTPResponse, pause: float) -> float:
-    """Return how long the server wants us to wait, if it says so in seconds."""
+def _asked_for(answer: HTTPResponse, pause: float, now: Callable[[], float]) -> float:
+    """Return how long the server wants us to wait, if it says so: in seconds, or until when."""
     said = answer.headers.get("retry-after", "").strip()
-    return min(float(said), _LONGEST_PAUSE) if said.isascii() and said.isdecimal() else pause
+    if said.isascii() and said.isdecimal():
+        return min(float(said), _LONGEST_PAUSE)
+    try:
+        until = parsedate_to_datetime(said).timestamp()
+    except (ValueError, OverflowError):
+        return pause
+    return min(max(until - now(), pause), _LONGEST_PAUSE)
 
 
 def check_template(template: str) -> str:

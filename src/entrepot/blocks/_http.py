@@ -20,6 +20,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from entrepot._version import __version__
 from entrepot.blocks._addresses import Address, parse_address, why_blocked
+from entrepot.blocks._timed import TimedReader, arm
 from entrepot.errors import BlockedAddressError, WebhookError
 
 __all__ = ["HTTPClient", "HTTPResponse", "Request", "Resolver", "check_headers", "check_url", "resolve"]
@@ -246,6 +247,8 @@ class HTTPClient:
             connection.request(request.method, request.target, body=request.body, headers=_sent(request))
             answer = connection.getresponse()
             body = answer.read(MAX_RESPONSE_BYTES + 1) if request.method != "HEAD" else b""
+            if answer.length and len(body) <= MAX_RESPONSE_BYTES and request.method != "HEAD":
+                raise http.client.IncompleteRead(body, answer.length)  # which reads of some length do not tell
         except TimeoutError:
             raise WebhookError(
                 f"{request.origin} did not answer within {self.timeout:g} s; it may have received the call", status=None
@@ -324,45 +327,21 @@ class HTTPClient:
 
 
 class _TimedSocket:
-    """What `http.client` needs of a socket, such that all that it does together ends at a deadline.
-
-    A plain timeout would start anew with each byte that a slow server sends.
-    """
+    """What `http.client` needs of a socket, such that all that it does together ends at a deadline."""
 
     def __init__(self, raw: socket.socket, deadline: float) -> None:
         self._raw = raw
         self._deadline = deadline
 
     def sendall(self, data: bytes) -> None:
-        self._arm()
+        arm(self._raw, self._deadline)
         self._raw.sendall(data)
 
-    def receive_into(self, buffer: Any) -> int:
-        self._arm()
-        return self._raw.recv_into(buffer)
-
     def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002  http.client reads bytes and nothing else
-        return io.BufferedReader(_Receiver(self), _READ_SIZE)
+        return io.BufferedReader(TimedReader(self._raw, self._deadline), _READ_SIZE)
 
     def close(self) -> None:
         """Do nothing: `http.client` lets go of its socket before the answer is read; the owner closes it."""
-
-    def _arm(self) -> None:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        self._raw.settimeout(left)
-
-
-class _Receiver(io.RawIOBase):
-    def __init__(self, source: _TimedSocket) -> None:
-        self._source = source
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        return self._source.receive_into(buffer)
 
 
 def _sent(request: Request) -> dict[str, str]:

@@ -3,9 +3,10 @@
 import base64
 import io
 import smtplib
-import socket
 import time
 from typing import Any, Final
+
+from entrepot.blocks._timed import TimedReader
 
 __all__ = ["TimelySMTP", "TimelySMTPS", "log_in", "peer_of"]
 
@@ -26,7 +27,7 @@ class _Timely:
             SMTPServerDisconnected: If it did not come whole in time; its context is a `TimeoutError`.
         """
         if self.file is None:
-            self.file = io.BufferedReader(_Receiver(self.sock))
+            self.file = io.BufferedReader(TimedReader(self.sock))
         self.file.raw.deadline = time.monotonic() + self.timeout
         try:
             return super().getreply()  # type: ignore[misc]  # smtplib's
@@ -41,23 +42,6 @@ class TimelySMTP(_Timely, smtplib.SMTP):
 
 class TimelySMTPS(_Timely, smtplib.SMTP_SSL):
     """`smtplib.SMTP_SSL`, whose answers have an end."""
-
-
-class _Receiver(io.RawIOBase):
-    deadline: float
-
-    def __init__(self, source: socket.socket) -> None:
-        self._source = source
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        self._source.settimeout(left)
-        return self._source.recv_into(buffer)
 
 
 def log_in(server: smtplib.SMTP, user: str, password: str) -> None:

@@ -19,8 +19,14 @@ _SECRET: Final = re.compile(r"pass|pwd|secret|token|credential|private|://[^/]*@
 _PATIENCE: Final = {  # the option that bounds connecting, in seconds, of drivers that would wait for minutes, or ever
     **dict.fromkeys(("psycopg", "psycopg2", "pymysql", "mysqldb"), "connect_timeout"),
     "mysqlconnector": "connection_timeout",
-    "pg8000": "timeout",
+}  # not pg8000: its `timeout` ends each statement, too
+_ALIVE: Final = {  # of libpq, for a server that is gone without a word: after a minute, and not after hours
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
 }
+_LIBPQ: Final = frozenset({"psycopg", "psycopg2"})
 _PASSING_STATES: Final = ("08", "40", "53", "55P03", "57P")  # connection, deadlock, resources, locks, shutdown
 _PASSING_SQLITE: Final = frozenset({5, 6})  # SQLITE_BUSY, SQLITE_LOCKED
 _PASSING_MYSQL: Final = frozenset({1205, 1213})  # lock wait time-out, deadlock
@@ -34,7 +40,9 @@ def hide(options: Mapping[str, str | SecretStr]) -> dict[str, str | SecretStr]:
     }
 
 
-def make_engine(url: "URL", arguments: dict[str, Any], *, pool_size: int, timeout: float) -> "Engine":
+def make_engine(
+    url: "URL", arguments: dict[str, Any], *, pool_size: int, timeout: float, statement_timeout: float | None
+) -> "Engine":
     """Return a new engine.
 
     Args:
@@ -42,9 +50,10 @@ def make_engine(url: "URL", arguments: dict[str, Any], *, pool_size: int, timeou
         arguments: For the driver's `connect`.
         pool_size: Connections that are kept open.
         timeout: Seconds to wait for a free one, and for the server to answer a new one.
+        statement_timeout: Seconds that a statement may take, if there is an end to them.
 
     Raises:
-        ConfigurationError: If the driver is one for asyncio.
+        ConfigurationError: If the driver is one for asyncio, or none that can end statements.
     """
     import sqlalchemy  # noqa: PLC0415  only who uses a database pays for it
 
@@ -58,6 +67,10 @@ def make_engine(url: "URL", arguments: dict[str, Any], *, pool_size: int, timeou
     option = _PATIENCE.get(kind.driver)
     if option is not None and option not in url.query:
         arguments = {option: max(2, math.ceil(timeout)), **arguments}
+    if kind.driver in _LIBPQ:
+        arguments = {**{name: value for name, value in _ALIVE.items() if name not in url.query}, **arguments}
+    if statement_timeout is not None:
+        url, arguments = _ended(url, arguments, kind.driver, statement_timeout)
     pool: dict[str, Any] = {"pool_size": pool_size, "pool_timeout": timeout}
     if issubclass(kind.get_pool_class(url), sqlalchemy.SingletonThreadPool):
         # SQLite in memory: each connection has a database of its own, so there is one, for all threads in turn.
@@ -65,13 +78,31 @@ def make_engine(url: "URL", arguments: dict[str, Any], *, pool_size: int, timeou
         arguments = {"check_same_thread": False, **arguments}
     elif not issubclass(kind.get_pool_class(url), sqlalchemy.QueuePool):
         pool = {}
-    return sqlalchemy.create_engine(
+    engine = sqlalchemy.create_engine(
         url,
         connect_args=arguments,
         pool_pre_ping=True,  # a server that restarted is no error
         hide_parameters=True,  # values have no place in messages
         **pool,
     )
+    if kind.driver == "psycopg":
+        from entrepot.blocks._postgres import give_up_in_time  # noqa: PLC0415  it needs psycopg
+
+        give_up_in_time(engine, timeout=timeout, statement_timeout=statement_timeout)
+    return engine
+
+
+def _ended(url: "URL", arguments: dict[str, Any], driver: str, seconds: float) -> "tuple[URL, dict[str, Any]]":
+    """Return what lets the server end each statement after some time; options that were given go before it."""
+    if driver not in _LIBPQ:
+        raise ConfigurationError(
+            "statement_timeout works with PostgreSQL, by the drivers psycopg and psycopg2; leave it out, and give what"
+            " your driver has for it in connect_args",
+            setting="statement_timeout",
+        )
+    given = arguments.get("options", url.query.get("options", ""))
+    ours = f"-c statement_timeout={max(1, math.ceil(seconds * 1000))}"
+    return url.difference_update_query(["options"]), {**arguments, "options": f"{ours} {given}".strip()}
 
 
 def parts_of(url: str) -> dict[str, Any]:

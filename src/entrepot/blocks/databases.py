@@ -71,6 +71,12 @@ class SqlAlchemyConnector(Block):
         le=3600,
         description="Seconds to wait for a free connection of the pool, and for the server to answer a new one.",
     )
+    statement_timeout: float | None = Field(
+        default=None,
+        gt=0,
+        le=604_800,
+        description="Seconds that each statement may take (PostgreSQL only); None for as long as it takes.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -162,9 +168,10 @@ class SqlAlchemyConnector(Block):
         connection = self._guarded(lambda: self.engine().connect())  # not kept here: it prints options of the URL
         try:
             yield connection
-            self._guarded(connection.commit)
+            _kept(attempt(connection.commit, self._not_committed))
         finally:
-            connection.close()  # rolls back what was not committed
+            # It rolls back what was not committed, as a server that is gone has done: what went wrong before is told.
+            attempt(connection.close, self._failed)
 
     def engine(self) -> "Engine":
         """Return the engine of SQLAlchemy, for pandas (`pd.read_sql(..., database.engine())`) and the like.
@@ -233,6 +240,16 @@ class SqlAlchemyConnector(Block):
         """Return what a call of SQLAlchemy returns; an error of it leads to no frame with the password."""
         return _kept(attempt(call, self._failed))
 
+    def _not_committed(self, error: Exception) -> EntrepotError:
+        if getattr(error, "connection_invalidated", False):
+            words = mask(said(error, self._texts()))
+            return DatabaseError(
+                f"{self._place()} broke off at the end of a transaction: {words}; whether the changes were kept is for"
+                " the database to say: look before you make them again",
+                retryable=False,
+            )
+        return self._failed(error)
+
     def _failed(self, error: Exception) -> EntrepotError:
         import sqlalchemy.exc  # noqa: PLC0415  who gets here has loaded it
 
@@ -245,11 +262,12 @@ class SqlAlchemyConnector(Block):
             )
         if not isinstance(error, sqlalchemy.exc.DBAPIError):  # of SQLAlchemy itself, or of a driver's options
             return DatabaseError(f"{self._place()} refused the statement: {words}", retryable=False)
-        if isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError) and not error.statement:
-            todo = "the file and its folder" if self.host is None else "host, port, user and password"
-            return DatabaseError(f"{self._place()} cannot be reached: {words}; check {todo}", retryable=True)
         if error.connection_invalidated:
             return DatabaseError(f"{self._place()} broke off: {words}", retryable=True)
+        if isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError) and not error.statement:
+            is_file = self.driver.partition("+")[0] == "sqlite"
+            todo = "the file and its folder" if is_file else "host, port, user and password"
+            return DatabaseError(f"{self._place()} cannot be reached: {words}; check {todo}", retryable=True)
         return DatabaseError(f"{self._place()} refused the statement: {words}", retryable=may_pass(error.orig))
 
     def _secrets(self) -> list[SecretStr]:
@@ -289,7 +307,8 @@ class SqlAlchemyConnector(Block):
         return url, clear(self.connect_args)
 
     def _digest(self) -> bytes:
-        return hashlib.sha256(repr((self._options(), self.pool_size, self.timeout)).encode()).digest()
+        pool = (self.pool_size, self.timeout, self.statement_timeout)
+        return hashlib.sha256(repr((self._options(), pool)).encode()).digest()
 
     def _opened(self) -> "Engine":
         """Return the engine of this block in this process, which is made on first need."""
@@ -301,7 +320,11 @@ class SqlAlchemyConnector(Block):
             if engine is None:
                 url, arguments = self._options()
                 engine = _engines[key] = make_engine(
-                    sqlalchemy.URL.create(**url), arguments, pool_size=self.pool_size, timeout=self.timeout
+                    sqlalchemy.URL.create(**url),
+                    arguments,
+                    pool_size=self.pool_size,
+                    timeout=self.timeout,
+                    statement_timeout=self.statement_timeout,
                 )
                 if len(_engines) > _OPEN_AT_MOST:
                     _engines.popitem(last=False)[1].dispose()

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import re
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, TypeAlias
 from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator
@@ -18,7 +20,9 @@ from entrepot.errors import ConfigurationError, EntrepotError, NotificationError
 
 __all__ = ["DiscordWebhook", "MicrosoftTeamsWebhook", "Notification", "PagerDuty"]
 
+_MENTION: Final = re.compile(r"@(?=everyone\b|here\b)|(?<=<)@(?=[!&]?\d)", re.IGNORECASE)
 _Kind = Literal["info", "success", "warning", "failure"]
+_Message: TypeAlias = tuple[str, str, _Kind]  # body, title, how urgent
 _LIBRARIES: Final = frozenset({"apprise", "requests", "requests_oauthlib", "urllib3", "oauthlib", "paho"})
 
 
@@ -29,18 +33,28 @@ class _Notifier(Block, ABC):
 
     kind: _Kind = Field(default="info", description="How urgent it is, where the service shows that.")
 
+    timeout: float = Field(
+        default=30.0, gt=0, le=600, description="Seconds for a message to be taken by all services, together."
+    )
+
     @abstractmethod
     def _addresses(self) -> list[str]:
         """Return URLs of Apprise, in clear."""
 
+    def _shown(self, text: str) -> str:
+        """Return a text such that the service shows it as it is."""
+        return text
+
     def notify(self, body: str, subject: str | None = None) -> None:
-        """Send a message.
+        """Send a message to all services at once.
 
         Raises:
-            NotificationError: If a service did not take it; the message names services, never their addresses.
+            NotificationError: If a service did not take it, or not in time; the message names services, never their
+                addresses.
             ConfigurationError: If Apprise is not installed.
         """
-        found = attempt(lambda: _told(self._addresses(), body, subject, self.kind), _failed)
+        message = (self._shown(body), self._shown(subject or ""), self.kind)
+        found = attempt(lambda: _told(self._addresses(), message, self.timeout), _failed)
         if isinstance(found, Failed):
             raise found.error
         if found:
@@ -115,7 +129,7 @@ class MicrosoftTeamsWebhook(_Notifier):
 
 
 class DiscordWebhook(_Notifier):
-    """A channel of Discord, by one of its webhooks."""
+    """A channel of Discord, by one of its webhooks. Text from elsewhere calls nobody (`@everyone`, `<@123>`)."""
 
     _block_type_name: ClassVar[str] = "Discord Webhook"
     _block_type_slug: ClassVar[str] = "discord-webhook"
@@ -124,6 +138,9 @@ class DiscordWebhook(_Notifier):
     webhook_id: SecretStr = Field(min_length=1, description="The first part after /webhooks/ in the webhook's URL.")
     webhook_token: SecretStr = Field(min_length=1, description="The part after that.")
     username: str | None = Field(default=None, description="The name that the messages come from.")
+
+    def _shown(self, text: str) -> str:
+        return _MENTION.sub("@\N{ZERO WIDTH SPACE}", text)
 
     def _addresses(self) -> list[str]:
         who = "" if self.username is None else quote(self.username, safe="") + "@"
@@ -155,16 +172,44 @@ def _https(url: SecretStr) -> SecretStr:
     return url
 
 
-def _told(addresses: list[str], body: str, subject: str | None, kind: _Kind) -> list[str]:
-    """Send a message to each address; return the names of the services that did not take it."""
+def _told(addresses: list[str], message: _Message, timeout: float) -> list[str]:
+    """Send a message to each address; return the names of the services that did not take it, and why where it helps.
+
+    Each has a thread, so that one that hangs keeps the message from none of the others. Apprise's own time-outs start
+    anew with each byte; what is still at it in the end is left behind, and holds up no exit.
+    """
+    deadline = time.monotonic() + timeout
+    sending = [(name, service and _Sending(service, message)) for name, service in _services(addresses)]
     failed = []
-    with _silence.here():
-        for name, service in _services(addresses):
-            if service is None:
-                failed.append(f"{name} (Apprise knows no such address)")
-            elif not _taken(service, body, subject, kind):
-                failed.append(str(service.service_name or name))
+    for name, one in sending:
+        if one is None:
+            failed.append(f"{name} (Apprise knows no such address)")
+        elif not one.done.wait(max(0.0, deadline - time.monotonic())):
+            failed.append(f"{one.name or name} (no answer within {timeout:g} s; it may have arrived)")
+        elif not one.taken:
+            failed.append(one.name or name)
     return failed
+
+
+class _Sending:
+    """A message on its way to a service.
+
+    Attributes:
+        name: Of the service, as Apprise has it.
+        done: Set when it has ended.
+        taken: Whether the service took it.
+    """
+
+    def __init__(self, service: Any, message: _Message) -> None:
+        self.name = str(service.service_name or "")
+        self.done = threading.Event()
+        self.taken = False
+        threading.Thread(target=self._send, args=(service, message), name="entrepot-notify", daemon=True).start()
+
+    def _send(self, service: Any, message: _Message) -> None:
+        with _silence.here():
+            self.taken = _taken(service, message)
+        self.done.set()
 
 
 def _services(addresses: list[str]) -> list[tuple[str, Any]]:
@@ -175,10 +220,11 @@ def _services(addresses: list[str]) -> list[tuple[str, Any]]:
         return [(urlsplit(address).scheme, apprise.Apprise.instantiate(address)) for address in addresses]
 
 
-def _taken(service: Any, body: str, subject: str | None, kind: _Kind) -> bool:
+def _taken(service: Any, message: _Message) -> bool:
     """Send a message; whatever a service raises, the others are told as well."""
     try:
-        return bool(service.notify(body=body, title=subject or "", notify_type=kind))
+        body, title, kind = message
+        return bool(service.notify(body=body, title=title, notify_type=kind))
     except Exception:  # noqa: BLE001  its words may have the address in them
         return False
 

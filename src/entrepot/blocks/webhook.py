@@ -91,8 +91,8 @@ class Webhook(Block):
     def call(self, payload: Any = None) -> HTTPResponse:
         """Send a request, and return the answer whatever its status; `answer.raise_for_status()` insists on success.
 
-        With `retries`, it is sent again after 429, 502, 503 and 504 (the server's `Retry-After` counts), and where
-        there was no answer, if it is signed or its method is GET, PUT or DELETE: others might be done twice. All
+        With `retries`, it is sent again after 429 and 503 (the server's `Retry-After` counts); and after 502, 504 and
+        where there was no answer, if it is signed or its method is GET, PUT or DELETE: others might be done twice. All
         attempts of a signed call have the same `webhook-id`.
 
         Args:

@@ -7,6 +7,7 @@ used. The file system itself knows no credentials: each operation asks for the b
 of the block is what the next operation goes by, and what is pickled (to the workers of Dask, say) is the URL only.
 """
 
+import threading
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -30,10 +31,12 @@ _OF_FSSPEC: Final = frozenset(
 class BlockFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
     """All saved storage blocks as one file system: `TYPE/NAME` is a folder, and what that block points at is in it.
 
-    Everything goes through the block's own `Storage`: an object is whole or not there at all, no path leads out of the
-    block's folder, and errors say what failed without credentials. There are no empty folders: a folder is there while
-    an object is in it. A file that is being written gets its name when it is closed; one whose `with` ends by an error,
-    or that is never closed, is not written.
+    Everything goes through the block's own `Storage`: an object is whole or not there at all, no path leads out of
+    the block's folder, and errors say what failed without credentials. There are no empty folders: a folder is there
+    while an object is in it. Only right after `mkdir`, as long as the same thread asks for that very path and nothing
+    else, it is there and empty: libraries (DuckDB) look at what they have made before they write into it. A file that
+    is being written gets its name when it is closed; one whose `with` ends by an error, or that is never closed, is
+    not written.
 
     Raises:
         ConfigurationError: If an option is given that is not fsspec's own: what a store needs is in its block.
@@ -50,6 +53,9 @@ class BlockFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
                 setting=unknown[0],
             )
         super().__init__(**options)
+        # By thread, the folder that it made by what it did last. Not `threading.local`: threads that are not Python's
+        # (DuckDB's) get a new one for each call.
+        self._just_made: dict[int, str] = {}
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:
@@ -76,7 +82,7 @@ class BlockFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
         try:
             return _file(where, storage.stat(where.inside))
         except ObjectNotFoundError:
-            if next(iter(storage.list(where.inside)), None) is None:
+            if not self._is_just_made(where) and next(iter(storage.list(where.inside)), None) is None:
                 raise
         return _folder(where.text)
 
@@ -177,6 +183,11 @@ class BlockFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
         storage = self._storage(where)
         (storage.create if mode == "create" else storage.put)(where.inside, value)
 
+    def put(self, lpath: Any, rpath: Any, *rest: Any, **options: Any) -> Any:
+        """Copy files from this machine; as fsspec's own."""
+        self._is_something_else()
+        return super().put(lpath, rpath, *rest, **options)
+
     def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:  # noqa: ARG002  fsspec's signature
         """Copy a file, within a block or from one to another; its bytes come by here."""
         source, target = self._file_path(path1), self._file_path(path2)
@@ -209,15 +220,16 @@ class BlockFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
                 where = self._parsed(found)
                 if where.inside:
                     self._storage(where).delete(where.inside)
+            self._is_something_else()
 
     # --- folders: there while something is in them --------------------------------------------------------------------
 
     def mkdir(self, path: str, create_parents: bool = True, **kwargs: Any) -> None:  # noqa: ARG002, FBT001, FBT002  fsspec's signature
-        """Do nothing but look at the path: a folder comes with what is written into it."""
-        self._parsed(path)
+        """Write nothing: a folder comes with what is written into it. The next look at it finds it empty."""
+        self._just_made[threading.get_ident()] = self._parsed(path).text
 
     def makedirs(self, path: str, exist_ok: bool = False) -> None:  # noqa: FBT001, FBT002  fsspec's signature
-        """Do nothing but look at the path.
+        """Write nothing, as `mkdir`.
 
         Raises:
             ObjectExistsError: If there is something, unless it may be.
@@ -225,6 +237,7 @@ class BlockFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
         where = self._parsed(path)
         if not exist_ok and where.inside and self.exists(path):
             raise ObjectExistsError(f"{where.url} exists already", path=where.inside, location=where.url)
+        self.mkdir(path)
 
     def rmdir(self, path: str) -> None:
         """Do nothing where nothing is: an empty folder does not exist.
@@ -233,6 +246,7 @@ class BlockFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
             OSError: If something is in it.
         """
         where = self._parsed(path)
+        self._is_something_else()
         if self.exists(path):
             raise OSError(f"{where.url} is not empty; rm(..., recursive=True) removes what is in it")
 
@@ -244,10 +258,21 @@ class BlockFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _parsed(self, path: str) -> BlockPath:
-        return parse(self._strip_protocol(path))
+        where = parse(self._strip_protocol(path))
+        if not self._is_just_made(where):
+            self._is_something_else()
+        return where
+
+    def _is_just_made(self, where: BlockPath) -> bool:
+        return self._just_made.get(threading.get_ident()) == where.text
+
+    def _is_something_else(self) -> None:
+        """Note that this thread does something other than to look at the folder that it made."""
+        self._just_made.pop(threading.get_ident(), None)
 
     def _file_path(self, path: str) -> BlockPath:
         where = self._parsed(path)
+        self._is_something_else()
         if where.inside:
             return where
         raise InvalidPathError(
@@ -268,7 +293,8 @@ class BlockFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
             name = child_of(where.text, f"{where.root}/{info.path}")
             found[name] = _file(where, info) if name == f"{where.root}/{info.path}" else _folder(name)
         if not found and where.inside:
-            return [self.info(where.text)]  # a file, or nothing
+            itself = self.info(where.text)  # a file, a folder that was just made, or nothing
+            return [itself] if itself["type"] == "file" else []
         return [found[name] for name in sorted(found)]
 
     def _blocks(self, where: BlockPath) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from entrepot.storage._buffers import joined
 from entrepot.storage.outage import Trouble, diagnose
 from entrepot.storage.paths import is_path
 
-__all__ = ["Dialect", "SwappingDialect", "is_absence", "protocol_of"]
+__all__ = ["Dialect", "SwappingDialect", "is_absence", "object_info", "protocol_of"]
 
 _SLOWEST = 64 * 1024
 
@@ -94,7 +94,7 @@ class Dialect:
         for name, info in self.fs.find(base, detail=True, withdirs=False).items():
             path = name.lstrip("/").removeprefix(inside)
             if info.get("type") == "file" and path.startswith(below) and is_path(path):
-                yield _object_info(path, info)
+                yield object_info(path, info)
 
     def stat(self, path: str) -> ObjectInfo:
         """Return what the store says of an object; `FileNotFoundError` for a folder."""
@@ -102,7 +102,7 @@ class Dialect:
         info = self._ask("info", self._key(path))
         if info["type"] != "file":
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        return _object_info(path, info)
+        return object_info(path, info)
 
     def has_root(self) -> bool:
         """Whether the bucket is there, asked after something in it was not; True where that may not be asked."""
@@ -164,7 +164,8 @@ def is_absence(error: Exception) -> bool:
     return diagnose(error).trouble in {Trouble.ABSENT, Trouble.NO_ROOT}
 
 
-def _object_info(path: str, info: dict[str, Any]) -> ObjectInfo:
+def object_info(path: str, info: dict[str, Any]) -> ObjectInfo:
+    """Return what a file system says of an object, in our form."""
     said = next(
         (info[name] for name in ("LastModified", "mtime", "last_modified", "updated", "created") if info.get(name)),
         None,

@@ -1,6 +1,5 @@
-"""The dialects of memory, local files and other folders, and which file system speaks which."""
+"""The dialects of memory and local files, and which file system speaks which."""
 
-import contextlib
 import errno
 import os
 import threading
@@ -15,15 +14,15 @@ from entrepot.protocols.storage import Buffer, ObjectInfo
 from entrepot.storage._buffers import joined
 from entrepot.storage._clouds import S3, AzureStorage, GoogleStorage
 from entrepot.storage._dialect import Dialect, SwappingDialect, protocol_of
+from entrepot.storage._folders import Folders
+from entrepot.storage._ftp import Ftp
 from entrepot.storage._swaps import changed, tag_of
 from entrepot.storage.local import LocalStorage
-from entrepot.storage.paths import RESERVED_PREFIX
 
 __all__ = ["dialect_for"]
 
 # Families where a finished upload takes its name in one step.
 _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "ocilake", "obs", "cos"}
-_MIB = 1024 * 1024
 
 
 class Memory(SwappingDialect):
@@ -129,59 +128,6 @@ class Local(SwappingDialect):
         return True
 
 
-class Folders(Dialect):
-    """Everything else (SFTP, SMB, WebDAV, HDFS, ...): files that are written under another name and then moved."""
-
-    claims = False
-
-    def __init__(self, fs: AbstractFileSystem, root: str) -> None:
-        self.fs = fs
-        self.root = root.rstrip("/")
-
-    def write(self, path: str, views: Sequence[memoryview], *, exclusive: bool) -> None:  # noqa: ARG002  claims is False
-        """Write a file beside its place and move it there. How safe the move is, is for the other side to say."""
-        key = self._key(path)
-        folder = key.rpartition("/")[0]
-        if folder:
-            self.fs.makedirs(folder, exist_ok=True)
-        temp = f"{folder}/{RESERVED_PREFIX}{os.urandom(12).hex()}"
-        try:
-            with self.fs.open(temp, "wb") as file:
-                for view in views:
-                    for start in range(0, view.nbytes, _MIB):
-                        file.write(bytes(view[start : start + _MIB]))  # not every library takes a view
-            self._move(temp, key)
-        except BaseException:
-            with contextlib.suppress(Exception):
-                self.fs.rm_file(temp)
-            raise
-
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Yield the files below a folder."""
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            yield from super().list(prefix)
-
-    def has_root(self) -> bool:
-        """An absent root is an empty store."""
-        return True
-
-    def _move(self, temp: str, key: str) -> None:
-        if type(self.fs).mv is AbstractFileSystem.mv:  # which reads names as patterns
-            self.fs.cp_file(temp, key)
-            self.fs.rm_file(temp)
-            return
-        try:
-            self.fs.mv(temp, key)
-        except OSError:
-            if not self.fs.exists(key):
-                raise
-        if self.fs.exists(temp):  # some refuse to replace, and some of those without a word
-            self.fs.rm_file(key)
-            self.fs.mv(temp, key)
-            if self.fs.exists(temp):
-                raise OSError(errno.EIO, "the file could not be moved to its name")
-
-
 def dialect_for(fs: AbstractFileSystem, root: str) -> Dialect:
     """Return the dialect that a file system speaks.
 
@@ -206,6 +152,8 @@ def dialect_for(fs: AbstractFileSystem, root: str) -> Dialect:
         kind = GoogleStorage
     elif module.startswith("adlfs.") and hasattr(fs, "service_client"):  # not the one for the first Data Lake
         kind = AzureStorage
+    elif module == "fsspec.implementations.ftp":
+        kind = Ftp
     else:
         kind = Dialect if protocol_of(fs) in _OBJECT_STORES else Folders
     return kind(fs, root)

@@ -43,6 +43,7 @@ class _SureSFTP(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
     """
 
     cachable = False
+    absence_is_certain = True  # what is said to be absent is what the server said
 
     def __init__(
         self,

@@ -344,8 +344,12 @@ class FileStorage:
     def _translated(self, error: Exception, path: str, doing: str) -> Exception:
         diagnosis = diagnose(error)
         trouble = diagnosis.trouble
-        if trouble is Trouble.ABSENT and not diagnosis.certain and not self._dialect.has_root():
-            return self._error(Diagnosis(Trouble.NO_ROOT, diagnosis.said, certain=True), path, doing)
+        if trouble is Trouble.ABSENT and not diagnosis.certain:
+            try:
+                if not self._dialect.has_root():
+                    return self._error(Diagnosis(Trouble.NO_ROOT, diagnosis.said, certain=True), path, doing)
+            except Exception as worse:  # noqa: BLE001  the same
+                return self._error(diagnose(worse), path, doing)
         if trouble is Trouble.RANGE and doing == "read":
             return _PastEndError()
         expected = {

@@ -133,6 +133,7 @@ _CLASSES: tuple[tuple[str, str, Trouble], ...] = (
     *(("azure.core.", name, Trouble.SILENT) for name in ("ServiceRequest", "ServiceResponse", "IncompleteRead")),
     ("azure.identity.", "", Trouble.REFUSED),
     ("requests.", "", Trouble.SILENT),
+    ("httpx.", "", Trouble.SILENT),
     ("urllib3.", "", Trouble.SILENT),
     ("fsspec.", "Timeout", Trouble.SILENT),
     ("paramiko.", "Authentication", Trouble.REFUSED),
