@@ -23,7 +23,7 @@ from entrepot.plugins import discovery
 from entrepot.plugins.api import API_VERSIONS, MANIFEST_GROUP
 from entrepot.plugins.discovery import Claim, normalise
 
-__all__ = ["FILE_NAME", "FORMAT", "Manifest", "ManifestEntry", "manifest_of", "read_manifest"]
+__all__ = ["FILE_NAME", "FORMAT", "Manifest", "ManifestEntry", "manifest_at", "manifest_of", "read_manifest"]
 
 FILE_NAME: Final = "entrepot-manifest.json"
 FORMAT: Final = 1
@@ -90,12 +90,17 @@ def manifest_of(distribution: str) -> Manifest | None:
     Raises:
         ConfigurationError: If it has one that cannot be read or is none.
     """
-    scan = discovery.entry_points_of(MANIFEST_GROUP)
-    wanted = normalise(distribution)
-    claims = [each for found in scan.claims.values() for each in found if normalise(each.distribution) == wanted]
-    if not claims:
-        return None
-    return read_manifest(_file_of(claims[0]))
+    where = discovery.entry_points_of(MANIFEST_GROUP).of(normalise(distribution))
+    return None if where is None else manifest_at(where)
+
+
+def manifest_at(claim: Claim) -> Manifest:
+    """Return the manifest that an entry point of its group names.
+
+    Raises:
+        ConfigurationError: If it cannot be read or is none.
+    """
+    return read_manifest(_file_of(claim))
 
 
 def read_manifest(path: Path) -> Manifest:
