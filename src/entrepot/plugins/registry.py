@@ -171,7 +171,7 @@ class PluginRegistry(_Of["T"]):
         registered = [name for name in list(self._registered) if self._registration(name) is not None]
         claims = discovery.entry_points_of(self.group).claims
         free = not claims or policy() is None  # then no distribution has to be asked for its name
-        open_: Iterable[str] = claims if free else [name for name, found in claims.items() if allowed(found)]
+        open_: Iterable[str] = claims if free else [name for name in claims if self._is_open(claims[name])]
         return sorted({*self._builtins, *registered, *open_})
 
     def report(self, *, load: bool = False) -> list[PluginEntry]:
@@ -202,6 +202,11 @@ class PluginRegistry(_Of["T"]):
         ]
         entries += [PluginEntry(self.group, "", "", whose, "", "broken", why) for whose, why in scan.unreadable]
         return entries
+
+    def _is_open(self, claims: Iterable[Claim]) -> bool:
+        """Return whether the settings allow a claim, in strict mode by its manifest, too."""
+        standing = (spoken_against(self.group, claim) for claim in allowed(claims))
+        return any(state is None or state[0] != "denied" for state in standing)
 
     # --- finding ----------------------------------------------------------------------------------------------------
 
