@@ -29,6 +29,7 @@ __all__ = ["FILE_NAME", "FORMAT", "Manifest", "ManifestEntry", "manifest_at", "m
 FILE_NAME: Final = "entrepot-manifest.json"
 FORMAT: Final = 1
 _MOST_BYTES: Final = 4 * 1024 * 1024
+_DEEPEST: Final = 64
 _LARGEST_VERSION: Final = 10**9
 _FIELDS: Final = frozenset({"format", "api", "plugins"})
 
@@ -121,6 +122,8 @@ def read_manifest(path: Path) -> Manifest:
         _refuse(path, f"it cannot be read ({error.strerror})")
     except (ValueError, RecursionError) as error:
         _refuse(path, f"it is not JSON ({error})")
+    if _is_deep(found):
+        _refuse(path, f"it is nested more than {_DEEPEST} levels deep")
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         _refuse(path, f'it is no object with "format": {FORMAT}')
     if unknown := sorted(found.keys() - _FIELDS):
@@ -153,6 +156,20 @@ def _entry(path: Path, what: str, said: Any) -> ManifestEntry:
     if not (schema is None or isinstance(schema, dict)) or not (version is None or _is_version(version)):
         _refuse(path, f"the schema of {what} is none")
     return ManifestEntry(**said)
+
+
+def _is_deep(found: object) -> bool:
+    """Return whether JSON is nested so deeply that who walks through it may run out of stack."""
+    level = [found]
+    for _ in range(_DEEPEST):
+        inner: list[object] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner += each.values()
+            elif isinstance(each, list):
+                inner += each
+        level = inner
+    return bool(level)
 
 
 def _is_mapping(value: object) -> bool:

@@ -13,6 +13,7 @@ from entrepot.plugins.distributions import PluginDistribution, plugin_distributi
 from entrepot.plugins.manifest import ManifestEntry
 from entrepot.testing._children import tell
 from entrepot.testing._findings import Finding
+from entrepot.testing._logos import logo_trouble
 from entrepot.testing.registries import ordered_claims, registry_for
 
 __all__ = ["main"]
@@ -50,8 +51,8 @@ def _declared_wrongly(group: str, claim: Claim, entry: ManifestEntry, loaded: An
     todo = f"run: entrepot plugins manifest {claim.distribution} --output {path.name}"
     if entry.target != claim.target:
         return f"the manifest says {entry.target}, and the entry point {claim.target}; {todo}"
-    if entry.logo and "://" not in entry.logo and not (path.parent / entry.logo).is_file():
-        return f"its logo {entry.logo!r} is not beside the manifest"
+    if entry.logo and (wrong := logo_trouble(path.parent, entry.logo)):
+        return f"its logo {entry.logo!r} {wrong}"
     if group == BLOCK_GROUP and (entry.schema, entry.schema_version) != (
         loaded.model_json_schema(),
         loaded._schema_version,  # noqa: SLF001  documented as the author's to set
