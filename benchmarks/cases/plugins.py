@@ -3,10 +3,13 @@
 Each distribution has a metadata folder and a module, in a folder on `sys.path`. Given are medians of 15 processes: from
 the start of the interpreter's own work to the class (`milliseconds`), of that the import of `entrepot.plugins`
 (`import_milliseconds`), and the look-up with the plugin's module (`look_up_milliseconds`); and the same by time of the
-processor, which a busy machine spoils less.
+processor, which a busy machine spoils less. All is compiled before, as it is from the second start of a program on:
+`PYTHONDONTWRITEBYTECODE`, where it is set, is not passed on. `with_manifests_milliseconds` is the whole where each of
+the distributions has a manifest.
 """
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -31,27 +34,46 @@ print(found - start, imported - start, found - imported, found_cpu - cpu, found_
 """
 
 
-def install(folder: Path) -> None:
+def install(folder: Path, *, manifests: bool) -> None:
     """Write the distributions."""
     for number in range(DISTRIBUTIONS):
-        (folder / f"acme_{number}.py").write_text("class Acme: ...\n")
+        package = folder / f"acme_{number}"
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("class Acme: ...\n")
         info = folder / f"acme_{number}-1.{number}.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-{number}\nVersion: 1.{number}\n")
-        (info / "entry_points.txt").write_text(f"[entrepot.blocks]\nacme-{number} = acme_{number}:Acme\n")
+        points = f"[entrepot.blocks]\nacme-{number} = acme_{number}:Acme\n"
+        if manifests:
+            points += f"[entrepot.manifest]\nacme-{number} = acme_{number}\n"
+            block = {f"acme-{number}": {"target": f"acme_{number}:Acme", "description": "A block."}}
+            manifest = {"format": 1, "api": {"entrepot.blocks": 1}, "plugins": {"entrepot.blocks": block}}
+            (package / "entrepot-manifest.json").write_text(json.dumps(manifest))
+        (info / "entry_points.txt").write_text(points)
+
+
+def measured(folder: Path, *, manifests: bool) -> list[list[float]]:
+    """Return the figures of each process; the first compiles, and does not count."""
+    install(folder / "site", manifests=manifests)
+    program = PROGRAM.format(
+        plugins=str(folder / "site"), entrepot=str(Path(entrepot.__file__).parents[1]), middle=DISTRIBUTIONS // 2
+    )
+    environment = {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {"PYTHONPYCACHEPREFIX": str(folder / "compiled"), "ENTREPOT_HOME": str(folder / "home")}
+    runs = []
+    for _ in range(PROCESSES + 1):
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+        )
+        runs.append([float(figure) for figure in done.stdout.split()])
+    return runs[1:]
 
 
 def main() -> None:
     """Measure, and print the figures."""
     with tempfile.TemporaryDirectory() as folder:
-        install(Path(folder))
-        program = PROGRAM.format(
-            plugins=folder, entrepot=str(Path(entrepot.__file__).parents[1]), middle=DISTRIBUTIONS // 2
-        )
-        runs = []
-        for _ in range(PROCESSES + 1):
-            done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-            runs.append([float(figure) for figure in done.stdout.split()])
+        runs = measured(Path(folder) / "plain", manifests=False)
+        with_manifests = measured(Path(folder) / "manifests", manifests=True)
     names = (
         "milliseconds",
         "import_milliseconds",
@@ -59,10 +81,14 @@ def main() -> None:
         "cpu_milliseconds",
         "look_up_cpu_milliseconds",
     )
-    figures = {
-        name: round(1000 * statistics.median(run[place] for run in runs[1:]), 2) for place, name in enumerate(names)
-    }
+    figures = {name: median(runs, place) for place, name in enumerate(names)}
+    figures["with_manifests_milliseconds"] = median(with_manifests, 0)
     print(json.dumps({**figures, "distributions": DISTRIBUTIONS, "modules": runs[-1][-1]}))
+
+
+def median(runs: list[list[float]], place: int) -> float:
+    """Return the median of one figure in milliseconds."""
+    return round(1000 * statistics.median(run[place] for run in runs), 2)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """A workflow engine of plain Python functions, with sealed blocks and a result store that is never wrong."""
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
 from entrepot._version import __version__
 
+TYPE_CHECKING = False  # `typing` takes longer to import than all that is needed to look up a plugin
 if TYPE_CHECKING:
+    from typing import Any
+
     from entrepot import runtime
     from entrepot.annotations import allow_failure, unmapped
     from entrepot.context import tags

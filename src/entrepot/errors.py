@@ -4,7 +4,11 @@ Each class also inherits the built-in that a caller would expect (`LookupError`,
 A message says what failed, what is known, and what to do; it never holds a secret.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+TYPE_CHECKING = False  # `collections.abc` and `typing` take milliseconds to import, and only annotations need them
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = [
     "AbsentNameError",

@@ -6,7 +6,7 @@ import pytest
 
 from entrepot import settings
 from entrepot.plugins import BLOCKS
-from entrepot.plugins.registry import PluginEntry
+from entrepot.plugins.entry import PluginEntry
 
 from .conftest import Invoke
 

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.plugins import PluginRegistry, discovery
+from entrepot import settings
+from entrepot.errors import ConfigurationError
+from entrepot.plugins import PluginRegistry, _standing, discovery
+from entrepot.plugins.manifest import FILE_NAME
 from entrepot_test_sites import FakeSite
 
 HEAVY = ["pydantic", "fsspec", "cryptography", "sqlite3", "asyncio", "http", "blake3", "rich", "importlib.metadata"]
@@ -59,23 +62,118 @@ def test_a_miss_with_a_plugin_installed_imports_that_plugin_only_and_no_reader_o
     assert not {"importlib.metadata", "acme_two"} & (loaded - NOTHING)
 
 
-def test_one_type_among_those_of_300_distributions_imports_one_module(tmp_path: Path) -> None:
-    site = FakeSite(tmp_path)
-    for number in range(300):
-        site.module(f"acme_{number}", "class Block: ...")
-        site.distribution(f"acme-{number}", f"1.{number}", blocks=f"acme-{number} = acme_{number}:Block")
-    code = f"""
-from entrepot.plugins import BLOCKS
-before = set(sys.modules)
+# What would take longer to import than all of a look-up; some of it is there before, where an environment has hooks.
+SLOW = [
+    *("ast", "collections", "contextlib", "csv", "dataclasses", "datetime", "difflib", "email", "enum", "fnmatch"),
+    *("functools", "inspect", "json", "logging", "pathlib", "re", "tempfile", "threading", "tomllib", "typing"),
+    *("entrepot._sentinels", "entrepot.plugins.entry", "entrepot.plugins.manifest", "entrepot.plugins.policy"),
+    *("entrepot.protocols", "entrepot.settings", "importlib.util", "urllib", "zipfile"),
+]
+
+
+def plugins_of(folder: Path, count: int, *, manifests: bool = False) -> None:
+    site = FakeSite(folder)
+    for number in range(count):
+        site.module(f"acme_{number}.blocks", "class Block: ...")
+        (folder / f"acme_{number}" / FILE_NAME).write_text('{"format": 1, "api": {"entrepot.blocks": 1}}')
+        groups = {"manifest": f"acme-{number} = acme_{number}"} if manifests else {}
+        site.distribution(f"acme-{number}", blocks=f"acme-{number} = acme_{number}.blocks:Block", **groups)
+
+
+LOOK_UP = """
+started = set(sys.modules)
 opened = []
 sys.addaudithook(lambda event, args: event == "open" and opened.append(str(args[0])))
-assert BLOCKS.get("acme-177").__module__ == "acme_177"
-assert sorted(set(sys.modules) - before) == ["acme_177"], set(sys.modules) - before
-of_ours = [path for path in opened if {str(tmp_path)!r} in path]
-assert sum("entry_points.txt" in path for path in of_ours) == 300
-assert [path for path in of_ours if "METADATA" in path] == [{str(tmp_path)!r} + "/acme_177-1.177.dist-info/METADATA"]
+from entrepot.plugins import BLOCKS
+before = set(sys.modules)
+assert BLOCKS.get("acme-17").__module__ == "acme_17.blocks"
+ours = {"acme_17", "acme_17.blocks"}
+theirs = [path.removeprefix(FOLDER) for path in opened if path.startswith(FOLDER)]
 """
-    assert {name for name in loaded_after(code, path=tmp_path) if name.startswith("acme_")} == {"acme_177"}
+
+
+def test_one_type_among_those_of_300_distributions_imports_one_module(tmp_path: Path) -> None:
+    plugins_of(tmp_path, 300)
+    code = f"""FOLDER = {str(tmp_path)!r}
+{LOOK_UP}
+assert set(sys.modules) - before == ours, set(sys.modules) - before
+slow = {SLOW!r}
+assert not ({{*sys.modules}} - started) & {{*slow}}, sorted(({{*sys.modules}} - started) & {{*slow}})
+assert sum("entry_points.txt" in path for path in theirs) == 300
+assert not [path for path in theirs if "METADATA" in path]
+"""
+    assert {name for name in loaded_after(code, path=tmp_path) if name.startswith("acme_")} == {
+        "acme_17",
+        "acme_17.blocks",
+    }
+
+
+@pytest.mark.parametrize("manifests", [False, True])
+def test_a_look_up_opens_one_file_of_each_distribution_and_those_of_the_one_that_it_finds(
+    tmp_path: Path, *, manifests: bool
+) -> None:
+    plugins_of(tmp_path, 40, manifests=manifests)
+    code = f"""FOLDER = {str(tmp_path)!r}
+{LOOK_UP}
+of_others = [path for path in theirs if "acme_17" not in path]
+assert len(of_others) == 39 == len({{*of_others}}), of_others
+of_it = [path for path in theirs if "acme_17" in path and "__pycache__" not in path]
+assert len(of_it) == {4 if manifests else 3}, of_it
+"""
+    assert "entrepot.plugins.policy" not in loaded_after(code, path=tmp_path)
+
+
+def test_an_unset_policy_is_found_without_reading_settings_wherever_the_home_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    for given in (str(home), f"  {home} ", "~/of-a-user", "", None):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("ENTREPOT_HOME", given) if given is not None else monkeypatch.delenv("ENTREPOT_HOME")
+        assert _standing._nothing_is_set()
+        file = settings.config_path()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("plugins_deny = 'acme-*'")
+        assert not _standing._nothing_is_set()
+        found = _standing.policy()
+        assert found is not None
+        assert found.deny == ("acme-*",)
+        file.unlink()
+
+
+def test_the_variables_of_the_policy_are_those_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("plugins_allow", "plugins_deny", "plugins_strict")
+    assert tuple(settings.SETTINGS[name].variable for name in names) == _standing._VARIABLES
+    monkeypatch.delenv("ENTREPOT_HOME")
+    assert settings.SETTINGS["home"].variable == _standing._HOME
+    assert settings.home_folder() == Path(_standing._DEFAULT_HOME).expanduser()
+    assert settings.config_path().name == _standing._FILE
+    for name in names:
+        assert _standing._nothing_is_set() is True
+        monkeypatch.setenv(settings.SETTINGS[name].variable, "1")
+        assert _standing._nothing_is_set() is False
+        monkeypatch.delenv(settings.SETTINGS[name].variable)
+
+
+def test_settings_that_cannot_be_read_refuse_plugins_and_not_the_other_way_round(
+    site: FakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.module("acme_one", "class Block: ...")
+    site.distribution("acme-one", blocks="one = acme_one:Block")
+    names = PluginRegistry[type]("entrepot.blocks", kind="block", builtins={})
+    file = settings.config_path()
+    file.parent.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.write_text("the home is no folder")
+    with pytest.raises(ConfigurationError):
+        names.get("one")
+    file.parent.unlink()
+    file.mkdir(parents=True)
+    with pytest.raises(ConfigurationError):
+        names.get("one")
+    monkeypatch.setenv("ENTREPOT_HOME", " ")
+    with pytest.raises(ConfigurationError):
+        names.get("one")
+    assert "acme_one" not in sys.modules
 
 
 def test_folders_are_read_as_importlib_metadata_reads_them(site: FakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +195,7 @@ def test_folders_are_read_as_importlib_metadata_reads_them(site: FakeSite, monke
     monkeypatch.setattr(sys, "path", [*sys.path, str(older.folder), str(egg.parent), str(site.folder)])
     for group in ("entrepot.blocks", "entrepot.serializers", "entrepot.hashers", "entrepot.manifest"):
         plain, real = discovery.entry_points_of(group), discovery._read(group)
-        assert isinstance(plain.claims, discovery._PlainClaims)
+        assert discovery._scan_plain(tuple(sys.path)) is not None
         assert dict(plain.claims) == dict(real.claims)
         assert [whose for whose, _ in plain.unreadable] == [whose for whose, _ in real.unreadable]
     assert {"one", "two", "three", "acme-egg", "acme-old"} <= {*discovery.entry_points_of("entrepot.blocks").claims}

@@ -12,6 +12,7 @@ from entrepot import errors
 from entrepot.blocks import Block, Secret
 from entrepot.filesystems.base import StorageBlock
 from entrepot.plugins import BLOCKS, HASHERS, SERIALIZERS, PluginRegistry
+from entrepot.plugins._claims import OWN, PROGRAM, Claim
 from entrepot.plugins.manifest import FILE_NAME, manifest_of
 from entrepot.plugins.policy import PluginPolicy
 from entrepot.serializers import get_serializer
@@ -69,7 +70,8 @@ def registry(group: str = "entrepot.blocks") -> PluginRegistry[Any]:
 )
 def test_lists_go_by_normalised_names_and_deny_wins(policy: PluginPolicy, *, allowed: bool) -> None:
     assert (policy.refusal("Acme.Salt") == "") is allowed
-    assert policy.refusal("entrepot") == ""
+    assert policy.refusal_of(Claim("s3", "entrepot.filesystems:S3", OWN)) == ""
+    assert policy.refusal_of(Claim("mine", "__main__:Mine", PROGRAM)) == ""
 
 
 class TestStoredDataImportsNothingThatIsDenied:

@@ -18,6 +18,7 @@ from entrepot.blocks._references import SecretReference, is_reference
 from entrepot.blocks._sql import clear, hide, make_engine, may_pass, parts_of, said, unusable
 from entrepot.blocks.core import Block
 from entrepot.errors import DatabaseError, EntrepotError, SecretReferenceError
+from entrepot.plugins.foreign import SQL_DIALECTS, SQL_PLUGINS, check_foreign
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, CursorResult, Engine, Row
@@ -306,6 +307,13 @@ class SqlAlchemyConnector(Block):
         }
         return url, clear(self.connect_args)
 
+    def _check_policy(self) -> None:
+        """See that the settings allow what SQLAlchemy would import by name."""
+        check_foreign(SQL_DIALECTS, self.driver.replace("+", "."), self.driver.partition("+")[0])
+        given = clear(self.query).get("plugin", ())
+        named = [given] if isinstance(given, str) else given
+        check_foreign(SQL_PLUGINS, *(name for text in named for name in str(text).split(",")))
+
     def _digest(self) -> bytes:
         pool = (self.pool_size, self.timeout, self.statement_timeout)
         return hashlib.sha256(repr((self._options(), pool)).encode()).digest()
@@ -314,6 +322,7 @@ class SqlAlchemyConnector(Block):
         """Return the engine of this block in this process, which is made on first need."""
         import sqlalchemy  # noqa: PLC0415  only who uses a database pays for it
 
+        self._check_policy()
         key = self._digest()
         with _engines_lock:
             engine = _engines.get(key)

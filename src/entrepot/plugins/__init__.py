@@ -3,8 +3,7 @@
 Importing this loads no plugin and no metadata reader.
 """
 
-from collections.abc import Callable
-from typing import Any
+from __future__ import annotations
 
 from entrepot.errors import UnknownBlockTypeError
 from entrepot.plugins.builtin import (
@@ -15,8 +14,15 @@ from entrepot.plugins.builtin import (
     SERIALIZER_GROUP,
     TASK_RUNNER_GROUP,
 )
-from entrepot.plugins.registry import PluginEntry, PluginRegistry
-from entrepot.protocols.keys import OpensKeyProvider
+from entrepot.plugins.registry import PluginRegistry
+
+TYPE_CHECKING = False  # `typing` takes longer to import than a look-up among 300 distributions
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from entrepot.plugins.entry import PluginEntry
+    from entrepot.protocols.keys import OpensKeyProvider
 
 __all__ = [
     "BLOCKS",
@@ -54,3 +60,11 @@ SERIALIZERS: PluginRegistry[type] = PluginRegistry(SERIALIZER_GROUP, kind="seria
 
 TASK_RUNNERS: PluginRegistry[type] = PluginRegistry(TASK_RUNNER_GROUP, kind="task runner")
 """Task runner classes by name."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "PluginEntry":
+        from entrepot.plugins.entry import PluginEntry  # noqa: PLC0415  a dataclass, which no look-up needs
+
+        return PluginEntry
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

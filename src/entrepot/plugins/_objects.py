@@ -1,11 +1,18 @@
 """Objects that claim names: where they come from, and when two of them are the same thing defined twice."""
 
+from __future__ import annotations
+
 import sys
 import weakref
-from collections.abc import Callable, Iterable
-from typing import Final, TypeVar
 
-from entrepot.plugins.discovery import OWN_DISTRIBUTION, Claim
+from entrepot.plugins._claims import OWN_DISTRIBUTION, Claim
+
+TYPE_CHECKING = False  # `typing` takes longer to import than a look-up among 300 distributions
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Final, TypeVar
+
+    T = TypeVar("T")
 
 __all__ = [
     "both",
@@ -19,8 +26,6 @@ __all__ = [
     "same_definition",
     "target",
 ]
-
-T = TypeVar("T")
 
 _MAIN_MODULES: Final = frozenset({"__main__", "__mp_main__"})  # the second is what spawned processes call the first
 

@@ -7,15 +7,19 @@ when one of its claims is looked at. What is no plain folder is for `importlib.m
 Formats: https://packaging.python.org/en/latest/specifications/entry-points/ and .../recording-installed-packages/.
 """
 
+from __future__ import annotations
+
 import os
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Final
 
-__all__ = ["NotPlainError", "PlainClaim", "PlainDistribution", "PlainScan", "normalise", "scan"]
+from entrepot.plugins._claims import Claim, normalise
 
-_SEPARATORS = re.compile(r"[-_.]+")
+TYPE_CHECKING = False  # `typing` and `re` take longer to import than a look-up among 300 distributions
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Final
+
+__all__ = ["NotPlainError", "PlainDistribution", "PlainScan", "folder_name", "scan"]
+
 _METADATA_FILES: Final = ("METADATA", "PKG-INFO")
 _FOLDERS: Final = (".dist-info", ".egg-info")
 _PREFIX: Final = b"entrepot."
@@ -25,21 +29,25 @@ class NotPlainError(Exception):
     """Something on the path is no folder (a zip file, say), and may hold distributions."""
 
 
-@dataclass(slots=True)
 class PlainDistribution:
     """A metadata folder.
 
     Attributes:
         folder: Where it is.
+        key: The name that it goes by, normalised: installers and `importlib.metadata` find it by the folder's.
     """
 
-    folder: str
-    _known: tuple[str, str] | None = None
+    __slots__ = ("_known", "folder", "key")
+
+    def __init__(self, folder: str, key: str) -> None:
+        self.folder = folder
+        self.key = key
+        self._known: tuple[str, str] | None = None
 
     @property
     def name(self) -> str:
-        """Its name; the folder, where its metadata does not say."""
-        return self._metadata()[0] or self.folder
+        """Its name; that of the folder, where its metadata does not say."""
+        return self._metadata()[0] or self.key
 
     @property
     def version(self) -> str:
@@ -52,16 +60,6 @@ class PlainDistribution:
         return self._known
 
 
-@dataclass(frozen=True, slots=True)
-class PlainClaim:
-    """One entry point of one distribution."""
-
-    name: str
-    target: str
-    distribution: PlainDistribution
-
-
-@dataclass(slots=True)
 class PlainScan:
     """What was found.
 
@@ -70,13 +68,17 @@ class PlainScan:
         unreadable: Distributions that mention us, and whose entry points cannot be read: which, and why.
     """
 
-    claims: dict[str, dict[str, list[PlainClaim]]] = field(default_factory=dict)
-    unreadable: list[tuple[PlainDistribution, bytes, str]] = field(default_factory=list)
+    __slots__ = ("claims", "unreadable")
+
+    def __init__(self) -> None:
+        self.claims: dict[str, dict[str, list[Claim]]] = {}
+        self.unreadable: list[tuple[PlainDistribution, bytes, str]] = []
 
 
-def normalise(distribution: str) -> str:
-    """Return the name that decides whether two spellings are one distribution (PEP 503)."""
-    return _SEPARATORS.sub("-", distribution).lower()
+def folder_name(folder: str) -> str:
+    """Return the name that a metadata folder's own name says, normalised; "" if it is none."""
+    stem, dot, ending = folder.lower().rpartition(".")
+    return normalise(stem.partition("-")[0]) if dot + ending in _FOLDERS else ""
 
 
 def scan(path: Sequence[str], *, without: str) -> PlainScan:
@@ -95,7 +97,7 @@ def scan(path: Sequence[str], *, without: str) -> PlainScan:
                 seen.add(key)
                 content = _read(f"{folder}{os.sep}entry_points.txt")
                 if content is not None and _PREFIX in content:
-                    _collect(PlainDistribution(folder), content, found)
+                    _collect(PlainDistribution(folder, key), content, found)
     return found
 
 
@@ -107,18 +109,19 @@ def _metadata_folders(entry: str) -> Iterator[tuple[str, str]]:
         raise NotPlainError from None
     except OSError:
         return  # not there, or not for us: no import could come from it
-    base = os.path.basename(entry).lower()  # noqa: PTH119  the same
     for name in names:
-        stem, dot, ending = name.lower().rpartition(".")
-        if dot + ending in _FOLDERS:
-            yield normalise(stem.partition("-")[0]), f"{entry or '.'}{os.sep}{name}"
-        elif name.lower() == "egg-info" and base.endswith(".egg"):
-            yield normalise(base.removesuffix(".egg").partition("-")[0]), f"{entry}{os.sep}{name}"
+        if key := folder_name(name):
+            yield key, f"{entry or '.'}{os.sep}{name}"
+        elif name.lower() == "egg-info":
+            base = os.path.basename(entry).lower()  # noqa: PTH119  the same
+            if base.endswith(".egg"):
+                yield normalise(base.removesuffix(".egg").partition("-")[0]), f"{entry}{os.sep}{name}"
 
 
 def _read(file: str) -> bytes | None:
     try:
-        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        # Not to wait where somebody put a named pipe.
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError:
         return None
     try:
@@ -141,8 +144,7 @@ def _collect(distribution: PlainDistribution, content: bytes, found: PlainScan) 
         found.unreadable.append((distribution, content, f"{type(error).__name__}: {error}"))
         return
     for group, name, target in dict.fromkeys(points):
-        named = found.claims.setdefault(group, {}).setdefault(name, [])
-        named.append(PlainClaim(name, target, distribution))
+        found.claims.setdefault(group, {}).setdefault(name, []).append(Claim(name, target, distribution))
 
 
 def _entry_points(text: str) -> Iterator[tuple[str, str, str]]:
@@ -153,10 +155,12 @@ def _entry_points(text: str) -> Iterator[tuple[str, str, str]]:
         if line[0] == "[" and line[-1] == "]":
             group = line[1:-1]
             continue
+        if group is None:
+            continue  # whatever stands before the first group is nothing
         name, equals, target = line.partition("=")
         if not equals:
             raise ValueError(f"{line[:100]!r} is no entry point: it has no '='")
-        if group is not None and group.startswith("entrepot."):
+        if group.startswith("entrepot."):
             yield group, name.strip(), target.strip()
 
 
@@ -164,7 +168,11 @@ def _name_and_version(folder: str) -> tuple[str, str]:
     for file in (*(f"{folder}{os.sep}{name}" for name in _METADATA_FILES), folder):
         content = _read(file)  # an .egg-info may itself be the file
         if content is not None:
-            headers = content.decode("utf-8", "replace").replace("\r\n", "\n").partition("\n\n")[0]
-            said = dict(re.findall(r"^(Name|Version):[ \t]*(.*?)[ \t]*$", headers, re.MULTILINE))
-            return said.get("Name", ""), said.get("Version", "")
+            said: dict[str, str] = {}
+            for line in content.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+                field, colon, text = line.partition(":")
+                if not (colon or line.startswith((" ", "\t"))):
+                    break  # the end of the headers
+                said.setdefault(field.lower(), text.strip())  # said twice: `importlib.metadata` takes the first, too
+            return said.get("name", ""), said.get("version", "")
     return "", ""

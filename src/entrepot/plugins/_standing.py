@@ -1,45 +1,90 @@
 """Whether a claim may be followed: what the settings and its distribution's manifest say; nothing is imported."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from __future__ import annotations
+
+import os
 
 from entrepot.errors import ConfigurationError
 from entrepot.plugins import discovery
 from entrepot.plugins.api import MANIFEST_GROUP
-from entrepot.plugins.discovery import OWN_DISTRIBUTION, Claim
-from entrepot.plugins.policy import current_policy
+from entrepot.plugins.discovery import Claim
 
+TYPE_CHECKING = False  # `typing` takes longer to import than a look-up among 300 distributions
 if TYPE_CHECKING:
-    from entrepot.plugins.manifest import Manifest
+    from collections.abc import Iterable
+    from typing import Final, Literal
 
-__all__ = ["allowed", "manifest_of_claim", "spoken_against", "undeclared_in"]
+    from entrepot.plugins.manifest import Manifest
+    from entrepot.plugins.policy import PluginPolicy
+
+__all__ = ["allowed", "manifest_of_claim", "policy", "refusal", "spoken_against", "undeclared_in"]
+
+# What `settings` knows, and a test holds equal: where nothing is set, no look-up pays for reading settings.
+_VARIABLES: Final = ("ENTREPOT_PLUGINS_ALLOW", "ENTREPOT_PLUGINS_DENY", "ENTREPOT_PLUGINS_STRICT")
+_HOME: Final = "ENTREPOT_HOME"
+_DEFAULT_HOME: Final = "~/.entrepot"
+_FILE: Final = "config.toml"
+
+
+def policy() -> PluginPolicy | None:
+    """Return what the settings say; None where they refuse nothing.
+
+    Raises:
+        ConfigurationError: If they cannot be read.
+    """
+    if _nothing_is_set():
+        return None
+    from entrepot.plugins.policy import current_policy  # noqa: PLC0415  settings, which most programs do not set
+
+    said = current_policy()
+    return None if said.allows_all else said
+
+
+def _nothing_is_set() -> bool:
+    """Return whether no variable and no file can say anything; in doubt they can."""
+    if any(map(os.environ.get, _VARIABLES)):
+        return False
+    home = (os.environ.get(_HOME) or _DEFAULT_HOME).strip()
+    try:
+        os.stat(os.path.join(os.path.expanduser(home), _FILE))  # noqa: PTH111, PTH116, PTH118  no time for pathlib
+    except FileNotFoundError:
+        return bool(home)
+    except (OSError, ValueError):
+        pass
+    return False
+
+
+def refusal(claim: Claim) -> str:
+    """Return why the settings do not allow a claim; "" if they do."""
+    said = policy()
+    return "" if said is None else said.refusal_of(claim)
 
 
 def allowed(claims: Iterable[Claim]) -> tuple[Claim, ...]:
     """Return those claims whose distributions the settings allow; a class of this program is nobody's."""
     claims = tuple(claims)
-    if not claims:
-        return ()
-    policy = current_policy()
-    return tuple(claim for claim in claims if not claim.distribution or not policy.refusal(claim.distribution))
+    said = policy() if claims else None
+    return claims if said is None else tuple(claim for claim in claims if not said.refusal_of(claim))
 
 
-def manifest_of_claim(claim: Claim) -> "Manifest | None":
+def manifest_of_claim(claim: Claim) -> Manifest | None:
     """Return the manifest of a claim's distribution, or None.
 
     Raises:
         ConfigurationError: If it has one that cannot be read.
     """
-    if not discovery.entry_points_of(MANIFEST_GROUP).claims:
-        return None  # nobody has one
-    from entrepot.plugins.manifest import manifest_of  # noqa: PLC0415  a parser, which built-in names do not need
+    where = discovery.entry_points_of(MANIFEST_GROUP).of(claim.key)
+    if where is None:
+        return None
+    from entrepot.plugins.manifest import manifest_at  # noqa: PLC0415  a parser, which most names do not need
 
-    return manifest_of(claim.distribution)
+    return manifest_at(where)
 
 
-def undeclared_in(group: str, claim: Claim, manifest: "Manifest | None") -> str:
+def undeclared_in(group: str, claim: Claim, manifest: Manifest | None) -> str:
     """Return why strict mode refuses a claim of an allowed distribution; "" if it does not."""
-    if not current_policy().strict:
+    said = policy()
+    if said is None or not said.strict:
         return ""
     entry = None if manifest is None else manifest.entry(group, claim.name)
     declared = entry is not None and entry.target == claim.target
@@ -48,7 +93,7 @@ def undeclared_in(group: str, claim: Claim, manifest: "Manifest | None") -> str:
 
 def spoken_against(group: str, claim: Claim) -> tuple[Literal["broken", "denied", "other API"], str] | None:
     """Return the state of a claim that its distribution's manifest, or the lack of one, speaks against."""
-    if claim.distribution in {"", OWN_DISTRIBUTION}:
+    if claim.is_own or not claim.distribution:
         return None
     try:
         manifest = manifest_of_claim(claim)

@@ -1,7 +1,11 @@
 """The groups of plugins, and the versions of the contracts that those of each group are written for."""
 
-from collections.abc import Mapping
-from typing import Final
+from __future__ import annotations
+
+TYPE_CHECKING = False  # `typing` takes longer to import than a look-up among 300 distributions
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Final
 
 __all__ = ["API_VERSIONS", "MANIFEST_GROUP"]
 

@@ -3,8 +3,12 @@
 `pyproject.toml` has the same tables as entry points, for other tools to see; a test holds the two equal.
 """
 
-from collections.abc import Mapping
-from typing import Final
+from __future__ import annotations
+
+TYPE_CHECKING = False  # `typing` takes longer to import than a look-up among 300 distributions
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Final
 
 __all__ = [
     "BLOCK_GROUP",

@@ -4,61 +4,53 @@ Distributions that are folders on `sys.path` are read by `_plain.py`, all of our
 others (in a zip file, or of a finder of their own) `importlib.metadata` is asked, which knows all and takes longer.
 """
 
-import sys
-import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from __future__ import annotations
 
-from entrepot.plugins._plain import NotPlainError, PlainClaim, PlainScan, normalise
+import sys
+from _thread import allocate_lock  # what `threading.Lock` is, without the milliseconds of that import
+
+from entrepot.plugins._claims import OWN_DISTRIBUTION, Claim, KnownOwner, normalise
+from entrepot.plugins._plain import NotPlainError, PlainScan, folder_name
 from entrepot.plugins._plain import scan as scan_folders
 
+TYPE_CHECKING = False  # `typing` takes longer to import than a look-up among 300 distributions
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from importlib.metadata import Distribution
+    from typing import Final
 
 __all__ = ["OWN_DISTRIBUTION", "Claim", "Scan", "entry_points_of", "normalise", "reset"]
-
-OWN_DISTRIBUTION: Final = "entrepot"
 
 # Finders of what is on `sys.path`, and of nothing else; the second is a backport of the first.
 _FIND_FOLDERS: Final = frozenset({"_frozen_importlib_external", "importlib_metadata"})
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One entry point.
-
-    Attributes:
-        name: The name that is claimed.
-        target: Where the object is: `module:attribute`, as the distribution wrote it.
-        distribution: The distribution's name.
-        version: Its version, or "" where its metadata does not say.
-    """
-
-    name: str
-    target: str
-    distribution: str
-    version: str
-
-    def __str__(self) -> str:
-        """Return the distribution, for messages: `acme-plugin 1.2`."""
-        return f"{self.distribution} {self.version}".rstrip()
-
-
-@dataclass(frozen=True, slots=True)
 class Scan:
     """What one group's entry points are.
 
     Attributes:
-        claims: By name, sorted by distribution; our own distribution's are left out.
+        claims: By name, both sorted; our own distribution's are left out.
         unreadable: Distributions that mention the group, but whose entry points cannot be read: name, and why.
     """
 
-    claims: Mapping[str, tuple[Claim, ...]]
-    unreadable: tuple[tuple[str, str], ...] = ()
+    __slots__ = ("_by_key", "claims", "unreadable")
+
+    def __init__(self, claims: Mapping[str, tuple[Claim, ...]], unreadable: tuple[tuple[str, str], ...] = ()) -> None:
+        self.claims = claims
+        self.unreadable = unreadable
+        self._by_key: dict[str, Claim] | None = None
+
+    def of(self, key: str) -> Claim | None:
+        """Return the first claim of the distribution that is found by a name (`Claim.key`), or None."""
+        if self._by_key is None:
+            self._by_key = {}
+            for found in self.claims.values():
+                for claim in found:
+                    self._by_key.setdefault(claim.key, claim)
+        return self._by_key.get(key)
 
 
-_lock = threading.Lock()
+_lock = allocate_lock()
 _scans: dict[tuple[str, tuple[str, ...]], Scan] = {}
 _plain: dict[tuple[str, ...], PlainScan | None] = {}
 
@@ -113,33 +105,14 @@ def _class_of(finder: object) -> type:
 def _scan_of(group: str, found: PlainScan) -> Scan:
     needle = group.encode()
     unreadable = [(whose.name, why) for whose, content, why in found.unreadable if needle in content]
-    return Scan(_PlainClaims(found.claims.get(group, {})), tuple(unreadable))
+    return Scan(_in_order(found.claims.get(group, {})), tuple(unreadable))
 
 
-class _PlainClaims(Mapping[str, tuple[Claim, ...]]):
-    """Claims by name, sorted; the metadata of a distribution is read when one of its claims is looked at."""
-
-    def __init__(self, found: Mapping[str, list[PlainClaim]]) -> None:
-        self._found = found
-        self._made: dict[str, tuple[Claim, ...]] = {}
-
-    def __getitem__(self, name: str) -> tuple[Claim, ...]:
-        made = self._made.get(name)
-        if made is None:
-            claims = [
-                Claim(name, raw.target, raw.distribution.name, raw.distribution.version) for raw in self._found[name]
-            ]
-            made = self._made[name] = tuple(sorted(claims, key=str))
-        return made
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._found))
-
-    def __len__(self) -> int:
-        return len(self._found)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._found
+def _in_order(found: Mapping[str, list[Claim]]) -> dict[str, tuple[Claim, ...]]:
+    # The metadata of a distribution is read for its name: only where there are two.
+    return {
+        name: tuple(sorted(claims, key=str) if len(claims) > 1 else claims) for name, claims in sorted(found.items())
+    }
 
 
 # --- all others ---------------------------------------------------------------------------------------------------
@@ -170,11 +143,10 @@ def _read(group: str) -> Scan:
             continue
         for claim in found:
             claims.setdefault(claim.name, []).append(claim)
-    in_order = {name: tuple(sorted(found, key=str)) for name, found in sorted(claims.items())}
-    return Scan(in_order, tuple(unreadable))
+    return Scan(_in_order(claims), tuple(unreadable))
 
 
-def _active(distribution: "Distribution", name: str) -> "Distribution":
+def _active(distribution: Distribution, name: str) -> Distribution:
     """Return the distribution of this name that comes first on `sys.path`: one that it shadows has no say."""
     from importlib.metadata import PackageNotFoundError  # noqa: PLC0415  as above
     from importlib.metadata import distribution as first_of  # noqa: PLC0415  as above
@@ -185,18 +157,22 @@ def _active(distribution: "Distribution", name: str) -> "Distribution":
         return distribution
 
 
-def _claims_of(distribution: "Distribution", name: str, group: str) -> list[Claim]:
-    version = _metadata_of(distribution, "Version")
+def _claims_of(distribution: Distribution, name: str, group: str) -> list[Claim]:
+    owner = KnownOwner(name, _metadata_of(distribution, "Version"), _key_of(distribution) or normalise(name))
     targets = dict.fromkeys((point.name, point.value) for point in distribution.entry_points if point.group == group)
-    return [Claim(point, target, name, version) for point, target in targets]
+    return [Claim(point, target, owner) for point, target in targets]
 
 
-def _name_of(distribution: "Distribution") -> str:
+def _name_of(distribution: Distribution) -> str:
     # Without metadata the folder's name is the best that there is.
-    return _metadata_of(distribution, "Name") or str(getattr(distribution, "_path", distribution.locate_file("")))
+    return _metadata_of(distribution, "Name") or _key_of(distribution) or str(distribution.locate_file(""))
 
 
-def _metadata_of(distribution: "Distribution", field: str) -> str:
+def _key_of(distribution: Distribution) -> str:
+    return folder_name(str(getattr(getattr(distribution, "_path", None), "name", "")))
+
+
+def _metadata_of(distribution: Distribution, field: str) -> str:
     try:
         return distribution.metadata[field] or ""
     except Exception:  # noqa: BLE001  absent metadata raises differently in each Python version

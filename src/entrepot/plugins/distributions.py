@@ -7,10 +7,10 @@ from typing import Final
 
 from entrepot.errors import ConfigurationError, UnknownNameError
 from entrepot.plugins import discovery
+from entrepot.plugins._standing import manifest_of_claim, refusal
 from entrepot.plugins.api import API_VERSIONS, MANIFEST_GROUP
 from entrepot.plugins.discovery import Claim, normalise
-from entrepot.plugins.manifest import Manifest, manifest_of
-from entrepot.plugins.policy import current_policy
+from entrepot.plugins.manifest import Manifest
 
 __all__ = ["GROUPS", "PluginDistribution", "plugin_distribution", "plugin_distributions"]
 
@@ -45,7 +45,7 @@ def plugin_distributions() -> list[PluginDistribution]:
     for group in (*GROUPS, MANIFEST_GROUP):
         for name, claims in discovery.entry_points_of(group).claims.items():
             for claim in claims:
-                key = normalise(claim.distribution)
+                key = claim.key
                 owners.setdefault(key, claim)
                 groups = found.setdefault(key, {})
                 if group != MANIFEST_GROUP:
@@ -77,8 +77,7 @@ def plugin_distribution(name: str) -> PluginDistribution:
 def _described(owner: Claim, claims: Mapping[str, Mapping[str, Claim]]) -> PluginDistribution:
     manifest, trouble = None, ""
     try:
-        manifest = manifest_of(owner.distribution)
+        manifest = manifest_of_claim(owner)
     except ConfigurationError as error:
         trouble = str(error)
-    refusal = current_policy().refusal(owner.distribution)
-    return PluginDistribution(owner.distribution, owner.version, claims, manifest, trouble, refusal)
+    return PluginDistribution(owner.distribution, owner.version, claims, manifest, trouble, refusal(owner))

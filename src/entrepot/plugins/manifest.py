@@ -7,12 +7,13 @@ is the file `entrepot-manifest.json` in that package's folder::
     acme-entrepot = "acme_entrepot"
 
 An entry point and a file of the package work with every build tool, and for editable installs, too; a file in the
-metadata folder does not. Finding a top-level package's folder imports nothing.
+metadata folder does not. Finding the package's folder imports nothing.
 """
 
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +24,13 @@ from entrepot.plugins import discovery
 from entrepot.plugins.api import API_VERSIONS, MANIFEST_GROUP
 from entrepot.plugins.discovery import Claim, normalise
 
-__all__ = ["FILE_NAME", "FORMAT", "Manifest", "ManifestEntry", "manifest_of", "read_manifest"]
+__all__ = ["FILE_NAME", "FORMAT", "Manifest", "ManifestEntry", "manifest_at", "manifest_of", "read_manifest"]
 
 FILE_NAME: Final = "entrepot-manifest.json"
 FORMAT: Final = 1
 _MOST_BYTES: Final = 4 * 1024 * 1024
+_DEEPEST: Final = 64
+_LARGEST_VERSION: Final = 10**9
 _FIELDS: Final = frozenset({"format", "api", "plugins"})
 
 
@@ -90,12 +93,17 @@ def manifest_of(distribution: str) -> Manifest | None:
     Raises:
         ConfigurationError: If it has one that cannot be read or is none.
     """
-    scan = discovery.entry_points_of(MANIFEST_GROUP)
-    wanted = normalise(distribution)
-    claims = [each for found in scan.claims.values() for each in found if normalise(each.distribution) == wanted]
-    if not claims:
-        return None
-    return read_manifest(_file_of(claims[0]))
+    where = discovery.entry_points_of(MANIFEST_GROUP).of(normalise(distribution))
+    return None if where is None else manifest_at(where)
+
+
+def manifest_at(claim: Claim) -> Manifest:
+    """Return the manifest that an entry point of its group names.
+
+    Raises:
+        ConfigurationError: If it cannot be read or is none.
+    """
+    return read_manifest(_file_of(claim))
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -114,12 +122,14 @@ def read_manifest(path: Path) -> Manifest:
         _refuse(path, f"it cannot be read ({error.strerror})")
     except (ValueError, RecursionError) as error:
         _refuse(path, f"it is not JSON ({error})")
+    if _is_deep(found):
+        _refuse(path, f"it is nested more than {_DEEPEST} levels deep")
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         _refuse(path, f'it is no object with "format": {FORMAT}')
     if unknown := sorted(found.keys() - _FIELDS):
         _refuse(path, f"it has an unknown field {unknown[0]!r}; known: {', '.join(sorted(_FIELDS))}")
     api, plugins = found.get("api", {}), found.get("plugins", {})
-    if not _is_mapping(api) or not all(type(version) is int for version in api.values()):
+    if not _is_mapping(api) or not all(map(_is_version, api.values())):
         _refuse(path, '"api" is no object with a number for each group')
     if not _is_mapping(plugins) or not all(map(_is_mapping, plugins.values())):
         _refuse(path, '"plugins" is no object of objects')
@@ -143,13 +153,31 @@ def _entry(path: Path, what: str, said: Any) -> ManifestEntry:
     if not all(isinstance(said.get(name, ""), str) for name in texts):
         _refuse(path, f"a field of {what} is no text")
     schema, version = said.get("schema"), said.get("schema_version")
-    if not (schema is None or isinstance(schema, dict)) or not (version is None or type(version) is int):
+    if not (schema is None or isinstance(schema, dict)) or not (version is None or _is_version(version)):
         _refuse(path, f"the schema of {what} is none")
     return ManifestEntry(**said)
 
 
+def _is_deep(found: object) -> bool:
+    """Return whether JSON is nested so deeply that who walks through it may run out of stack."""
+    level = [found]
+    for _ in range(_DEEPEST):
+        inner: list[object] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner += each.values()
+            elif isinstance(each, list):
+                inner += each
+        level = inner
+    return bool(level)
+
+
 def _is_mapping(value: object) -> bool:
     return isinstance(value, dict)
+
+
+def _is_version(value: object) -> bool:
+    return type(value) is int and abs(value) <= _LARGEST_VERSION  # it is printed
 
 
 def _refuse(path: Path, why: str) -> NoReturn:
@@ -157,19 +185,14 @@ def _refuse(path: Path, why: str) -> NoReturn:
 
 
 def _file_of(claim: Claim) -> Path:
-    from importlib.util import find_spec  # noqa: PLC0415  only a plugin with a manifest pays for it
-
-    first, *rest = parts = claim.target.partition(":")[0].strip().split(".")
-    spec = None
+    parts = claim.target.partition(":")[0].strip().split(".")
     if not all(part.isidentifier() for part in parts):
         raise ConfigurationError(
             f"{claim} says that its manifest is in {claim.target!r}, which is no package", setting=claim.target
         )
-    with contextlib.suppress(ImportError, ValueError):
-        spec = find_spec(first)  # of a package at the top, so that no other is imported on the way
-    folders = list(spec.submodule_search_locations or ()) if spec is not None else []
+    folders = _folders_of(parts)
     for folder in folders:
-        path = Path(os.path.join(folder, *rest, FILE_NAME))  # noqa: PTH118  the folder may be any text of a finder
+        path = Path(os.path.join(folder, FILE_NAME))  # noqa: PTH118  the folder may be any text of a finder
         if path.is_file():
             return path
     raise ConfigurationError(
@@ -177,3 +200,23 @@ def _file_of(claim: Claim) -> Path:
         f"{f' in {folders[0]}' if folders else ', nor such a package'}; reinstall {claim.distribution}",
         setting=claim.target,
     )
+
+
+def _folders_of(parts: list[str]) -> list[str]:
+    """Return the folders of a package, as the finders of this process know them; nothing is imported.
+
+    `importlib.util.find_spec` of a package inside another imports the outer one, which may be a denied distribution's.
+    """
+    folders: list[str] | None = None
+    for number in range(len(parts)):
+        name = ".".join(parts[: number + 1])
+        spec = None
+        for finder in sys.meta_path:
+            with contextlib.suppress(Exception):  # of any class: one that is broken hides nothing of the others
+                spec = finder.find_spec(name, folders)
+            if spec is not None:
+                break
+        if spec is None or spec.submodule_search_locations is None:
+            return []
+        folders = list(spec.submodule_search_locations)
+    return folders or []

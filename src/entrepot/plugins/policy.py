@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from entrepot import settings
-from entrepot.plugins.discovery import OWN_DISTRIBUTION, normalise
+from entrepot.plugins.discovery import Claim, normalise
 
 __all__ = ["PluginPolicy", "current_policy"]
 
@@ -32,11 +32,22 @@ class PluginPolicy:
         """Whether no distribution is refused, whatever it is called."""
         return not (self.allow or self.deny or self.strict)
 
+    def refusal_of(self, claim: Claim) -> str:
+        """Return why what claims a name is not allowed, for a message; "" if it is.
+
+        Where the metadata has another name than its folder, both have to be allowed: installers know a distribution by
+        the one, and people by the other.
+        """
+        if claim.is_own or not claim.distribution:
+            return ""  # ours, or a class of this program: the program chose it
+        if claim.key == normalise(claim.distribution):
+            return self.refusal(claim.key)
+        why = self.refusal(claim.distribution) or self.refusal(claim.key)
+        return why and f"{why} (its metadata calls it {claim.distribution[:100]!r}, and its folder {claim.key!r})"
+
     def refusal(self, distribution: str) -> str:
         """Return why a distribution is not allowed, for a message; "" if it is."""
         name = normalise(distribution)
-        if name == OWN_DISTRIBUTION:
-            return ""
         if _is_among(name, self.deny):
             return "the setting plugins_deny names it; take it out there to use it"
         if (self.allow or self.strict) and not _is_among(name, self.allow):

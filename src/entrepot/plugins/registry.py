@@ -4,14 +4,12 @@ A name has one owner: a built-in, a class that the user's program defined, or th
 distribution. Two owners are an error that names both, whichever was there first.
 """
 
+from __future__ import annotations
+
 import gc
 import importlib
-import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, cast
+from _thread import RLock  # what `threading.RLock` is, without the milliseconds of that import
 
-from entrepot._sentinels import MISSING, Missing
 from entrepot._version import __version__
 from entrepot.errors import (
     ConfigurationError,
@@ -22,6 +20,7 @@ from entrepot.errors import (
     UnknownNameError,
 )
 from entrepot.plugins import discovery
+from entrepot.plugins._claims import OWN, OWN_DISTRIBUTION, PROGRAM, Claim
 from entrepot.plugins._objects import (
     both,
     is_imported,
@@ -33,16 +32,31 @@ from entrepot.plugins._objects import (
     same_definition,
     target,
 )
-from entrepot.plugins._standing import allowed, manifest_of_claim, spoken_against, undeclared_in
+from entrepot.plugins._standing import allowed, manifest_of_claim, policy, refusal, spoken_against, undeclared_in
 from entrepot.plugins.builtin import BUILTINS, KNOWN_ELSEWHERE
-from entrepot.plugins.discovery import OWN_DISTRIBUTION, Claim
-from entrepot.plugins.policy import current_policy
 
-__all__ = ["IMPORT_FIRST", "PluginEntry", "PluginRegistry", "PluginStatus"]
+TYPE_CHECKING = False  # `typing` and `dataclasses` take longer to import than a look-up among 300 distributions
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any, Final, Generic, NoReturn, TypeVar
 
-T = TypeVar("T")
+    from entrepot.plugins.entry import PluginEntry, PluginStatus
 
-PluginStatus: TypeAlias = Literal["built-in", "available", "loaded", "conflict", "broken", "denied", "other API"]
+    T = TypeVar("T")
+
+    class _Of(Generic[T]):
+        """What is generic: a registry of objects of one type."""
+
+else:
+
+    class _Of:
+        """The same without `typing`: `PluginRegistry[type]` is `PluginRegistry`."""
+
+        def __class_getitem__(cls, _: object) -> type:
+            return cls
+
+
+__all__ = ["IMPORT_FIRST", "PluginRegistry"]
 
 IMPORT_FIRST: Final = "if your program defines it, import its module first"
 """What the message for an unknown name advises; the command line puts its own option there."""
@@ -50,36 +64,7 @@ IMPORT_FIRST: Final = "if your program defines it, import its module first"
 _LONGEST_REASON: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class PluginEntry:
-    """What a registry knows of one claim to one name.
-
-    Attributes:
-        group: The entry point group.
-        name: The name that is claimed.
-        target: Where the object is: `module:attribute`.
-        distribution: Whose it is; "" for a class that this program defined itself.
-        version: The distribution's version; "" where there is none.
-        status: "built-in"; "available" (not imported yet); "loaded"; "conflict" (claimed twice); "broken"; "denied" (by
-            the settings); "other API" (its manifest needs another version of ours).
-        detail: For what cannot be used, why; else "".
-    """
-
-    group: str
-    name: str
-    target: str
-    distribution: str
-    version: str
-    status: PluginStatus
-    detail: str = ""
-
-    @property
-    def usable(self) -> bool:
-        """Whether its name leads to an object, as far as is known."""
-        return self.status in {"built-in", "available", "loaded"}
-
-
-class PluginRegistry(Generic[T]):
+class PluginRegistry(_Of["T"]):
     """Names of one kind of plugin.
 
     Look-ups may come from any thread. No lock is held while a plugin is imported, since its import may come back here.
@@ -109,7 +94,7 @@ class PluginRegistry(Generic[T]):
         self._known_elsewhere = KNOWN_ELSEWHERE.get(group, {}) if known_elsewhere is None else known_elsewhere
         self._builtins = BUILTINS.get(group, {}) if builtins is None else builtins
         self._unknown = unknown
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._resolved: dict[str, T] = {}
         self._registered: dict[str, Callable[[], T | None]] = {}
         self._failures: dict[str, str] = {}
@@ -134,8 +119,8 @@ class PluginRegistry(Generic[T]):
         """
         if not isinstance(name, str):
             self._raise_unknown(f"an object of type {type(name).__name__}")
-        found = self._resolved.get(name, MISSING)
-        return self._resolve(name) if found is MISSING else found
+        found = self._resolved.get(name)
+        return self._resolve(name) if found is None else found
 
     def register(self, name: str, obj: T, *, replace: bool = False) -> None:
         """Make an object of this program known, for as long as it lives.
@@ -154,12 +139,12 @@ class PluginRegistry(Generic[T]):
         if name in self._builtins and not is_own(obj):
             self._raise_conflict(name, [f"{OWN_DISTRIBUTION} {__version__}", origin(obj)])
         held = self._registration(name)
-        if held is not MISSING and not replace and not same_definition(held, obj):
+        if held is not None and not replace and not same_definition(held, obj):
             # A class that nothing refers to any more may still wait for the collector: it holds no name.
             del held
             gc.collect()
             held = self._registration(name)
-            if held is not MISSING and not same_definition(held, obj):
+            if held is not None and not same_definition(held, obj):
                 self._raise_conflict(name, [origin(held), origin(obj)])
         with self._lock:
             self._registered[name] = reference(obj)
@@ -183,10 +168,10 @@ class PluginRegistry(Generic[T]):
 
     def names(self) -> list[str]:
         """Return every name that something claims and the settings allow, sorted; imports nothing."""
-        registered = [name for name in list(self._registered) if self._registration(name) is not MISSING]
+        registered = [name for name in list(self._registered) if self._registration(name) is not None]
         claims = discovery.entry_points_of(self.group).claims
-        free = not claims or current_policy().allows_all  # then no distribution has to be asked for its name
-        open_ = claims if free else [name for name, found in claims.items() if allowed(found)]
+        free = not claims or policy() is None  # then no distribution has to be asked for its name
+        open_: Iterable[str] = claims if free else [name for name in claims if self._is_open(claims[name])]
         return sorted({*self._builtins, *registered, *open_})
 
     def report(self, *, load: bool = False) -> list[PluginEntry]:
@@ -208,9 +193,20 @@ class PluginRegistry(Generic[T]):
                 except (PluginConflictError, PluginLoadError) as error:
                     with self._lock:
                         self._failures[name] = str(error)
-        entries = [entry for name in names for entry in self._entries(name, scan.claims.get(name, ()))]
+        from entrepot.plugins.entry import PluginEntry  # noqa: PLC0415  a dataclass, which no look-up needs
+
+        entries = [
+            PluginEntry(self.group, name, claim.target, claim.distribution, claim.version, status, detail)
+            for name in names
+            for claim, status, detail in self._standing_of(name, scan.claims.get(name, ()))
+        ]
         entries += [PluginEntry(self.group, "", "", whose, "", "broken", why) for whose, why in scan.unreadable]
         return entries
+
+    def _is_open(self, claims: Iterable[Claim]) -> bool:
+        """Return whether the settings allow a claim, in strict mode by its manifest, too."""
+        standing = (spoken_against(self.group, claim) for claim in allowed(claims))
+        return any(state is None or state[0] != "denied" for state in standing)
 
     # --- finding ----------------------------------------------------------------------------------------------------
 
@@ -219,23 +215,23 @@ class PluginRegistry(Generic[T]):
         claims = allowed(claimed)  # what is denied has no say, and is in nobody's way
         builtin = self._builtins.get(name)
         if builtin is not None:
-            claims = (Claim(name, builtin, OWN_DISTRIBUTION, __version__), *claims)
+            claims = (Claim(name, builtin, OWN), *claims)
         if len(claims) > 1:
             self._raise_conflict(name, [str(claim) for claim in claims])
         registered = self._registration(name)
         if not claims:
-            if claimed and (registered is MISSING or self._is_claimed(name, registered, claimed)):
+            if claimed and (registered is None or self._is_claimed(name, registered, claimed)):
                 self._raise_denied(claimed[0])
-            if registered is MISSING:
+            if registered is None:
                 self._raise_unknown(name)
             return registered  # not kept: it is known for as long as the program keeps it
         claim = claims[0]
         self._check_manifest(claim)
-        if registered is not MISSING and target(registered) == claim.target and is_imported(registered):
+        if registered is not None and target(registered) == claim.target and is_imported(registered):
             return registered  # its module was imported before anyone asked by name
         loaded = self._load(claim)
         registered = self._registration(name)  # the import may have registered it
-        if builtin is None and registered is not MISSING and not same_definition(registered, loaded):
+        if builtin is None and registered is not None and not same_definition(registered, loaded):
             self._raise_conflict(name, [str(claim), origin(registered)])
         with self._lock:
             self._failures.pop(name, None)
@@ -244,7 +240,7 @@ class PluginRegistry(Generic[T]):
 
     def _check_manifest(self, claim: Claim) -> None:
         """Refuse what a distribution's own manifest, or the lack of one, speaks against; imports nothing."""
-        if claim.distribution == OWN_DISTRIBUTION:
+        if claim.is_own:
             return
         try:
             manifest = manifest_of_claim(claim)
@@ -258,15 +254,18 @@ class PluginRegistry(Generic[T]):
 
     def _load(self, claim: Claim) -> T:
         before = dict(self._registered)
+        loaded: Any
         if claim.name in self._failures:
             importlib.invalidate_caches()  # it may have been repaired a moment ago
         try:
             module, colon, path = claim.target.partition(":")
             if not colon or not module or not path:
                 raise ValueError(f"{claim.target!r} is not of the form module:attribute")  # noqa: TRY301  one way out
-            loaded: object = importlib.import_module(module.strip())
+            loaded = importlib.import_module(module.strip())
             for attribute in path.partition("[")[0].strip().split("."):
                 loaded = getattr(loaded, attribute)
+            if loaded is None:
+                raise TypeError(f"{claim.target} is None")  # noqa: TRY301  the same
             if self._check is not None:
                 self._check(claim.name, loaded)
         except BaseException as error:  # whatever a plugin raises, SystemExit too, breaks only its own name
@@ -274,7 +273,8 @@ class PluginRegistry(Generic[T]):
             if isinstance(error, KeyboardInterrupt):
                 raise
             self._raise_broken(claim, error)
-        return cast("T", loaded)
+        found: T = loaded
+        return found
 
     def _drop_half_imported(self, before: Mapping[str, Callable[[], T | None]]) -> None:
         """Forget what a failed import registered: such a class belongs to a module that does not exist."""
@@ -284,43 +284,39 @@ class PluginRegistry(Generic[T]):
                 if before.get(name) is not reference and (obj is None or not is_imported(obj)):
                     del self._registered[name]
 
-    def _registration(self, name: str) -> T | Missing:
+    def _registration(self, name: str) -> T | None:
         reference = self._registered.get(name)
-        if reference is None:
-            return MISSING
-        obj = reference()
-        return MISSING if obj is None else obj
+        return None if reference is None else reference()
 
-    def _entries(self, name: str, claims: Iterable[Claim]) -> list[PluginEntry]:
+    def _standing_of(self, name: str, claims: Iterable[Claim]) -> list[tuple[Claim, PluginStatus, str]]:
+        """Return every claim to a name with its status, and why it cannot be used."""
         owners = list(claims)
         if name in self._builtins:
-            owners.insert(0, Claim(name, self._builtins[name], OWN_DISTRIBUTION, __version__))
+            owners.insert(0, Claim(name, self._builtins[name], OWN))
         registered = self._registration(name)
-        if registered is not MISSING and (not owners or not self._is_claimed(name, registered, owners)):
-            owners.append(Claim(name, target(registered), "", ""))
+        if registered is not None and (not owners or not self._is_claimed(name, registered, owners)):
+            owners.append(Claim(name, target(registered), PROGRAM))
         failure = self._failures.get(name, "")
-        entries = []
+        entries: list[tuple[Claim, PluginStatus, str]] = []
         rivals = [*allowed(owners)]
         for claim in owners:
             status: PluginStatus
             detail = ""
             if claim not in rivals:
-                status, detail = "denied", current_policy().refusal(claim.distribution)
+                status, detail = "denied", refusal(claim)
             elif len(rivals) > 1:
                 status, detail = "conflict", both(owner(other) for other in rivals)
             elif (found := spoken_against(self.group, claim)) is not None:
                 status, detail = found
             elif failure:
                 status, detail = "broken", failure
-            elif claim.distribution == OWN_DISTRIBUTION:
+            elif claim.is_own:
                 status = "built-in"
-            elif name in self._resolved or registered is not MISSING:
+            elif name in self._resolved or registered is not None:
                 status = "loaded"
             else:
                 status = "available"
-            entries.append(
-                PluginEntry(self.group, name, claim.target, claim.distribution, claim.version, status, detail)
-            )
+            entries.append((claim, status, detail))
         return entries
 
     def _is_claimed(self, name: str, registered: T, owners: Iterable[Claim]) -> bool:
@@ -363,7 +359,7 @@ class PluginRegistry(Generic[T]):
         )
 
     def _raise_denied(self, claim: Claim, why: str = "") -> NoReturn:
-        why = why or current_policy().refusal(claim.distribution)
+        why = why or refusal(claim)
         raise PluginDeniedError(
             f"the {self.kind} {claim.name!r} of {claim} is not allowed here, and nothing of it was imported: {why}",
             group=self.group,
@@ -376,7 +372,7 @@ class PluginRegistry(Generic[T]):
         why = ": ".join(filter(None, [kind, str(error)[:_LONGEST_REASON]]))
         todo = (
             "reinstall entrepot"
-            if claim.distribution == OWN_DISTRIBUTION
+            if claim.is_own
             else f"upgrade, repair or uninstall {claim.distribution}; nothing else is affected"
         )
         message = f"the {self.kind} {claim.name!r} of {claim} ({claim.target}) cannot be loaded: {why}; {todo}"

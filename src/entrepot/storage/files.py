@@ -20,6 +20,7 @@ from entrepot.errors import (
     ObjectNotFoundError,
     StorageError,
 )
+from entrepot.plugins.foreign import FILE_SYSTEMS, check_foreign
 from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo
 from entrepot.storage._buffers import as_views, joined
 from entrepot.storage._clouds import S3_RETRIES, s3_config
@@ -89,12 +90,15 @@ class FileStorage:
         Raises:
             ConfigurationError: If nothing is installed for that protocol, or the URL or an option cannot be used.
             StorageUnreachableError: If it is one that connects at once, and there is no answer.
+            PluginDeniedError: If the settings do not allow the distribution whose file system it is.
         """
         protocol = url.partition("://")[0]
         shown = without_userinfo(url)
         if "::" in url:
             raise ConfigurationError(f"{shown}: name the store itself, without '{protocol}::'", setting="storage")
         options = {**_defaults(protocol), **storage_options}
+        # Some file systems open another one inside, which an option names: `target_protocol`, `remote_protocol`.
+        check_foreign(FILE_SYSTEMS, protocol, *(str(options[name]) for name in options if name.endswith("protocol")))
         try:
             if protocol in {"s3", "s3a"}:
                 options["config_kwargs"] = {**s3_config(storage_options), **(options.get("config_kwargs") or {})}

@@ -2,59 +2,41 @@
 
 import importlib.util
 import os
-import subprocess
-import sys
 import tempfile
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final
 
-from entrepot.errors import ConfigurationError, PluginError
-from entrepot.plugins.builtin import BLOCK_GROUP
+from entrepot.errors import ConfigurationError
 from entrepot.plugins.discovery import Claim
 from entrepot.plugins.distributions import PluginDistribution, plugin_distribution
-from entrepot.plugins.manifest import ManifestEntry
-from entrepot.settings.model import PREFIX
-from entrepot.testing.registries import ordered_claims, registry_for
+from entrepot.testing._children import Ended, run_child
+from entrepot.testing._findings import Finding, Outcome
+from entrepot.testing.registries import ordered_claims
 
-__all__ = ["Finding", "Outcome", "check_plugins"]
+__all__ = ["PATIENCE", "Finding", "Outcome", "check_plugins"]
 
-Outcome: TypeAlias = Literal["passed", "failed", "skipped"]
+PATIENCE: Final = 900.0
+"""Seconds after which what loads or tests plugins is stopped, if nobody says otherwise."""
 
-_PATIENCE: Final = 900  # seconds for the contracts of a whole distribution
-_LONGEST: Final = 300
 _MODULE: Final = """
-import sys
 from entrepot.testing.installed import contracts_of
-globals().update(contracts_of({name!r}))
+globals().update(contracts_of({name!r}, {first!r}))
 """
+_HOOKS: Final = "from entrepot.testing._reporting import *\n"
+_NO_TESTS: Final = 5  # pytest's exit code, as are these
+_DONE: Final = frozenset({0, 1})
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The outcome of one check.
-
-    Attributes:
-        group: The entry point group; "" for what concerns the whole distribution.
-        name: The plugin's name.
-        check: What was looked at: "manifest", "loads", or the name of a test.
-        outcome: "passed", "failed" or "skipped".
-        detail: What was wrong, or why it was skipped.
-    """
-
-    group: str
-    name: str
-    check: str
-    outcome: Outcome
-    detail: str = ""
-
-
-def check_plugins(distribution: str) -> list[Finding]:
+def check_plugins(distribution: str, *, patience: float = PATIENCE) -> list[Finding]:
     """Return what was found about the plugins of an installed distribution.
 
-    They are imported; the contracts run in a process of their own, in an empty home.
+    They are loaded, and the contracts run against them, in processes of their own with an empty home: one that hangs,
+    exits or crashes is found to do that, and the others are checked.
+
+    Args:
+        distribution: Its name.
+        patience: Seconds after which such a process is stopped.
 
     Raises:
         UnknownNameError: If no installed distribution of this name has plugins.
@@ -67,13 +49,10 @@ def check_plugins(distribution: str) -> list[Finding]:
     found = plugin_distribution(distribution)
     if found.refusal:
         return [Finding("", "", "allowed", "failed", f"{found.name} is not allowed here: {found.refusal}")]
-    findings = [*_manifest_findings(found), *_load_findings(found)]
+    findings = [*_manifest_findings(found), *_load_findings(found, patience)]
     if not any(finding.outcome == "failed" and finding.check == "loads" for finding in findings):
-        findings += _contract_findings(found)
+        findings += _contract_findings(found, patience)
     return findings
-
-
-# --- the manifest and the classes -----------------------------------------------------------------------------------
 
 
 def _manifest_findings(found: PluginDistribution) -> Iterator[Finding]:
@@ -95,80 +74,71 @@ def _manifest_findings(found: PluginDistribution) -> Iterator[Finding]:
     yield Finding("", "", "manifest", "failed" if complaints else "passed", "; ".join(complaints))
 
 
-def _load_findings(found: PluginDistribution) -> Iterator[Finding]:
-    for group, claim in ordered_claims(found):
-        try:
-            loaded = registry_for(group).get(claim.name)
-        except PluginError as error:
-            yield Finding(group, claim.name, "loads", "failed", str(error))
-            continue
-        yield Finding(group, claim.name, "loads", "passed")
-        entry = None if found.manifest is None else found.manifest.entry(group, claim.name)
-        if entry is not None and found.manifest is not None:
-            complaint = _declared_wrongly(group, claim, entry, loaded, found.manifest.path)
-            yield Finding(group, claim.name, "declared", "failed" if complaint else "passed", complaint)
-
-
-def _declared_wrongly(group: str, claim: Claim, entry: ManifestEntry, loaded: Any, path: Path) -> str:
-    todo = f"run: entrepot plugins manifest {claim.distribution} --output {path.name}"
-    if entry.target != claim.target:
-        return f"the manifest says {entry.target}, and the entry point {claim.target}; {todo}"
-    if entry.logo and "://" not in entry.logo and not (path.parent / entry.logo).is_file():
-        return f"its logo {entry.logo!r} is not beside the manifest"
-    if group == BLOCK_GROUP and (entry.schema, entry.schema_version) != (
-        loaded.model_json_schema(),
-        loaded._schema_version,  # noqa: SLF001  documented as the author's to set
-    ):
-        return f"the schema in the manifest is not that of the class; {todo}"
-    return ""
-
-
-# --- the contracts --------------------------------------------------------------------------------------------------
-
-
-def _contract_findings(found: PluginDistribution) -> list[Finding]:
+def _load_findings(found: PluginDistribution, patience: float) -> Iterator[Finding]:
     claims = ordered_claims(found)
-    with tempfile.TemporaryDirectory(prefix="entrepot-check-", ignore_cleanup_errors=True) as folder:
-        code, said, cases = _run(Path(folder), found.name)
-    findings = [_finding(case, claims) for case in cases]
-    if not findings and claims:
-        findings.append(Finding("", "", "contracts", "skipped" if code == _NO_TESTS else "failed", said))
-    return findings
+    first = 0
+    while first < len(claims):
+        ended = _child("-m", "entrepot.testing._loading", found.name, str(first), patience=patience)
+        yield from (Finding(**event["finding"]) for event in ended.events if "finding" in event)
+        begun = [event["started"] for event in ended.events if "started" in event]
+        done = [event["done"] for event in ended.events if "done" in event]
+        if not begun:
+            yield Finding("", "", "loads", "failed", _end_of(ended))
+            return
+        if begun[-1] not in done:
+            group, claim = claims[begun[-1]]
+            yield Finding(group, claim.name, "loads", "failed", _end_of(ended))
+        elif ended.code != 0:
+            yield Finding("", "", "loads", "failed", _end_of(ended))  # on its way out
+        first = begun[-1] + 1
 
 
-_NO_TESTS: Final = 5  # pytest's exit code
-
-
-def _run(folder: Path, name: str) -> tuple[int, str, list["ET.Element"]]:
-    """Run the contracts; return pytest's exit code, the end of what it said, and its cases."""
-    (folder / "test_plugin.py").write_text(_MODULE.format(name=name))
-    report = folder / "report.xml"
-    environment = {key: text for key, text in os.environ.items() if not key.startswith((PREFIX, "PYTEST_"))}
-    environment[f"{PREFIX}HOME"] = str(folder / "home")
-    command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(folder), "--tb=short",
-               "-p", "no:cacheprovider", "--junitxml", str(report), str(folder / "test_plugin.py")]  # fmt: skip
-    try:
-        done = subprocess.run(  # noqa: S603  ourselves
-            command, capture_output=True, text=True, check=False, timeout=_PATIENCE, env=environment, cwd=folder
+def _contract_findings(found: PluginDistribution, patience: float) -> Iterator[Finding]:
+    claims = ordered_claims(found)
+    first = 0
+    while first < len(claims):
+        module = _MODULE.format(name=found.name, first=first)
+        ended = _child(
+            *("-m", "pytest", "-q", "-c", os.devnull, "--rootdir", ".", "--tb=short", "-p", "no:cacheprovider"),
+            "test_plugin.py",
+            files={"test_plugin.py": module, "conftest.py": _HOOKS},
+            patience=patience,
         )
-    except subprocess.TimeoutExpired:
-        return -1, f"they were not done after {_PATIENCE} seconds", []
-    said = done.stdout.strip()[-_LONGEST:] or done.stderr.strip()[-_LONGEST:]
-    try:
-        cases = list(ET.parse(report).iter("testcase"))  # noqa: S314  pytest's own words
-    except (OSError, ET.ParseError):  # it was ended before it could write it
-        cases = []
-    return done.returncode, said, cases
+        tests = [event for event in ended.events if "test" in event]
+        yield from (_of_test(event["test"], event["outcome"], event["said"], claims) for event in tests)
+        begun = [event["started"] for event in ended.events if "started" in event]
+        if not begun:
+            if not tests:
+                outcome: Outcome = "skipped" if ended.code == _NO_TESTS else "failed"
+                yield Finding("", "", "contracts", outcome, _end_of(ended))
+            return
+        if begun[-1] in {event["test"] for event in tests}:
+            if ended.code not in _DONE:
+                yield Finding("", "", "contracts", "failed", _end_of(ended))  # on its way out
+            return
+        yield _of_test(begun[-1], "failed", _end_of(ended), claims)
+        first = _number_in(begun[-1]) + 1  # of this plugin no more is tried
 
 
-def _finding(case: "ET.Element", claims: list[tuple[str, Claim]]) -> Finding:
-    place = case.get("classname", "").rpartition(".")[2].removeprefix("Test")
-    group, name = (claims[int(place)][0], claims[int(place)][1].name) if place.isdigit() else ("", "")
-    check = case.get("name", "").removeprefix("test_").replace("_", " ") or "contracts"
-    for outcome, tags in (("failed", ("failure", "error")), ("skipped", ("skipped",))):
-        for tag in tags:
-            said = case.find(tag)
-            if said is not None:
-                words = " ".join((said.get("message") or said.text or "").split())
-                return Finding(group, name, check, "failed" if outcome == "failed" else "skipped", words[:_LONGEST])
-    return Finding(group, name, check, "passed")
+def _child(*arguments: str, patience: float, files: dict[str, str] | None = None) -> Ended:
+    with tempfile.TemporaryDirectory(prefix="entrepot-check-", ignore_cleanup_errors=True) as folder:
+        for name, text in (files or {}).items():
+            (Path(folder) / name).write_text(text)
+        return run_child(Path(folder), arguments, patience=patience)
+
+
+def _end_of(ended: Ended) -> str:
+    return f"{ended.how}{f'; the last that it said: {ended.said}' if ended.said else ''}"
+
+
+def _of_test(test: str, outcome: Outcome, said: str, claims: list[tuple[str, Claim]]) -> Finding:
+    number = _number_in(test)
+    group, name = (claims[number][0], claims[number][1].name) if number >= 0 else ("", "")
+    check = test.rpartition("::")[2].removeprefix("test_").replace("_", " ") or "contracts"
+    return Finding(group, name, check, outcome, said)
+
+
+def _number_in(test: str) -> int:
+    """Return which plugin a test is of, by its class; -1 if of none."""
+    place = test.partition("::")[2].partition("::")[0].removeprefix("Test")
+    return int(place) if place.isdecimal() else -1

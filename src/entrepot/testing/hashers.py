@@ -8,15 +8,24 @@ class TestMyHasher(HasherContract):
         return [Connection("a"), Connection("b")]
 """
 
+import ast
+import importlib
+import importlib.util
+import os
+import subprocess
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from entrepot.hashing.values import hash_value
 
-__all__ = ["HasherContract"]
+__all__ = ["HasherContract", "keys_of"]
 
 _LEAST = 2
+_PATIENCE = 120  # seconds for another process
+_CHILD = "import sys; sys.path[:] = {path!r}; from entrepot.testing.hashers import keys_of; print(keys_of({where!r}))"
 
 
 class HasherContract(ABC):
@@ -58,6 +67,53 @@ class HasherContract(ABC):
         hasher = self.make_hasher()
         for value in self.make_values():
             _check(hash_value(hasher(value)) == hash_value(hasher(value)), "its second answer differs")
+
+    def test_another_process_has_the_same_keys(self) -> None:
+        """Whatever its hash seed is: an order of sets, or what `hash` says of text, is in no key."""
+        where = _place_of(type(self))
+        if where is None:
+            return  # made inside a function: no other process can have it
+        seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"  # another than this process's
+        done = subprocess.run(  # noqa: S603  ourselves
+            [sys.executable, "-c", _CHILD.format(path=sys.path, where=where)],
+            env={**os.environ, "PYTHONHASHSEED": seed}, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False, timeout=_PATIENCE,
+        )  # fmt: skip
+        _check(done.returncode == 0, f"another process could not make the keys: {done.stderr[-500:]}")
+        theirs = ast.literal_eval(done.stdout.splitlines()[-1])
+        hasher = self.make_hasher()
+        for place, value in enumerate(self.make_values()):
+            _check(hash_value(hasher(value)) == theirs[place], f"value {place} has another key in another process")
+
+
+def keys_of(where: tuple[str, str, str]) -> list[str]:
+    """Return the keys of the values of a contract, which is a class at the top of a module.
+
+    Args:
+        where: The module's name, its file, and the class's name.
+    """
+    module, file, name = where
+    try:
+        found = importlib.import_module(module)
+    except ImportError:  # a file of tests, which has a name for pytest alone
+        spec = importlib.util.spec_from_file_location(module, file)
+        if spec is None or spec.loader is None:
+            raise
+        found = sys.modules[module] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(found)
+    contract = getattr(found, name)()
+    hasher = contract.make_hasher()
+    return [hash_value(hasher(value)) for value in contract.make_values()]
+
+
+def _place_of(contract: type) -> tuple[str, str, str] | None:
+    """Return where a class, or the one that says what it does, is at the top of a module."""
+    for cls in contract.__mro__:
+        module = sys.modules.get(cls.__module__)
+        file = getattr(module, "__file__", None)
+        if file and getattr(module, cls.__qualname__, None) is cls and not getattr(cls, "__abstractmethods__", None):
+            return cls.__module__, str(Path(file).resolve()), cls.__qualname__
+    return None
 
 
 def _check(fine: bool, complaint: str) -> None:  # noqa: FBT001  an assertion that python -O keeps

@@ -32,14 +32,26 @@ CONTRACTS: Final = {
 """Names of the contracts in `entrepot.testing` by group; the first is the one that goes without saying."""
 
 
-def contracts_of(distribution: str) -> dict[str, type]:
-    """Return a class of tests for each plugin of a distribution, as `Test<number>` in the order of `ordered_claims`."""
+def contracts_of(distribution: str, first: int = 0) -> dict[str, type]:
+    """Return a class of tests for each plugin of a distribution, as `Test<number>` in the order of `ordered_claims`.
+
+    A contract of its own that cannot be had is one test that fails: the others are run.
+
+    Args:
+        distribution: Its name.
+        first: The number of the first plugin to test.
+    """
     found = plugin_distribution(distribution)
     made: dict[str, type] = {}
     for number, (group, claim) in enumerate(ordered_claims(found)):
+        if number < first:
+            continue
         entry = None if found.manifest is None else found.manifest.entry(group, claim.name)
         own = entry.contract if entry is not None else ""
-        base = _own_contract(group, claim, own) if own else _default_contract(group, claim)
+        try:
+            base = _own_contract(group, claim, own) if own else _default_contract(group, claim)
+        except Exception as error:  # noqa: BLE001  whatever a plugin raises
+            base = _broken_contract(error)
         if base is not None:
             made[f"Test{number}"] = types.new_class(f"Test{number}", (base,))
     return made
@@ -57,6 +69,13 @@ def _own_contract(group: str, claim: Claim, target: str) -> type:
             distribution=claim.distribution,
         )
     return contract
+
+
+def _broken_contract(error: Exception) -> type:
+    def test_its_contract_can_be_had(self: object) -> None:  # noqa: ARG001  a method
+        raise error
+
+    return type("Broken", (), {"test_its_contract_can_be_had": test_its_contract_can_be_had})
 
 
 def _ours(group: str) -> Iterator[type]:

@@ -5,6 +5,7 @@ class TestMySerializer(SerializerContract):
         return MySerializer()
 """
 
+import copy
 import pickle
 import random
 import re
@@ -68,6 +69,19 @@ class SerializerContract(ABC):
         for value in self.values():
             back = serializer.loads(_memory(_written(serializer, value)))
             _check(self.same(value, back), f"{value!r} came back as {back!r}")
+
+    def test_writing_changes_nothing_of_the_value(self) -> None:
+        """It is the task's own, and used on."""
+        serializer = self.make_serializer()
+        for value in self.values():
+            try:
+                before = copy.deepcopy(value)
+            except Exception:  # noqa: BLE001, S112  of any class: what cannot be copied cannot be compared
+                continue
+            if not self.same(value, before):
+                continue  # nor what a copy loses something of
+            _written(serializer, value)
+            _check(self.same(before, value), f"{before!r} was {value!r} after it was written")
 
     def test_what_is_written_is_made_of_buffers(self) -> None:
         """`dumps` gives a sequence of bytes, bytearrays or memoryviews."""
@@ -148,10 +162,10 @@ class SerializerContract(ABC):
     def test_it_can_be_pickled(self) -> None:
         """Options of tasks go to other processes, serializers with them."""
         serializer = self.make_serializer()
-        copy = pickle.loads(pickle.dumps(serializer))  # noqa: S301  made here
-        _check(copy.name == serializer.name, f"its copy is called {copy.name!r}")
+        other = pickle.loads(pickle.dumps(serializer))  # noqa: S301  made here
+        _check(other.name == serializer.name, f"its copy is called {other.name!r}")
         for value in self.values():
-            _check(self.same(value, copy.loads(_memory(_written(serializer, value)))), "its copy reads something else")
+            _check(self.same(value, other.loads(_memory(_written(serializer, value)))), "its copy reads something else")
 
     def test_reading_leaves_no_need_for_the_caller_to_keep_the_memory(self) -> None:
         """A value that shares the memory keeps it alive by itself."""

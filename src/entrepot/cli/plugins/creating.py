@@ -1,10 +1,12 @@
 """`entrepot plugins new`: a project that works, to begin with."""
 
+import contextlib
 import importlib.util
 import json
 import keyword
 import sys
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -17,7 +19,7 @@ from entrepot._names import check_name
 from entrepot.cli.output import ok
 from entrepot.cli.plugins.topic import app
 from entrepot.errors import ConfigurationError
-from entrepot.plugins import BLOCKS
+from entrepot.plugins import BLOCKS, SERIALIZERS
 from entrepot.plugins.manifest import FILE_NAME, Manifest, ManifestEntry
 from entrepot.testing.manifests import manifest_for
 
@@ -39,10 +41,11 @@ def new(
     """
     check_name(name, what="distribution name")
     package, slug = name.replace("-", "_"), name.replace("_", "-")
-    if (why := _unusable(package)) or slug in BLOCKS.names():
-        why = why or f"a block type {slug!r} is there already"
+    if why := _unusable(package) or _taken(name, slug):
         raise ConfigurationError(f"{name} cannot be the name of a new plugin: {why}; choose another", setting="name")
     target = Path(name) if folder is None else folder
+    if (target.is_symlink() and not target.exists()) or (target.exists() and not target.is_dir()):
+        raise ConfigurationError(f"{target} is no folder; choose another with --folder", setting="folder")
     if target.exists() and any(target.iterdir()):
         raise ConfigurationError(f"{target} is not empty; choose another folder with --folder", setting="folder")
     words = "".join(word.capitalize() for word in package.split("_") if word)
@@ -60,6 +63,16 @@ def _unusable(package: str) -> str:
         return f"its package would be {package!r}, which cannot be imported"
     found = importlib.util.find_spec(package) is not None
     return f"its package would be {package!r}, which is installed already" if found else ""
+
+
+def _taken(name: str, slug: str) -> str:
+    if slug in BLOCKS.names():
+        return f"a block type {slug!r} is there already"
+    if f"{slug}-lines" in SERIALIZERS.names():
+        return f"a serializer {slug}-lines is there already"
+    with contextlib.suppress(PackageNotFoundError):
+        return f"the distribution {distribution(name).metadata['Name']!r} is installed already"
+    return ""
 
 
 def _sources(folder: Traversable, place: str = "") -> Iterator[tuple[Traversable, str]]:

@@ -1,6 +1,7 @@
 """`entrepot plugins ls` and `show`: which names there are, who claims them, and which cannot be used."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
@@ -8,7 +9,7 @@ import typer
 from rich.text import Text
 
 from entrepot.cli.options import AsJson
-from entrepot.cli.output import fitting, print_json, show, table, told, warn
+from entrepot.cli.output import cut, fitting, print_json, show, table, told, warn
 from entrepot.cli.plugins.topic import app
 from entrepot.plugins import PluginEntry
 from entrepot.plugins.distributions import GROUPS, PluginDistribution, plugin_distribution
@@ -24,6 +25,8 @@ _STYLES: Final = {
     "loaded": "green",
     "available": "cyan",
 }
+
+_LONGEST: Final = 300  # characters of a text of somebody else
 
 Load = Annotated[bool, typer.Option("--load", help="Import each one, to find those that are broken.")]
 
@@ -91,18 +94,9 @@ def show_one(
         ),
     )
     for group, name_, schema in _schemas(found):
-        fields = schema.get("properties", {})
-        required = schema.get("required", ())
         show(
-            Text(f"\n{group} {name_}"),
-            table(
-                ("Field", "Type", "Required", "Description"),
-                [
-                    (field, _kind(said), "yes" if field in required else "", said.get("description", ""))
-                    for field, said in fields.items()
-                ],
-                keep=("Field",),
-            ),
+            Text("\n").append_text(told(f"{group} {name_}")),
+            table(("Field", "Type", "Required", "Description"), _fields(schema), keep=("Field",)),
         )
 
 
@@ -116,7 +110,7 @@ def _state(entry: PluginEntry) -> Text:
 
 def _description(found: PluginDistribution, group: str, name: str) -> str:
     entry = None if found.manifest is None else found.manifest.entry(group, name)
-    return "" if entry is None else entry.description
+    return "" if entry is None else cut(entry.description, _LONGEST)
 
 
 def _schemas(found: PluginDistribution) -> list[tuple[str, str, Any]]:
@@ -124,14 +118,33 @@ def _schemas(found: PluginDistribution) -> list[tuple[str, str, Any]]:
     return [(group, name, entry.schema) for group in said for name, entry in said[group].items() if entry.schema]
 
 
-def _kind(schema: Any) -> str:
-    if not isinstance(schema, dict):
-        return ""
-    options = schema.get("anyOf")
-    if options:
-        return " or ".join(_kind(option) for option in options)
-    kind = str(schema.get("$ref", "").rpartition("/")[2] or schema.get("type", "any"))
-    return f"{kind} (secret)" if schema.get("format") == "password" else kind
+def _fields(schema: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Return what to show of each field; anything may stand in a schema that no class made."""
+    fields, required = _object(schema.get("properties")), schema.get("required")
+    return [
+        (
+            field,
+            cut(_kind(said), _LONGEST),
+            "yes" if isinstance(required, list) and field in required else "",
+            cut(str(_object(said).get("description", "")), _LONGEST),
+        )
+        for field, said in fields.items()
+    ]
+
+
+def _kind(schema: object) -> str:
+    said = _object(schema)
+    options, ref, kind = said.get("anyOf"), said.get("$ref"), said.get("type", "any")
+    if isinstance(options, list) and options:
+        return " or ".join(map(_kind, options))
+    if isinstance(ref, str):
+        kind = ref.rpartition("/")[2]  # a name, and nothing that would be fetched
+    shown = " or ".join(map(str, kind)) if isinstance(kind, list) else str(kind)
+    return f"{shown} (secret)" if said.get("format") == "password" else shown
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _facts(found: PluginDistribution) -> dict[str, Any]:
