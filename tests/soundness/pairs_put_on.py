@@ -66,9 +66,7 @@ _MEMBER = """
     def work(x): return Color.RED.label, Color(x).label, Color.RED.value, Color.BLUE.twice
 """
 put_on.differ("an attribute of a member", _MEMBER, '["a"]', '["b"]')
-put_on.differ(
-    "an attribute of a member that was added", _MEMBER, "def work", 'Color.RED.label += ["b"]\ndef work'
-)
+put_on.differ("an attribute of a member that was added", _MEMBER, "def work", 'Color.RED.label += ["b"]\ndef work')
 put_on.differ("an attribute that was replaced", _MEMBER, "def work", "Color.BLUE.twice = 1\ndef work")
 put_on.differ("a value in the place of a member's", _MEMBER, "def work", "Color.RED._value_ = 1\ndef work")
 put_on.differ(
@@ -95,7 +93,7 @@ _NAMED = """
     help.__qualname__ = "b"
     help.__module__ = "c"
     Tool.__name__ = "d"
-    def work(x): return [(f.__name__, f.__qualname__, f.__module__) for f in (help, other)], Tool.__name__, Tool().__module__
+    def work(x): return [(f.__name__, f.__qualname__, f.__module__) for f in (help, other)], Tool.__name__
 """
 put_on.differ("a name", _NAMED, '"a"', '"e"')
 put_on.differ("a qualified name", _NAMED, '"b"', '"e"')
@@ -134,7 +132,9 @@ put_on.differ(
     '"a"',
     '"b"',
 )
-put_on.agree("a name that nobody reads", "def help(): return 1\nhelp.__name__ = 'a'\ndef work(x): return help()", "'a'", "'b'")
+put_on.agree(
+    "a name that nobody reads", "def help(): return 1\nhelp.__name__ = 'a'\ndef work(x): return help()", "'a'", "'b'"
+)
 put_on.agree(
     "the name that a function has anyway",
     "def help(): return 1\ndef work(x): return help.__name__",

@@ -193,7 +193,7 @@ def _validator(
 ) -> Validator | References | None:
     if kind == "flow" and _flag(what, option, "validate_parameters") is not False:
         return Validator(fn, signature, what)
-    return References(fn, signature, what) if asks_for_references(signature) else None
+    return References(fn, signature, what) if asks_for_references(fn, signature) else None
 
 
 def _text(what: str, option: Mapping[str, Any], name: str) -> str | None:
