@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, NamedTuple, NewType, NotRequired, Optional, TypedDict
 
 import pytest
 
@@ -15,6 +16,10 @@ from entrepot.errors import ParameterError
 
 def seen_by(function: Any, *args: Any, **kwargs: Any) -> Any:
     return task(function)(*args, **kwargs)
+
+
+class Tree(TypedDict):
+    below: list[Tree]
 
 
 def one(x: File) -> Any:
@@ -65,6 +70,60 @@ def by_keyword(**x: File) -> Any:
     return x
 
 
+def ordered(x: OrderedDict[str, File]) -> Any:
+    return x
+
+
+def with_a_default(x: defaultdict[str, list[File]]) -> Any:
+    return x
+
+
+def queued(x: deque[File]) -> Any:
+    return x
+
+
+def any_mapping(x: Mapping[str, File]) -> Any:
+    return x
+
+
+def mutable(x: MutableMapping[File, int]) -> Any:
+    return x
+
+
+def any_items(x: Collection[Dir]) -> Any:
+    return x
+
+
+class Row(NamedTuple):
+    label: str
+    source: File
+
+
+class Job(TypedDict):
+    label: str
+    rows: NotRequired[list[Row]]
+
+
+Prices = NewType("Prices", File)
+Sources = dict[str, Prices]
+
+
+def one_row(x: Row) -> Any:
+    return x
+
+
+def a_job(x: Job | None) -> Any:
+    return x
+
+
+def by_another_name(x: Prices) -> Any:
+    return x
+
+
+def by_an_alias(x: Sources) -> Any:
+    return x
+
+
 def unknown(x: Filed) -> Any:  # type: ignore[name-defined]  # noqa: F821  only a type checker would know it
     return x
 
@@ -90,6 +149,21 @@ F, D, A = File(Path("a")), Dir(Path("a")), Path("a")
         (any_row, ("a",), (F,)),
         (row, ("a", "a"), ("a", F)),
         (named, {"a": "a"}, {"a": F}),
+        (ordered, OrderedDict(b="a", a="a"), OrderedDict(b=F, a=F)),
+        (ordered, {"a": "a"}, {"a": "a"}),
+        (with_a_default, defaultdict(list, a=["a"]), defaultdict(list, a=[F])),
+        (queued, deque(["a"], 3), deque([F], 3)),
+        (any_mapping, OrderedDict(a="a"), OrderedDict(a=F)),
+        (any_mapping, {"a": A}, {"a": F}),
+        (mutable, {"a": 1}, {F: 1}),
+        (any_items, deque(["a"]), deque([D])),
+        (one_row, Row("a", "a"), Row("a", F)),
+        (one_row, ("a", "a"), ("a", "a")),
+        (a_job, {"label": "a", "rows": [Row("a", "a")]}, {"label": "a", "rows": [Row("a", F)]}),
+        (a_job, {"label": "a"}, {"label": "a"}),
+        (a_job, None, None),
+        (by_another_name, "a", F),
+        (by_an_alias, {"a": "a"}, {"a": F}),
         (text_too, "a", "a"),
         (text_too, A, F),
         (unknown, "a", "a"),
@@ -98,6 +172,25 @@ F, D, A = File(Path("a")), Dir(Path("a")), Path("a")
 def test_they_become_one_where_the_annotation_asks_for_one(function: Any, given: Any, seen: Any) -> None:
     assert seen_by(function, given) == seen
     assert type(seen_by(function, given)) is type(seen)
+
+
+def test_collections_keep_what_they_are_besides_their_items() -> None:
+    assert seen_by(queued, deque(["a"], 3)).maxlen == 3
+    assert seen_by(with_a_default, defaultdict(list, a=["a"]))["b"] == []
+    for function, given in (queued, deque([F])), (ordered, OrderedDict(a=F)), (one_row, Row("a", F)):
+        assert seen_by(function, given) is given
+
+
+def test_nothing_is_looked_for_where_no_annotation_speaks_of_files() -> None:
+    class Line(NamedTuple):
+        numbers: list[int]
+        below: Line | None  # looks itself up
+
+    def plain(a: Line, b: dict[str, list[int]], c: Elsewhere, d: Tree, e: str = "") -> Any:  # type: ignore[name-defined]  # noqa: F821
+        return a, b, c, d, e
+
+    assert task(one)._definition.validator is not None
+    assert task(plain)._definition.validator is None
 
 
 def test_stars_ask_for_each() -> None:

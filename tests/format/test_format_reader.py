@@ -50,7 +50,9 @@ def ours(folder: Path, *, encrypted: bool = False) -> dict[str, dict[str, Any]]:
     plain = LocalStorage(folder)
     store = ResultStore(EncryptedStorage(plain, home.ring) if encrypted else plain, ring=home.ring)
     names = {"hit": "hit", "expired": "expired", "miss": "miss", "damaged": "refused", "unknown_key": "refused"}
-    return {info.path: {"outcome": names[store._look(info.path).outcome.value]} for info in plain.list("records")}
+    return {
+        info.path: {"outcome": names[store._records.look(info.path).outcome.value]} for info in plain.list("records")
+    }
 
 
 def outcomes(found: dict[str, dict[str, Any]]) -> dict[str, str]:

@@ -45,7 +45,7 @@ def test_it_is_the_form_of_the_walk_or_none(value: Any) -> None:
 @settings(max_examples=60)
 def test_what_is_shared_is_left_to_the_walk(one: Any, other: Any) -> None:
     for value in ([one, other, one], {"a": one, "b": [one]}, (one, [other, (one,)])):
-        if isinstance(one, list | dict | tuple):
+        if isinstance(one, list | dict):
             assert small_form(value) is None
         elif (digest := small_digest(value)) is not None:
             assert digest == hash_value(value)

@@ -29,7 +29,7 @@ from entrepot.protocols.storage import Storage
 from entrepot.results import chunks
 from entrepot.results.lookup import Outcome
 from entrepot.serializers.pickle import PickleSerializer
-from entrepot.storage import EncryptedStorage, LocalStorage, MemoryStorage, _posix, local, stages
+from entrepot.storage import EncryptedStorage, LocalStorage, MemoryStorage, _below, _posix, local, stages
 from entrepot.storage.paths import RESERVED_PREFIX
 from entrepot_test_results import RING, Kept, NotExclusive, Wrapped
 
@@ -415,7 +415,7 @@ class Dying:
 def died_at(folder: Path, system: Dying) -> bool:
     """Write a stream until the system ends; return whether it did."""
     with pytest.MonkeyPatch.context() as patched:
-        for module in (_posix, stages, local):
+        for module in (_below, _posix, stages, local):
             patched.setattr(module, "os", system)
         try:
             Kept(LocalStorage(folder)).write("key", Stream(range(9)), "json")

@@ -8,8 +8,8 @@ import pytest
 from entrepot import File
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import UnknownKeyError
+from entrepot.results import records as records_module
 from entrepot.results import remembered
-from entrepot.results import store as store_module
 from entrepot.results.lookup import Outcome
 from entrepot.results.record import open_record, record_path
 from entrepot.results.references import reference_notes
@@ -28,7 +28,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         paths.append(where["path"])
         return open_record(data, ring, **where)
 
-    monkeypatch.setattr(store_module, "open_record", counted)
+    monkeypatch.setattr(records_module, "open_record", counted)
     return paths
 
 

@@ -85,7 +85,9 @@ def test_every_change_to_a_record_is_refused(
     spoil: str, serializer: str, value: object, loads: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = Kept()
-    monkeypatch.setattr(kept.store, "_keep_evidence", lambda _: "")  # thousands of copies are not what is tested
+    monkeypatch.setattr(
+        kept.store._records, "keep_evidence", lambda _: ""
+    )  # thousands of copies are not what is tested
     path = kept.write("key", value, serializer).path
     data = kept.bytes_at(path)
     count = 0
@@ -105,7 +107,7 @@ def test_every_change_to_a_payload_is_refused(
     spoil: str, serializer: str, loads: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = Kept(inline_limit=0)
-    monkeypatch.setattr(kept.store, "_keep_evidence", lambda _: "")
+    monkeypatch.setattr(kept.store._records, "keep_evidence", lambda _: "")
     path = kept.write("key", {"a": list(range(60))}, serializer).payload
     assert path is not None
     data = kept.bytes_at(path)
@@ -121,7 +123,7 @@ def test_every_change_to_a_payload_is_refused(
 def test_every_change_to_an_encrypted_record_is_refused(spoil: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = MemoryStorage()
     kept = Kept(EncryptedStorage(plain, RING))
-    monkeypatch.setattr(kept.store, "_keep_evidence", lambda _: "")
+    monkeypatch.setattr(kept.store._records, "keep_evidence", lambda _: "")
     path = kept.write("key", 1).path
     data = bytes(plain.get(path))
     for spoilt in SPOILT[spoil](data):

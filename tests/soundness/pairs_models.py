@@ -189,6 +189,19 @@ models.differ(
     "return 2",
 )
 models.differ(
+    "a factory and a wrapped converter of an attrs class",
+    """
+    import attrs
+    def made(): return ["a"]
+    @attrs.define
+    class A:
+     n: list = attrs.field(factory=made, converter=attrs.Converter(lambda v: v + ["b"]))
+    def work(x): return A()
+    """,
+    '["a"]',
+    '["c"]',
+)
+models.differ(
     "a converter of an attrs class",
     """
     import attrs

@@ -22,7 +22,7 @@ from entrepot.errors import (
     StorageUnreachableError,
 )
 from entrepot.protocols.storage import MakesDurable
-from entrepot.storage import EncryptedStorage, LocalStorage, MemoryStorage, PrefixedStorage, _posix, local
+from entrepot.storage import EncryptedStorage, LocalStorage, MemoryStorage, PrefixedStorage, _below, _posix, local
 from entrepot.testing import FaultyStorage
 
 OLD = b"old" * 1000
@@ -75,6 +75,7 @@ def inject(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Injector]:
         injector = Injector(*args, **kwargs)
         monkeypatch.setattr(_posix, "os", injector)
         monkeypatch.setattr(local, "os", injector)
+        monkeypatch.setattr(_below, "os", injector)
         monkeypatch.setattr(_folders, "os", injector)
         return injector
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias, TypedDict
 
-from entrepot._amounts import SPANS, seconds_of
 from entrepot.engine.definition import Definition, function_name, is_async_function, stable_key
 from entrepot.engine.hooks import Hook, hooks_of
-from entrepot.engine.keeping import KeepingOptions
+from entrepot.engine.keeping_options import CACHE_OPTIONS, KEEP_OPTIONS, KEY_OPTIONS, is_no_cache, keeping_of
 from entrepot.engine.parameters import Binder
+from entrepot.engine.plain_options import flag_option, text_option
 from entrepot.engine.references import References, asks_for_references
 from entrepot.engine.retries import RetryDelay, RetryPolicy, retry_policy
-from entrepot.engine.templates import check_run_name, check_template
+from entrepot.engine.templates import check_run_name
 from entrepot.engine.validation import Validator
 from entrepot.errors import OptionError, PluginError
 from entrepot.protocols.recorder import RunKind
@@ -88,12 +88,6 @@ _ABSENT: Mapping[str, str] = {
     "cache_result_in_memory": "a result is held in memory only as long as somebody can still read it; leave it out",
     "viz_return_value": "graphs are drawn of real runs: entrepot runs graph",
 }
-_KEEP_OPTIONS = ("keep", "keep_last")
-_CACHE_OPTIONS = (
-    *("cache_policy", "cache_key_fn", "cache_expiration", "refresh_cache", "result_storage_key"),
-    *("single_flight", "refresh_early"),
-)
-_KEY_OPTIONS = ("cache_policy", "cache_key_fn", "result_storage_key")  # each says what results are found by
 _RESERVED = ("return_state", "wait_for")
 
 
@@ -128,13 +122,13 @@ def merged(kind: RunKind, given: Mapping[str, Any], new: Mapping[str, Any]) -> d
     check_names(kind, new)
     drops: set[str] = set()
     if new.get("persist_result") is False:
-        drops.update(_CACHE_OPTIONS, _KEEP_OPTIONS)
-    for name in _KEY_OPTIONS:
+        drops.update(CACHE_OPTIONS, KEEP_OPTIONS)
+    for name in KEY_OPTIONS:
         if new.get(name) is not None:
-            drops.update(other for other in _KEY_OPTIONS if other != name)
-    if _is_no_cache(new.get("cache_policy")):
-        drops.update(_CACHE_OPTIONS)
-    if any(new.get(name) for name in (*_CACHE_OPTIONS, *_KEEP_OPTIONS)) and given.get("persist_result") is False:
+            drops.update(other for other in KEY_OPTIONS if other != name)
+    if is_no_cache(new.get("cache_policy")):
+        drops.update(CACHE_OPTIONS)
+    if any(new.get(name) for name in (*CACHE_OPTIONS, *KEEP_OPTIONS)) and given.get("persist_result") is False:
         drops.add("persist_result")
     return {name: value for name, value in given.items() if name not in drops} | dict(new)
 
@@ -151,7 +145,7 @@ def define(kind: RunKind, fn: Callable[..., Any], given: Mapping[str, Any]) -> D
             f"@{kind} decorates a function, not {fn!r}; options have names: @{kind}(name=...)", option="fn"
         )
     option = {name: value for name, value in given.items() if value is not None}
-    name = _text(kind, option, "name") or function_name(fn)
+    name = text_option(kind, option, "name") or function_name(fn)
     what = f"{kind} {name!r}"
     binder = Binder(fn, what)
     for reserved in _RESERVED:
@@ -168,17 +162,17 @@ def define(kind: RunKind, fn: Callable[..., Any], given: Mapping[str, Any]) -> D
         key=stable_key(fn),
         binder=binder,
         retry=_retry(what, option, is_async=is_async),
-        keeping=_keeping(what, option, is_task=kind == "task"),
+        keeping=keeping_of(what, option, is_task=kind == "task"),
         hooks=hooks_of(what, option),
         run_name=check_run_name(
             what, f"{kind}_run_name", option.get(f"{kind}_run_name"), binder.signature.parameters.keys()
         ),
         timeout=_timeout(what, option.get("timeout_seconds")),
         isolated=_isolated(what, option.get("isolation"), is_async=is_async),
-        description=_text(kind, option, "description") or inspect.getdoc(fn),
-        version=_text(kind, option, "version"),
+        description=text_option(kind, option, "description") or inspect.getdoc(fn),
+        version=text_option(kind, option, "version"),
         tags=_tags(what, option.get("tags", ())),
-        log_prints=_flag(what, option, "log_prints"),
+        log_prints=flag_option(what, option, "log_prints"),
         is_async=is_async,
         validator=_validator(kind, fn, binder.signature, what, option),
         task_runner=_task_runner(what, option.get("task_runner")),
@@ -191,25 +185,9 @@ def define(kind: RunKind, fn: Callable[..., Any], given: Mapping[str, Any]) -> D
 def _validator(
     kind: str, fn: Callable[..., Any], signature: inspect.Signature, what: str, option: Mapping[str, Any]
 ) -> Validator | References | None:
-    if kind == "flow" and _flag(what, option, "validate_parameters") is not False:
+    if kind == "flow" and flag_option(what, option, "validate_parameters") is not False:
         return Validator(fn, signature, what)
-    return References(fn, signature, what) if asks_for_references(signature) else None
-
-
-def _text(what: str, option: Mapping[str, Any], name: str) -> str | None:
-    value = option.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, str) or not value.strip():
-        raise OptionError(f"{what}: {name} is a text, not {value!r}", option=name)
-    return value
-
-
-def _flag(what: str, option: Mapping[str, Any], name: str) -> bool | None:
-    value = option.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise OptionError(f"{what}: {name} is True or False, not {value!r}", option=name)
-    return value
+    return References(fn, signature, what) if asks_for_references(fn, signature) else None
 
 
 def _tags(what: str, value: Any) -> tuple[str, ...]:
@@ -262,185 +240,6 @@ def _isolated(what: str, value: Any, *, is_async: bool) -> bool:
     return value is not None
 
 
-def _result_key(what: str, value: Any, *, is_task: bool) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or not value.strip():
-        raise OptionError(f"{what}: result_storage_key is a text, not {value!r}", option="result_storage_key")
-    known = {"flow_run", "parameters", "task_run"} if is_task else {"flow_run", "parameters"}
-    check_template(what, "result_storage_key", value, known)
-    return value
-
-
-def _keeping(what: str, option: Mapping[str, Any], *, is_task: bool) -> KeepingOptions:
-    policy, key_fn = option.get("cache_policy"), option.get("cache_key_fn")
-    persist = _flag(what, option, "persist_result")
-    refresh = _flag(what, option, "refresh_cache")
-    expiration = option.get("cache_expiration")
-    no_cache = _is_no_cache(policy)
-    if policy is not None and not hasattr(policy, "compute"):
-        raise OptionError(
-            f"{what}: cache_policy is one of entrepot.cache_policies (INPUTS, TASK_SOURCE, ..., added with +),"
-            f" not {policy!r}",
-            option="cache_policy",
-        )
-    if key_fn is not None and not callable(key_fn):
-        raise OptionError(
-            f"{what}: cache_key_fn is a function of (context, parameters), or of nothing, not {key_fn!r}",
-            option="cache_key_fn",
-        )
-    if key_fn is not None and is_async_function(key_fn):
-        raise OptionError(f"{what}: cache_key_fn is async; write it with a plain def", option="cache_key_fn")
-    if expiration is not None and (not isinstance(expiration, timedelta) or expiration <= timedelta(0)):
-        raise OptionError(
-            f"{what}: cache_expiration is a timedelta above zero, such as timedelta(hours=1), not {expiration!r}",
-            option="cache_expiration",
-        )
-    keys = [name for name in _KEY_OPTIONS if option.get(name) is not None]
-    if len(keys) > 1 and not no_cache:
-        raise OptionError(
-            f"{what}: {' and '.join(keys)} both say what the key is made of; give one of them", option=keys[-1]
-        )
-    uses_cache = [name for name in _CACHE_OPTIONS if option.get(name) and not _is_no_cache(option[name])]
-    keep, keep_last = _keep(what, option.get("keep")), _keep_last(what, option.get("keep_last"))
-    if no_cache and uses_cache:
-        raise OptionError(
-            f"{what}: cache_policy=NO_CACHE says that no result is used again, and {uses_cache[0]} how it is used;"
-            " give one of them",
-            option=uses_cache[0],
-        )
-    needs_keeping = uses_cache + [name for name in _KEEP_OPTIONS if option.get(name) is not None]
-    if persist is False and needs_keeping:
-        raise OptionError(
-            f"{what}: {needs_keeping[0]} needs results that are kept, and persist_result=False says not to keep them;"
-            " leave one of them out",
-            option="persist_result",
-        )
-    storage, serializer = option.get("result_storage"), option.get("result_serializer")
-    _check_storage(what, storage)
-    if serializer is not None and not isinstance(serializer, str | Serializer):
-        raise OptionError(
-            f"{what}: result_serializer is a name such as 'json' or a serializer, not {serializer!r}",
-            option="result_serializer",
-        )
-    if isinstance(serializer, type):
-        raise OptionError(
-            f"{what}: result_serializer is a class; write {serializer.__name__}() to make a serializer of it",
-            option="result_serializer",
-        )
-    asks = key_fn is None or _asks(what, key_fn)
-    return KeepingOptions(
-        persist,
-        storage,
-        serializer,
-        None if no_cache else policy,
-        key_fn,
-        expiration,
-        refresh,
-        key_fn_asks=asks,
-        no_cache=no_cache,
-        result_key=_result_key(what, option.get("result_storage_key"), is_task=is_task),
-        keep=keep,
-        keep_last=keep_last,
-        single_flight=_flag(what, option, "single_flight"),
-        refresh_early=_refresh_early(what, option, expiration),
-    )
-
-
-def _keep(what: str, value: Any) -> str | None:
-    """Return how long results are kept, as records say it: seconds, or "run"."""
-    if value is None or value == "run":
-        return None if value is None else "run"
-    try:
-        seconds = seconds_of(value) if isinstance(value, str | timedelta) else 0
-    except ValueError:
-        seconds = 0
-    if seconds < 1:
-        raise OptionError(
-            f"{what}: keep is how long results are kept, longer than nothing: {SPANS}; a timedelta; or 'run' for until"
-            f" the flow run ends; not {value!r}",
-            option="keep",
-        )
-    return str(seconds)
-
-
-def _keep_last(what: str, value: Any) -> int | None:
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise OptionError(
-            f"{what}: keep_last is how many results of it are kept, 1 or more; not {value!r}", option="keep_last"
-        )
-    number: int | None = value
-    return number
-
-
-def _refresh_early(what: str, option: Mapping[str, Any], expiration: Any) -> timedelta | float | None:
-    """Return how long before it expires a result is computed again."""
-    value = option.get("refresh_early")
-    if value is None:
-        return None
-    if isinstance(value, timedelta):
-        fits = timedelta(0) < value
-    else:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1
-    if not fits:
-        raise OptionError(
-            f"{what}: refresh_early is a timedelta above zero, or a part of cache_expiration such as 0.1, not"
-            f" {value!r}",
-            option="refresh_early",
-        )
-    if expiration is None:
-        raise OptionError(
-            f"{what}: refresh_early says how long before it expires a result is computed again, and without a"
-            " cache_expiration it never does; give one",
-            option="refresh_early",
-        )
-    if isinstance(value, timedelta) and value >= expiration:
-        raise OptionError(
-            f"{what}: refresh_early={value} is not shorter than cache_expiration={expiration}: no result would be used"
-            " again; make it shorter",
-            option="refresh_early",
-        )
-    if option.get("single_flight") is False:
-        raise OptionError(
-            f"{what}: refresh_early lets one call compute a result again, and single_flight=False says that calls do"
-            " not look at each other; leave one of them out",
-            option="refresh_early",
-        )
-    made: timedelta | float = value
-    return made
-
-
-def _asks(what: str, key_fn: Callable[..., Any]) -> bool:
-    """Return whether a `cache_key_fn` takes (context, parameters); else it takes nothing."""
-    try:
-        signature = inspect.signature(key_fn)
-    except ValueError:
-        return True  # a built-in without a signature
-    for arguments in ((None, None), ()):
-        try:
-            signature.bind(*arguments)
-        except TypeError:
-            continue
-        return bool(arguments)
-    raise OptionError(
-        f"{what}: cache_key_fn takes (context, parameters), or nothing; this one takes {signature}",
-        option="cache_key_fn",
-    )
-
-
-def _check_storage(what: str, storage: Any) -> None:
-    """Refuse what can be no storage; whether it can be reached is seen when the task runs."""
-    fits = isinstance(storage, str | os.PathLike | SupportsStorage) or all(
-        hasattr(storage, method) for method in ("get", "put", "create", "list")
-    )
-    if storage is not None and (not fits or isinstance(storage, type)):
-        raise OptionError(
-            f"{what}: result_storage is a path, a URL, the name of a saved block such as 's3/prod', a storage block, or"
-            f" a Storage, not {storage!r}",
-            option="result_storage",
-        )
-
-
 def _task_runner(what: str, runner: Any) -> TaskRunner | None:
     if isinstance(runner, str):
         from entrepot.task_runners.naming import named_task_runner  # noqa: PLC0415  only who gives a name pays for it
@@ -459,7 +258,3 @@ def _task_runner(what: str, runner: Any) -> TaskRunner | None:
         )
     made: TaskRunner | None = runner
     return made
-
-
-def _is_no_cache(policy: Any) -> bool:
-    return policy is not None and getattr(policy, "never", False) is True

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeAlias
 from entrepot.hashing._bytes import text
 from entrepot.hashing._encoder import Encoder
 from entrepot.hashing._layout import JUMPS, Layout
-from entrepot.hashing._prose import mentions_prose, without_annotations
+from entrepot.hashing._prose import mentions_names, mentions_prose, without_annotations
 
 __all__ = ["Chain", "CodeFacts", "ImportedName", "annotated_facts", "facts_of"]
 
@@ -54,6 +54,7 @@ class CodeFacts:
         globals: The global names that it reads, and what is read from each.
         free: The same for variables of enclosing functions.
         imports: What its import statements bind, and what it imports by calls with a name that stands there.
+        reads_names: Whether it mentions a way to read what functions and classes are called.
         reads_prose: Whether it mentions a way to read the annotations or docstrings of functions.
     """
 
@@ -61,6 +62,7 @@ class CodeFacts:
     globals: tuple[tuple[str, tuple[Chain, ...]], ...]
     free: tuple[tuple[str, tuple[Chain, ...]], ...]
     imports: tuple[ImportedName, ...]
+    reads_names: bool
     reads_prose: bool
 
     @cached_property
@@ -125,6 +127,7 @@ class _Reader:
             globals=tuple((name, _shortest(reads[name])) for name in sorted(reads)),
             free=tuple((name, _shortest(free.get(name) or {()})) for name in self.code.co_freevars),
             imports=tuple(self._all_imports()),
+            reads_names=any(mentions_names(reader.steps) for reader in self.everything()),
             reads_prose=any(mentions_prose(reader.steps) for reader in self.everything()),
         )
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from entrepot._sentinels import MISSING
 from entrepot.hashing._bytes import text
 from entrepot.hashing._encoder import Refused
+from entrepot.hashing._enumerations import enum_namespace, member_forms
+from entrepot.hashing._generated import changed_defaults, is_generated
 from entrepot.hashing._labels import is_runnable
 from entrepot.hashing._objects import is_enum, is_python_class
-from entrepot.hashing._origins import origin_of_function
 from entrepot.hashing._plan import never_changes
 
 if TYPE_CHECKING:
@@ -58,13 +59,13 @@ def class_form(walker: "CodeWalker", cls: type, label: str) -> bytes:
     """
     namespace = dict(vars(cls))
     if is_enum(cls):
-        namespace = _enum_namespace(cls, namespace)
+        namespace = enum_namespace(cls, namespace)
     elif "__pydantic_decorators__" in namespace:
         namespace = _model_namespace(cls, namespace)
         walker.plan.give_up()  # fields can be changed where they are
     items = []
     for name, value in namespace.items():
-        if name not in _NO_MEANING and not _is_made(value):
+        if name not in _NO_MEANING and not is_generated(value):
             items += [text(name), _attribute(walker, value, name, label)]
     bases = [walker.encode(base) for base in cls.__bases__ if base is not object]
     return walker.named(
@@ -74,8 +75,9 @@ def class_form(walker: "CodeWalker", cls: type, label: str) -> bytes:
         walker.named("fields", *_fields(walker, cls)),
         walker.named("annotations", *_annotations(walker, cls)),
         *_registered(walker, cls),
-        *_tuple_defaults(walker, cls),
+        *changed_defaults(walker, cls),
         *items,
+        *member_forms(walker, cls),
     )
 
 
@@ -88,16 +90,6 @@ def _registered(walker: "CodeWalker", cls: type) -> Iterator[bytes]:
     classes = [known for ref in dump(cls)[0] if (known := ref()) is not None]
     if classes:
         yield walker.named("registered", walker.encode(set(classes)))
-
-
-def _tuple_defaults(walker: "CodeWalker", cls: type) -> Iterator[bytes]:
-    """Yield the defaults of a named tuple that were set on its `__new__`: those of its fields are written anyway."""
-    new: Any = vars(cls).get("__new__")
-    new = getattr(new, "__func__", new)
-    if type(new) is FunctionType and _is_made(new) and isinstance(fields := vars(cls).get("_field_defaults"), dict):
-        walker.plan.function(new, is_root=False)
-        if (new.__defaults__ or ()) != tuple(fields.values()):
-            yield walker.part(".__new__", walker.named("defaults", walker.encode(new.__defaults__)))
 
 
 def annotations_of(thing: Any) -> dict[str, Any]:
@@ -152,31 +144,6 @@ def _attribute(walker: "CodeWalker", value: Any, name: str, label: str) -> bytes
 # --- what classes are made from -------------------------------------------------------------------------------------
 
 
-def _is_made(value: Any) -> bool:
-    """Tell whether a method was generated from the fields of a dataclass, a named tuple or an attrs class."""
-    function: Any = getattr(value, "__func__", value)
-    while _is_guard_of_repr(function):
-        function = function.__wrapped__
-    if type(function) is not FunctionType or vars(function):  # what was put on it would not be seen otherwise
-        return False
-    code, module = function.__code__, str(function.__globals__.get("__name__", ""))
-    return (
-        (code.co_qualname.startswith("__create_fn__.<locals>.") and code.co_filename == "<string>")
-        or (code.co_qualname.startswith("namedtuple.<locals>.") and module == "collections")
-        or (module.startswith("namedtuple_") and "_tuple_new" in function.__globals__)
-        or code.co_filename.startswith("<attrs generated")
-        or (module.startswith("attr.") and function.__closure__ is not None)
-    )
-
-
-def _is_guard_of_repr(value: Any) -> bool:
-    """Tell whether this is the wrapper that keeps a generated `__repr__` from recursion; others' wrappers do more."""
-    if type(value) is not FunctionType or set(vars(value)) != {"__wrapped__"}:
-        return False
-    module = value.__globals__.get("__name__")
-    return module in {"dataclasses", "reprlib"} and origin_of_function(value).kind == "python"
-
-
 def _fields(walker: "CodeWalker", cls: type) -> Iterator[bytes]:
     namespace = vars(cls)
     dataclasses = sys.modules.get("dataclasses")
@@ -188,7 +155,7 @@ def _fields(walker: "CodeWalker", cls: type) -> Iterator[bytes]:
             yield walker.part(f".{name}", _field(field, dataclasses.MISSING))
     for field in namespace.get("__attrs_attrs__", ()):
         walker.plan.give_up()
-        said = [(key, getattr(field, key)) for key in _ATTRS if getattr(field, key, None) is not None]
+        said = [(key, _of_attrs(getattr(field, key))) for key in _ATTRS if getattr(field, key, None) is not None]
         yield walker.part(f".{field.name}", (field.name, said)) + walker.annotation(field.type, {})
     decorators = namespace.get("__pydantic_decorators__")
     if decorators is not None:
@@ -197,6 +164,14 @@ def _fields(walker: "CodeWalker", cls: type) -> Iterator[bytes]:
         for kind in sorted(decorators.__dataclass_fields__):
             for name, decorator in getattr(decorators, kind).items():
                 yield text(kind) + text(name) + walker.part(f".{name}", getattr(decorator, "info", None))
+
+
+def _of_attrs(value: Any) -> Any:
+    """Return what an attrs class says of a field; of what attrs wraps around a function, the parts."""
+    if type(value).__module__ != "attr._make" or type(value).__name__ not in {"Converter", "Factory"}:
+        return value
+    flags = [getattr(value, flag, None) for flag in ("takes_self", "takes_field")]
+    return (type(value).__name__, getattr(value, "converter", None) or value.factory, flags)
 
 
 _ATTRS: Final = (
@@ -235,21 +210,6 @@ def _field(field: Any, missing: object) -> tuple[object, ...]:
         None if field.kw_only is missing else field.kw_only,
         (field.init, field.repr, field.hash, field.compare, dict(field.metadata)),
     )
-
-
-def _enum_namespace(cls: Any, namespace: dict[str, Any]) -> dict[str, Any]:
-    """Return an enumeration's members by their values, and what else its author wrote."""
-    kept = {name: value for name, value in namespace.items() if not _is_sunder(name) and name not in cls.__members__}
-    kept.pop("__new__", None)  # the enum module puts its own in place of the author's, and keeps that one here:
-    kept["__new__"] = namespace.get("__new_member__") or namespace.get("_new_member_")
-    for name in ("_missing_", "_generate_next_value_"):
-        if name in namespace:
-            kept[name] = namespace[name]
-    return kept | {"<members>": [(name, member._value_) for name, member in cls.__members__.items()]}
-
-
-def _is_sunder(name: str) -> bool:
-    return name.startswith("_") and name.endswith("_") and not name.startswith("__")
 
 
 _MADE_BY_PYDANTIC: Final = frozenset(

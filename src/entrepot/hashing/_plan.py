@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from functools import WRAPPER_ASSIGNMENTS
 from itertools import repeat
 from operator import attrgetter, is_
-from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    ClassMethodDescriptorType,
+    FunctionType,
+    MethodDescriptorType,
+    ModuleType,
+    WrapperDescriptorType,
+)
 from typing import Any, Final
 
 from entrepot._sentinels import MISSING
@@ -24,11 +32,14 @@ __all__ = ["OF_WRAPPERS", "Plan", "never_changes"]
 _IMMUTABLE: Final = frozenset({int, float, str, bytes, bool, complex, type(None), type(...)})
 OF_WRAPPERS: Final = frozenset({*WRAPPER_ASSIGNMENTS, "__wrapped__", "cache_parameters"})
 """What functools itself puts on each wrapper."""
+_OF_TYPES: Final = frozenset({ClassMethodDescriptorType, MethodDescriptorType, WrapperDescriptorType})
 _code_of = attrgetter("__code__")
 _defaults_of = attrgetter("__defaults__")
 _kwdefaults_of = attrgetter("__kwdefaults__")
 _contents_of = attrgetter("cell_contents")
 _attributes_of = attrgetter("__dict__")
+_value_of = attrgetter("_value_")
+_names_of = attrgetter("__name__", "__qualname__", "__module__")
 
 
 def never_changes(value: object) -> bool:
@@ -37,10 +48,10 @@ def never_changes(value: object) -> bool:
     Functions, classes and modules count as such: what can change in them is watched on its own.
     """
     kind = type(value)
-    if kind in _IMMUTABLE or kind is FunctionType or isinstance(value, type | ModuleType):
+    if kind in _IMMUTABLE or kind is FunctionType or kind in _OF_TYPES or isinstance(value, type | ModuleType):
         return True
     if kind is BuiltinFunctionType:
-        return value.__self__ is None or isinstance(value.__self__, ModuleType)  # type: ignore[attr-defined]
+        return value.__self__ is None or isinstance(value.__self__, ModuleType | type)  # type: ignore[attr-defined]
     if kind.__name__ == "_lru_cache_wrapper":
         return True
     return is_runnable(kind) and not hasattr(kind, "__entrepot_code__")  # that method may give another answer
@@ -100,8 +111,14 @@ class Plan:
         "_contents",
         "_helpers",
         "_lines",
+        "_member_counts",
+        "_member_values",
+        "_members",
+        "_named",
+        "_names",
         "_pure",
         "_root",
+        "_root_names",
         "_spaces",
         "is_complete",
     )
@@ -116,6 +133,12 @@ class Plan:
         self._contents: list[Any] = []
         self._classes: list[tuple[type, type, tuple[type, ...], tuple[str, ...]]] = []
         self._lines: list[tuple[type, tuple[type, ...]]] = []
+        self._members: list[Any] = []  # of enumerations, with their values and how many attributes they have
+        self._member_values: list[Any] = []
+        self._member_counts: list[int] = []
+        self._named: list[Any] = []  # functions and classes, with what they are called
+        self._names: list[tuple[Any, ...]] = []
+        self._root_names: tuple[Any, ...] | None = None
         self._pure: list[tuple[Any, bytes]] = []
 
     # --- during the walk ----------------------------------------------------------------------------------------------
@@ -134,17 +157,9 @@ class Plan:
 
     def function(self, fn: FunctionType, *, is_root: bool) -> None:
         """A function was written: its code, its defaults, and the variables around it."""
-        into = self._root if is_root else self._helpers
+        self._made_of(fn, self._root if is_root else self._helpers)
         if not is_root:
-            into.functions.append(fn)
-        into.codes.append(fn.__code__)
-        into.defaults.append(fn.__defaults__)
-        into.kwdefaults.append(fn.__kwdefaults__)
-        if fn.__kwdefaults__ is not None:
-            code = fn.__code__
-            for name in code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]:
-                self.read(fn.__kwdefaults__, name, fn.__kwdefaults__.get(name, MISSING))
-        into.counts.append(len(vars(fn)))
+            self._helpers.functions.append(fn)
         for name, value in vars(fn).items():
             self.read(vars(fn), name, value)
             if not (type(value) in _IMMUTABLE or name == "__wrapped__" or _is_of_module(value)):
@@ -160,6 +175,35 @@ class Plan:
                 self.give_up()
             self._cells.append(cell)
             self._contents.append(content)
+
+    def generated(self, fn: FunctionType) -> None:
+        """A function that Python made from the fields of a class was looked at: what is in it changes with them."""
+        self._made_of(fn, self._helpers)
+        self._helpers.functions.append(fn)
+
+    def _made_of(self, fn: FunctionType, into: _Functions) -> None:
+        into.codes.append(fn.__code__)
+        into.defaults.append(fn.__defaults__)
+        into.kwdefaults.append(fn.__kwdefaults__)
+        into.counts.append(len(vars(fn)))
+        if fn.__kwdefaults__ is not None:
+            code = fn.__code__
+            for name in code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]:
+                self.read(fn.__kwdefaults__, name, fn.__kwdefaults__.get(name, MISSING))
+
+    def names(self, thing: FunctionType | type, *, is_root: bool) -> None:
+        """What a function or class is called was looked at."""
+        if is_root:
+            self._root_names = _names_of(thing)
+        else:
+            self._named.append(thing)
+            self._names.append(_names_of(thing))
+
+    def member(self, member: Any) -> None:
+        """A member of an enumeration was written; its attributes are said on their own."""
+        self._members.append(member)
+        self._member_values.append(member._value_)
+        self._member_counts.append(len(vars(member)))
 
     def cls(self, cls: type) -> None:
         """A class was written, with everything in its namespace."""
@@ -201,6 +245,9 @@ class Plan:
             or self._abstract not in (None, get_cache_token())
             or not self._root.is_same(root)
             or (self._helpers.functions and not self._helpers.are_same(self._helpers.functions))
+            or (self._members and not self._are_members())
+            or (self._names and list(map(_names_of, self._named)) != self._names)
+            or (self._root_names is not None and _names_of(root) != self._root_names)
         ):
             return False
         for space in self._spaces.values():
@@ -215,6 +262,12 @@ class Plan:
             return all(OrderedEncoder().encode(value) == form for value, form in self._pure)
         except (ValueError, Refused, RecursionError):  # a variable was deleted, or a value is no longer what it was
             return False
+
+    def _are_members(self) -> bool:
+        return (
+            all(map(is_, map(_value_of, self._members), self._member_values))
+            and list(map(len, map(_attributes_of, self._members))) == self._member_counts
+        )
 
 
 def _is_of_module(content: object) -> bool:

@@ -15,7 +15,7 @@ from entrepot.hashing._origins import is_projects
 if TYPE_CHECKING:
     from entrepot.hashing._walker import CodeWalker
 
-__all__ = ["is_prose_reader", "mentions_prose", "prose_form", "without_annotations"]
+__all__ = ["is_prose_reader", "mentions_names", "mentions_prose", "prose_form", "without_annotations"]
 
 _READERS: Final = frozenset(
     {
@@ -30,8 +30,10 @@ _READERS: Final = frozenset(
         "signature",
     }
 )
+_NAMES: Final = frozenset({"__module__", "__name__", "__qualname__"})
 _MODULES: Final = frozenset({"annotationlib", "inspect", "typing", "typing_extensions"})
-_LOADS: Final = frozenset({"LOAD_ATTR", "LOAD_METHOD", "LOAD_GLOBAL", "LOAD_NAME", "LOAD_CONST", "IMPORT_FROM"})
+_READS: Final = frozenset({"LOAD_ATTR", "LOAD_METHOD", "LOAD_CONST"})
+_LOADS: Final = _READS | {"LOAD_GLOBAL", "LOAD_NAME", "IMPORT_FROM"}
 _ANNOTATIONS: Final = 0x04  # of MAKE_FUNCTION: there are some
 _CLOSURE: Final = 0x08  # of MAKE_FUNCTION: there are variables of enclosing functions
 _TUPLES: Final = frozenset({"BUILD_TUPLE", "LOAD_CONST"})
@@ -40,6 +42,11 @@ _TUPLES: Final = frozenset({"BUILD_TUPLE", "LOAD_CONST"})
 def mentions_prose(steps: Iterable[dis.Instruction]) -> bool:
     """Tell whether instructions mention a way to read annotations or docstrings."""
     return any(step.opname in _LOADS and isinstance(step.argval, str) and step.argval in _READERS for step in steps)
+
+
+def mentions_names(steps: Iterable[dis.Instruction]) -> bool:
+    """Tell whether instructions mention a way to read what functions and classes are called."""
+    return any(step.opname in _READS and isinstance(step.argval, str) and step.argval in _NAMES for step in steps)
 
 
 def is_prose_reader(fn: FunctionType) -> bool:

@@ -47,7 +47,7 @@ class CodeWalker(OrderedEncoder):
         plan: What the walk depended on.
     """
 
-    __slots__ = ("_has_code", "_met", "_queue", "_reads_prose", "_root", "_seen", "parts", "plan")
+    __slots__ = ("_has_code", "_met", "_queue", "_reads_names", "_reads_prose", "_root", "_seen", "parts", "plan")
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,16 +58,18 @@ class CodeWalker(OrderedEncoder):
         self._queue: deque[tuple[Any, str]] = deque()
         self._seen: set[tuple[int, str, Chain]] = set()
         self._met: list[tuple[Any, str]] = []  # functions, methods included, and classes
+        self._reads_names = False  # whether code reads what they are called
         self._reads_prose = False  # whether code reads what they say of themselves
 
     # --- the walk -----------------------------------------------------------------------------------------------------
 
-    def walk(self, root: object, classes: Iterable[type] = ()) -> None:
+    def walk(self, root: object, classes: Iterable[type] = (), *, is_shown: bool = False) -> None:
         """Fill `parts` with what `root` is and uses; "code" is `root` itself.
 
         Args:
             root: A function, or anything else that can be called.
             classes: Further classes whose code counts.
+            is_shown: Whether code outside of this walk gets `root` itself, and may read what it is called.
 
         Raises:
             CodeRefused: If something that it uses has no stable identity.
@@ -81,10 +83,15 @@ class CodeWalker(OrderedEncoder):
         for cls in classes:
             self.code(cls)
         self._walk_queue()
+        said = []
         while self._reads_prose and self._met:
             self.plan.give_up()
-            self._write_prose(*self._met.pop())
+            said.append(self._met.pop())
+            self._write_prose(*said[-1])
             self._walk_queue()
+        for thing, label in [*said, *self._met] if self._reads_names or is_shown else ():
+            if self._reads_names or thing is root:
+                self._write_names(thing, label)
 
     def _walk_queue(self) -> None:
         while self._queue:
@@ -128,6 +135,19 @@ class CodeWalker(OrderedEncoder):
         except Refused as refusal:
             raise CodeRefused(f"what {label.partition(':')[2]} says of itself", refusal) from None
 
+    def _write_names(self, thing: Any, label: str) -> None:
+        """Write what a function or class is called, as far as that is not where it was written."""
+        self.plan.names(thing, is_root=label == self._root)
+        said = {"__name__": thing.__name__, "__qualname__": thing.__qualname__, "__module__": thing.__module__}
+        if isinstance(thing, FunctionType):
+            written = thing.__code__.co_name, thing.__code__.co_qualname, thing.__globals__.get("__name__")
+        else:  # the label says the rest
+            written = thing.__qualname__.rpartition(".")[2], thing.__qualname__, thing.__module__
+        for (name, now), then in zip(said.items(), written, strict=True):
+            if now != then:
+                stable = module_label(now) if name == "__module__" and isinstance(now, str) else now
+                self.parts[f"attribute:{label}.{name}"] = _digest(self.encode(stable))
+
     def _tried(self, value: object, where: "str | Place") -> bytes:
         try:
             return self.held(value)
@@ -164,6 +184,7 @@ class CodeWalker(OrderedEncoder):
         facts = facts_of(code)
         self.plan.function(fn, is_root=label == self._root)
         self._met.append((fn, label))
+        self._reads_names |= facts.reads_names
         self._reads_prose |= facts.reads_prose
         self._defaults(fn, label)
         self._put_on(fn, label)

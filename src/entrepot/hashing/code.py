@@ -10,7 +10,8 @@ distribution by name and version.
 Dicts among all this count in order: a loop over them sees it. Among the inputs of a task they do not.
 
 What does not count: comments, formatting, line numbers, code that is not used; docstrings and annotations of functions,
-unless some of the code reads such things (it mentions `__doc__`, `get_type_hints`, `signature` or the like).
+unless some of the code reads such things (it mentions `__doc__`, `get_type_hints`, `signature` or the like). In the
+same way a name that a function got after it was written (`g.__name__ = "other"`) counts where code reads names.
 
 The compiled code decides, not the source: it is what runs. A source file may have been edited since the import, may
 hold several lambdas on one line, or may not exist (notebooks, `exec`). The price is that a change of Python's minor
@@ -125,7 +126,7 @@ def code_form(value: object) -> bytes:
     """
     walker = CodeWalker()
     try:
-        walker.walk(value)
+        walker.walk(value, is_shown=True)
     except CodeRefused as refused:
         refusal = refused.refusal
         kind = f"a {type(value).__name__}"

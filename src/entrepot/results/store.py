@@ -5,7 +5,6 @@ checks its digest. Only then does a serializer see the bytes: one of the reader'
 allows it.
 """
 
-import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -18,29 +17,23 @@ from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import (
     DamagedResultError,
-    DestroyedKeyError,
-    EntrepotError,
     IntegrityError,
-    ObjectExistsError,
-    ObjectNotFoundError,
     OptionError,
     SerializationError,
     StorageError,
     UnknownKeyError,
 )
 from entrepot.protocols.serializer import Serializer
-from entrepot.protocols.storage import MakesDurable, Storage
+from entrepot.protocols.storage import Storage
 from entrepot.results.allowed import allowed_names, check_once
 from entrepot.results.compression import Compression
 from entrepot.results.condemned import Condemned
-from entrepot.results.evidence import keep_evidence
 from entrepot.results.lookup import Lookup, Outcome
-from entrepot.results.markers import Markers, marker_path
-from entrepot.results.payloads import check_payload
+from entrepot.results.markers import Markers
+from entrepot.results.placing import Placing
 from entrepot.results.prepared import Facts, Prepared, prepare
-from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, Record, Versioned, open_record, record_path
-from entrepot.results.references import changed_reference
-from entrepot.results.remembered import Remembered
+from entrepot.results.record import RECORDS, Record, record_path
+from entrepot.results.records import Records
 from entrepot.results.used import Uses
 from entrepot.results.values import Values
 from entrepot.results.versions import Versions
@@ -109,8 +102,8 @@ class ResultStore:
         self._uses = Uses(storage, clock) if notes_use else None
         self._values = Values(storage, self.keys, self.allow, mapped=mapped)
         self._compression = compression
-        self._remembered = Remembered()
-        self._warned = False
+        self._records = Records(storage, self.keys, self.versions, clock)
+        self._placing = Placing(storage, self.keys, self._records, self.condemned, clock)
 
     @property
     def location(self) -> str:
@@ -133,7 +126,7 @@ class ResultStore:
             SerializationError: If its bytes are right, but cannot be turned into a value (a class has moved, say).
         """
         path = record_path(key)
-        found = self._record(path, references=True, remembers=True)
+        found = self._records.find(path, references=True, remembers=True)
         while True:
             if isinstance(found, Lookup):
                 return found
@@ -141,10 +134,10 @@ class ResultStore:
             try:
                 value = self._values.read(record, serializer)
             except (IntegrityError, UnknownKeyError, StorageError) as error:
-                found = self._record(path, references=True)
+                found = self._records.find(path, references=True)
                 if (found.record if isinstance(found, Lookup) else found) != record:
                     continue  # it was replaced, or collected with its payload, while we read
-                return self._failed(path, error, record)
+                return self._records.failed(path, error, record)
             if self._uses is not None:
                 self._uses.note(path)
             return Lookup(Outcome.HIT, path, record, value)
@@ -178,7 +171,7 @@ class ResultStore:
             _logger.info("The stored result for key %s is not used: %s.", ascii(key[:100]), found.detail)
             told[found.detail] = ""
         if found.outcome is Outcome.DAMAGED:
-            kept = self._keep_evidence(found)
+            kept = self._records.keep_evidence(found)
             _logger.warning(
                 "The stored result for key %s is damaged and is not used: %s. It will be computed again. %s",
                 ascii(key[:100]),
@@ -195,7 +188,7 @@ class ResultStore:
         Raises:
             CacheKeyError: If it is no key.
         """
-        return self._look(record_path(key), references=True)
+        return self._records.look(record_path(key), references=True)
 
     def records(self) -> Iterator[Lookup]:
         """Yield what the record of every result says: a hit, expired, damaged, unknown key. No payload is read.
@@ -204,7 +197,7 @@ class ResultStore:
             StorageError: If the store cannot be listed.
         """
         for info in self.storage.list(RECORDS):
-            found = self._look(info.path)
+            found = self._records.look(info.path)
             if found.outcome is not Outcome.MISS:  # deleted since it was listed
                 yield found
 
@@ -225,58 +218,6 @@ class ResultStore:
     def locate(self, record: Record) -> str:
         """Return where a result's bytes are, for people: its payload, or its record where they are inside that."""
         return self._values.locate(record)
-
-    def _look(self, path: str, *, references: bool = False) -> Lookup:
-        """Return what the record at `path` says; no payload is read, no value made."""
-        found = self._record(path, references=references)
-        return found if isinstance(found, Lookup) else Lookup(Outcome.HIT, path, found)
-
-    def _record(self, path: str, *, references: bool, remembers: bool = False) -> Record | Lookup:
-        """Return the record at `path`, if it is to be used; else what is to be said of it.
-
-        Args:
-            path: Where the record is.
-            references: Whether a result whose files have changed is taken for expired; that may mean to read them.
-            remembers: Whether a record that was verified before need not be decoded again. It is shared then, so it is
-                only for who keeps it to themselves.
-        """
-        try:
-            data = bytes(self.storage.get(path, length=MAX_RECORD_SIZE + 1))
-            found = self._open(path, data, remembers=remembers)
-            if isinstance(found, Record) and found.transaction is None:
-                record: Record | None = found  # most are such
-            else:
-                record = self.versions.visible(path, found)
-        except ObjectNotFoundError:
-            return Lookup(Outcome.MISS, path, detail="no result is kept under this key")
-        except (IntegrityError, UnknownKeyError, StorageError) as error:
-            return self._failed(path, error, None)
-        if record is None:
-            return Lookup(Outcome.MISS, path, detail="it is part of a transaction that was not committed")
-        if record.expires is not None and record.expires <= self.clock.now():
-            return Lookup(Outcome.EXPIRED, path, record, detail=f"expired at {record.expires.isoformat()}")
-        changed = changed_reference(record.about) if references and record.about else ""
-        if changed:
-            return Lookup(Outcome.EXPIRED, path, record, detail=changed, is_outdated=True)
-        return record
-
-    def _open(self, path: str, data: bytes, *, remembers: bool) -> Record | Versioned:
-        ring = self.keys()
-        known = self._remembered.find(path, data, ring) if remembers else None
-        if known is not None:
-            return known
-        found = open_record(data, ring, path=path, location=self._where(path))
-        if remembers and isinstance(found, Record):
-            self._remembered.note(path, data, ring, found)
-        return found
-
-    def _failed(self, path: str, error: EntrepotError, record: Record | None) -> Lookup:
-        if isinstance(error, DestroyedKeyError):  # its owner has said that it is not to be believed, ever again
-            return Lookup(Outcome.MISS, path, detail=f"what is kept under this key is not used: {error}")
-        if isinstance(error, UnknownKeyError):
-            return Lookup(Outcome.UNKNOWN_KEY, path, record, detail=str(error), error=self._unknown_key(path, error))
-        outcome = Outcome.DAMAGED if isinstance(error, IntegrityError) else Outcome.UNREACHABLE
-        return Lookup(outcome, path, record, detail=str(error), error=error)
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -395,103 +336,24 @@ class ResultStore:
             writer_for(serializer, None, allow=self.allow)
 
     def put(self, prepared: Prepared) -> Record:
-        """Keep the record of a result whose payload is in place; on return it is durable.
-
-        Returns:
-            As `write`.
-
-        Raises:
-            UnknownKeyError: As `write`.
-            StorageError: If the store cannot be written.
-        """
-        kept = self._put(prepared)
-        return self.settle(prepared) if kept is prepared.record else kept
+        """As `Placing.put`."""
+        return self._placing.put(prepared)
 
     def settle(self, prepared: Prepared) -> Record:
-        """See that the payload of a record that was just put is there to stay; else write it again, elsewhere.
-
-        Returns:
-            The record that is in place.
-
-        Raises:
-            StorageError: If the store cannot be written.
-        """
-        while not self.still_has_payload(prepared):
-            # A collection may have deleted it before it could see the record.
-            again = None if prepared.placed is None else prepared.placed.again
-            if again is None:
-                raise StorageError(
-                    f"the payload of {self._where(prepared.record.path)} was deleted by a collection before its record"
-                    " was kept, which took longer than the collection's grace; compute it again, and collect with a"
-                    " longer one",
-                    location=self.location,
-                )
-            prepared = dataclasses.replace(again(), replace=True, first=prepared.first)
-            self._put(prepared)
-        return prepared.record
+        """As `Placing.settle`."""
+        return self._placing.settle(prepared)
 
     def still_has_payload(self, prepared: Prepared) -> bool:
-        """Return whether the payload of a result is there and will stay; asked when its record is in place.
-
-        Raises:
-            StorageError: If the store cannot be read.
-        """
-        placed, payload = prepared.placed, prepared.record.payload
-        if placed is None or payload is None or not placed.is_doubtful(self.clock):
-            return True
-        return self.condemned.has(payload)
-
-    def _put(self, prepared: Prepared) -> Record:
-        record, sealed, path = prepared.record, prepared.sealed, prepared.record.path
-        if prepared.replace:
-            self.storage.put(path, sealed)
-            self.condemned.put_back(path, sealed)
-            return record
-        if self.storage.creates_exclusively:
-            with contextlib.suppress(ObjectExistsError):
-                self.storage.create(path, sealed)
-                return record
-        else:
-            self.warn_not_exclusive()
-        theirs = self.usable(record)
-        if theirs is not None:
-            return theirs
-        # Never deleted first: what another writer has put in its place meanwhile is as good as ours.
-        self.storage.put(path, sealed)
-        self.condemned.put_back(path, sealed)
-        return record
+        """As `Placing.still_has_payload`."""
+        return self._placing.still_has_payload(prepared)
 
     def usable(self, ours: Record) -> Record | None:
-        """Return the record that counts for a key, if it can be used, payload and all; None if it may be replaced.
+        """As `Placing.usable`."""
+        return self._placing.usable(ours)
 
-        What is returned is durable, whoever wrote it: who hears "it is there already" relies on that.
-
-        Args:
-            ours: The one that would take its place; its payload is in place.
-
-        Raises:
-            UnknownKeyError: If it is signed under a key that the ring lacks.
-            StorageError: If the store cannot be read.
-        """
-        found = self._look(ours.path, references=True)
-        theirs = found.record
-        if found.outcome is Outcome.HIT and theirs is not None:
-            if theirs.transaction is not None and isinstance(self.storage, MakesDurable):
-                self.storage.make_durable(marker_path(theirs.transaction))  # whose writer may have died before that
-            if theirs.payload is None or theirs.payload == ours.payload:
-                return theirs  # a payload of the same name was checked a moment ago
-            problem = check_payload(
-                self.storage, theirs.payload, size=theirs.size, digest=theirs.digest, ring=self.keys()
-            )
-            if not problem:
-                return theirs
-            error = IntegrityError(problem, location=self._where(theirs.payload))
-            found = self._failed(ours.path, error, theirs)
-        if found.outcome in {Outcome.UNKNOWN_KEY, Outcome.UNREACHABLE} and found.error is not None:
-            raise found.error
-        if found.outcome is Outcome.DAMAGED:
-            self._keep_evidence(found)
-        return None
+    def warn_not_exclusive(self) -> None:
+        """As `Placing.warn_not_exclusive`."""
+        self._placing.warn_not_exclusive()
 
     # --- the rest -----------------------------------------------------------------------------------------------------
 
@@ -519,27 +381,3 @@ class ResultStore:
     def keys(self) -> Keyring:
         """Return the ring."""
         return self._ring if isinstance(self._ring, Keyring) else self._ring()
-
-    def _where(self, path: str) -> str:
-        return f"{self.storage.location.rstrip('/')}/{path}"
-
-    def _unknown_key(self, path: str, error: UnknownKeyError) -> UnknownKeyError:
-        return UnknownKeyError(
-            f"the stored result {self._where(path)} cannot be checked, and is neither used nor replaced: {error}",
-            key_id=error.key_id,
-            location=getattr(error, "location", self._where(path)),
-        )
-
-    def warn_not_exclusive(self) -> None:
-        """Say once, where it is so, that of two writers at the same moment the later one wins."""
-        if not self._warned:
-            self._warned = True
-            _logger.warning(
-                "%s cannot create an object only if there is none: of two runs that compute the same result at the same"
-                " moment, the later one replaces the earlier one's. Both are valid; no result is lost.",
-                self.storage.location,
-            )
-
-    def _keep_evidence(self, found: Lookup) -> str:
-        spoilt = found.path if found.record is None else found.record.payload or found.path
-        return keep_evidence(self.storage, spoilt)

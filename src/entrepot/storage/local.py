@@ -4,28 +4,23 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeAlias
 
-from entrepot._folders import make_folders, settle_folder
 from entrepot.errors import (
     EntrepotError,
     InvalidPathError,
     ObjectExistsError,
     ObjectNotFoundError,
     StorageError,
-    StorageUnreachableError,
 )
 from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo, Stage
+from entrepot.storage._below import ABSENT, Folders, Reading, unread
 from entrepot.storage._buffers import as_views, joined
 from entrepot.storage._posix import (
-    is_straight,
     let_go,
     map_private,
-    open_file,
-    open_inner,
     read_at,
     read_into_at,
     read_straight,
@@ -35,15 +30,12 @@ from entrepot.storage._posix import (
 )
 from entrepot.storage._swaps import changed, swap_file, tag_of, too_large
 from entrepot.storage.outage import from_os_error
-from entrepot.storage.paths import RESERVED_PREFIX, check_path, check_prefix, check_range, is_path
+from entrepot.storage.paths import RESERVED_PREFIX, check_path, check_prefix, check_range
 from entrepot.storage.stages import LocalStage
 
 __all__ = ["LocalStorage"]
 
-_ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC  # the root itself may be a link: that is the owner's choice
 _SMALL = 16 << 10  # bytes of what is read in as few calls as can be
-_Entries: TypeAlias = tuple[list[ObjectInfo], list[str]]  # up here: in the class, `list` is a method
-_ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 class LocalStorage:
@@ -62,13 +54,12 @@ class LocalStorage:
             root (a disk that is not mounted, say) is an outage: `StorageUnreachableError`.
     """
 
-    __slots__ = ("_create", "_root", "_straight")
+    __slots__ = ("_folders", "_root")
 
     def __init__(self, root: Path | str, *, create: bool = True) -> None:
         # Absolute from the start: changing the working folder must not move the store.
         self._root = os.path.abspath(os.path.expanduser(root))  # noqa: PTH100, PTH111  no Path on the hot path
-        self._create = create
-        self._straight: bool | None = None  # whether files can be opened by their whole path; None: not known yet
+        self._folders = Folders(self._root, create=create)
 
     @property
     def location(self) -> str:
@@ -90,13 +81,13 @@ class LocalStorage:
         """
         check_range(start, length, location=self._root)
         check_path(path, location=self._root)
-        if start == 0 and self._is_straight():
+        if start == 0 and self._folders.is_straight():
             content = read_straight(self._root, path, _SMALL)
             if content is not None:
                 return content if length is None or len(content) <= length else content[:length]
         # Component by component: the way that works on every system, for all sizes, and says what is in the way.
         try:  # not `_reading`, which costs a third of all this
-            fd, size = self._open(path)
+            fd, size = self._folders.open_object(path)
             try:
                 rest = size - start
                 return read_at(fd, start, rest if length is None else min(length, rest))
@@ -105,7 +96,7 @@ class LocalStorage:
         except EntrepotError:
             raise
         except OSError as error:
-            raise _unread(self._root, path, error) from error
+            raise unread(self._root, path, error) from error
 
     def read_into(self, path: str, buffer: memoryview, *, start: int = 0) -> int:
         """Fill `buffer` from offset `start` of an object and return how many bytes there were.
@@ -117,7 +108,7 @@ class LocalStorage:
         check_range(start, None, location=self._root)
         view = buffer.cast("B")
         with self._reading(path):
-            fd, _ = self._open(path)
+            fd, _ = self._folders.open_object(path)
             try:
                 return read_into_at(fd, start, view)
             finally:
@@ -131,7 +122,7 @@ class LocalStorage:
             StorageError: If it cannot be opened.
         """
         with self._reading(path):
-            fd, size = self._open(path)
+            fd, size = self._folders.open_object(path)
             try:
                 return map_private(fd, size)
             finally:
@@ -164,7 +155,7 @@ class LocalStorage:
             StorageError: If it cannot be made so.
         """
         with self._reading(path):
-            folder = self._folder(path.rpartition("/")[0])
+            folder = self._folders.open(path.rpartition("/")[0])
             try:
                 sync(folder)  # its content was synced before it got its name
             finally:
@@ -178,7 +169,7 @@ class LocalStorage:
         """
         with contextlib.suppress(ObjectNotFoundError), self._reading(path):
             folders, _, name = path.rpartition("/")
-            folder = self._folder(folders)
+            folder = self._folders.open(folders)
             try:
                 os.utime(name, dir_fd=folder, follow_symlinks=False)
             finally:
@@ -193,7 +184,7 @@ class LocalStorage:
         pending = [""]
         while pending:
             base = pending.pop()
-            objects, folders = self._entries(base, wants=_is_unfinished)
+            objects, folders = self._folders.entries(base, wants=_is_unfinished)
             pending.extend(folders)
             yield from (info for info in objects if info.modified is not None and info.modified < before)
 
@@ -219,7 +210,7 @@ class LocalStorage:
         try:
             with self._reading(path):
                 folders, _, name = path.rpartition("/")
-                folder = self._folder(folders)
+                folder = self._folders.open(folders)
                 try:
                     return take_out(folder, name, memoryview(data).cast("B"))
                 finally:
@@ -259,14 +250,14 @@ class LocalStorage:
             self._write(path, content, replace=False)
             return tag_of(content)
         try:
-            folder = self._folder(path.rpartition("/")[0])
+            folder = self._folders.open(path.rpartition("/")[0])
             try:
                 is_done = swap_file(self._root, folder, path, content, tag)
             finally:
                 let_go(folder)
         except EntrepotError:
             raise
-        except _ABSENT as error:
+        except ABSENT as error:
             raise changed(path, location=self._root) from error
         except OSError as error:
             raise from_os_error(error, location=self._root, path=path, doing="write") from error
@@ -281,10 +272,10 @@ class LocalStorage:
             StorageError: If it cannot be made.
         """
         try:
-            root = self._open_root(make=True)
+            root = self._folders.open_root(make=True)
             try:
                 return LocalStage(
-                    root, self._root, open_folder=lambda path: self._folder(path, make=True), taken=self._taken
+                    root, self._root, open_folder=lambda path: self._folders.open(path, make=True), taken=self._taken
                 )
             except BaseException:
                 let_go(root)
@@ -306,14 +297,14 @@ class LocalStorage:
 
     def _unlink(self, folders: str, name: str, path: str) -> None:
         try:
-            folder = self._folder(folders)
+            folder = self._folders.open(folders)
             try:
                 os.unlink(name, dir_fd=folder)
             finally:
                 let_go(folder)
         except EntrepotError:
             raise
-        except _ABSENT:
+        except ABSENT:
             return
         except OSError as error:
             raise from_os_error(error, location=self._root, path=path, doing="delete") from error
@@ -338,7 +329,7 @@ class LocalStorage:
         """
         with self._reading(path):
             folders, _, name = path.rpartition("/")
-            folder = self._folder(folders)
+            folder = self._folders.open(folders)
             try:
                 status = os.stat(name, dir_fd=folder, follow_symlinks=False)
             finally:
@@ -351,111 +342,19 @@ class LocalStorage:
     def __repr__(self) -> str:
         return f"LocalStorage({self._root!r})"
 
-    # --- the folders -----------------------------------------------------------------------------------------------
-
-    def _folder(self, path: str, *, make: bool = False) -> int:
-        """Open a folder below the root, component by component; the caller closes it."""
-        folder = self._open_root(make=make)
-        try:
-            if path:
-                for name in path.split("/"):
-                    outer, folder = folder, open_inner(folder, name, make=make)
-                    let_go(outer)
-        except BaseException:
-            let_go(folder)
-            raise
-        return folder
-
-    def _open_root(self, *, make: bool) -> int:
-        try:
-            root = os.open(self._root, _ROOT)
-        except FileNotFoundError as error:
-            if not self._create:
-                raise StorageUnreachableError(
-                    f"the folder {self._root} is not there: mount its disk, or make the folder",
-                    location=self._root,
-                ) from error
-            if not make:
-                raise
-            make_folders(self._root)
-            root = os.open(self._root, _ROOT)
-        except NotADirectoryError as error:
-            raise StorageUnreachableError(
-                f"{self._root} is not a folder: name another one, or move what is in its place",
-                location=self._root,
-            ) from error
-        if make:
-            try:
-                settle_folder(self._root, root)
-            except BaseException:
-                let_go(root)
-                raise
-        return root
-
     # --- reading ---------------------------------------------------------------------------------------------------
 
-    def _is_straight(self) -> bool:
-        """Return whether small files can be read by their whole path; found out once, when the root is there."""
-        if self._straight is None:
-            with contextlib.suppress(OSError):
-                root = os.open(self._root, _ROOT)
-                try:
-                    self._straight = is_straight(self._root, root)
-                finally:
-                    let_go(root)
-        return bool(self._straight)
-
-    def _open(self, path: str) -> tuple[int, int]:
-        folders, _, name = path.rpartition("/")
-        folder = self._folder(folders)
-        try:
-            return open_file(folder, name)
-        finally:
-            let_go(folder)
-
-    def _reading(self, path: str) -> "_Reading":
+    def _reading(self, path: str) -> Reading:
         check_path(path, location=self._root)
-        return _Reading(self._root, path)
+        return Reading(self._root, path)
 
     def _walk(self, prefix: str) -> Iterator[ObjectInfo]:
         pending = [prefix]
         while pending:
             base = pending.pop()
-            objects, folders = self._entries(base)
+            objects, folders = self._folders.entries(base)
             pending.extend(folders)
             yield from objects
-
-    def _entries(self, base: str, *, wants: Callable[[str], bool] = is_path) -> _Entries:
-        """Read one folder whole, so that no descriptor waits for the caller between two objects.
-
-        Args:
-            base: The folder.
-            wants: Which files, by their names.
-        """
-        entries: _Entries = ([], [])
-        objects, folders = entries
-        start = f"{base}/" if base else ""
-        try:
-            folder = self._folder(base)
-            try:
-                with os.scandir(folder) as found:
-                    for entry in found:
-                        if is_path(entry.name) and entry.is_dir(follow_symlinks=False):
-                            folders.append(start + entry.name)
-                        elif wants(entry.name) and entry.is_file(follow_symlinks=False):
-                            with contextlib.suppress(FileNotFoundError):  # deleted since the folder was read
-                                status = entry.stat(follow_symlinks=False)
-                                modified = datetime.fromtimestamp(status.st_mtime, UTC)
-                                objects.append(ObjectInfo(start + entry.name, status.st_size, modified))
-            finally:
-                let_go(folder)
-        except EntrepotError:
-            raise
-        except _ABSENT:
-            pass  # no such folder, or no longer
-        except OSError as error:
-            raise from_os_error(error, location=self._root, path=base, doing="list") from error
-        return entries
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
@@ -464,7 +363,7 @@ class LocalStorage:
         views = as_views(data)
         folders, _, name = path.rpartition("/")
         try:
-            folder = self._folder(folders, make=True)
+            folder = self._folders.open(folders, make=True)
             try:
                 try:
                     write_durably(folder, name, views, replace=replace)
@@ -487,27 +386,3 @@ class LocalStorage:
 
 def _is_unfinished(name: str) -> bool:
     return name.startswith(RESERVED_PREFIX)
-
-
-class _Reading:
-    """Turns what the system says while one object is read into our errors (a class: half the time of a generator)."""
-
-    __slots__ = ("_path", "_root")
-
-    def __init__(self, root: str, path: str) -> None:
-        self._root = root
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if error is None or not isinstance(error, OSError) or isinstance(error, EntrepotError):
-            return
-        raise _unread(self._root, self._path, error) from error
-
-
-def _unread(root: str, path: str, error: OSError) -> StorageError:
-    if isinstance(error, _ABSENT):
-        return ObjectNotFoundError(f"{root} has no object {path!r}", path=path, location=root)
-    return from_os_error(error, location=root, path=path, doing="read")

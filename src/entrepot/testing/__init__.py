@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from entrepot.testing.hashers import HasherContract as HasherContract
     from entrepot.testing.key_providers import KeyProviderContract as KeyProviderContract
     from entrepot.testing.manifests import plugin_manifest as plugin_manifest
+    from entrepot.testing.readable_storage import ReadableStorageContract as ReadableStorageContract
     from entrepot.testing.secret_sources import SecretSourceContract as SecretSourceContract
     from entrepot.testing.serializers import SerializerContract as SerializerContract
-    from entrepot.testing.storage import ReadableStorageContract as ReadableStorageContract
     from entrepot.testing.storage import StorageContract as StorageContract
     from entrepot.testing.task_runners import TaskRunnerContract as TaskRunnerContract
 
@@ -34,7 +34,7 @@ _HOMES = {
     "FrozenClock": "fakes",
     "HasherContract": "hashers",
     "KeyProviderContract": "key_providers",
-    "ReadableStorageContract": "storage",
+    "ReadableStorageContract": "readable_storage",
     "SecretSourceContract": "secret_sources",
     "SerializerContract": "serializers",
     "StorageContract": "storage",
