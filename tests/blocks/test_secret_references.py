@@ -365,7 +365,7 @@ class TestSources:
             ("env://not a name", "takes the name of a variable"),
             ("file://relative", "absolute path"),
             ("file:///no/such/file", "/no/such/file cannot be read: No such file"),
-            ("file:///dev/zero", "longer than 1048576 bytes"),
+            ("file:///dev/zero", "is no regular file"),
             ("file:///x%00y", "it can be no path"),
             ("keyring://alone", "a service and a user"),
             ("block://secret", "type and name of a block"),

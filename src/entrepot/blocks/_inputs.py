@@ -3,9 +3,11 @@
 Only plain texts are read so. What is given as a `SecretStr` is the secret itself, whatever it looks like.
 """
 
+import copy
 import dataclasses
 import types
 import typing
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, TypeVar, get_args, get_origin
@@ -15,11 +17,19 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 from entrepot.blocks._annotations import facts_of
 from entrepot.blocks._references import AnyReference, SecretBytesReference, SecretReference, is_reference
 
-__all__ = ["as_secret", "place_references", "read_defaults", "read_field", "read_fields", "references_in"]
+__all__ = [
+    "as_secret",
+    "mark_foreign",
+    "place_references",
+    "read_defaults",
+    "read_field",
+    "read_fields",
+    "references_in",
+]
 
 _UNIONS: Final = (typing.Union, types.UnionType)
 _KINDS: Final[Mapping[object, type[AnyReference]]] = {SecretStr: SecretReference, SecretBytes: SecretBytesReference}
-_LISTS: Final = (list, tuple, set, frozenset)
+_LISTS: Final = (list, tuple, set, frozenset, deque)
 _PLAIN: Final = (bytes, int, float, types.NoneType)
 _DEPTH: Final = 50
 
@@ -46,10 +56,12 @@ def read_field(cls: type[BaseModel], name: str, value: object) -> object:
 
 
 def read_defaults(model: BaseModel) -> None:
-    """Read defaults that are plain texts as what is given is read."""
+    """Read defaults that are plain texts as what is given is read; references are copied: they say whose they are."""
     cls = type(model)
     for name, facts in facts_of(cls).fields.items():
         field = cls.__pydantic_fields__[name]
+        if isinstance(field.default, AnyReference) and vars(model).get(name) is field.default:
+            vars(model)[name] = copy.copy(field.default)
         if facts.bare is not None and isinstance(field.default, str) and name not in model.model_fields_set:
             read = _read(field.annotation, field.default, 0)
             if read is not field.default:
@@ -138,6 +150,24 @@ def place_references(model: BaseModel, whose: str, *, again: bool = True) -> Non
             reference.said_of = f"{whose}: {path}"
 
 
+def mark_foreign(block: BaseModel, store: str) -> None:
+    """Have every reference in a block that was loaded from a shared store say so.
+
+    Most do: they were made for it. Those that do not are defaults, which a class gives to all its blocks: this block
+    gets copies. Blocks inside that came by name have marks of their own.
+
+    Args:
+        block: The block.
+        store: The location of that store.
+    """
+    for values in (vars(block), block.model_extra or {}):
+        for name, value in list(values.items()):
+            if any(not each.store for _, each in _found(value, name, 0, named=False)):
+                values[name] = own = copy.deepcopy(value)
+                for _, each in _found(own, name, 0, named=False):
+                    each.store = each.store or store
+
+
 def references_in(model: BaseModel) -> Iterator[tuple[str, AnyReference]]:
     """Yield the references that stand in a model, at whatever depth, each with its path: `headers.Authorization`."""
     for name, facts in facts_of(type(model)).fields.items():
@@ -147,20 +177,23 @@ def references_in(model: BaseModel) -> Iterator[tuple[str, AnyReference]]:
         yield from _found(value, name, 0)
 
 
-def _found(value: object, path: str, depth: int) -> Iterator[tuple[str, AnyReference]]:
+def _found(value: object, path: str, depth: int, *, named: bool = True) -> Iterator[tuple[str, AnyReference]]:
+    """Yield the references in a value; without `named`, those in blocks that came by name are left out."""
     if isinstance(value, AnyReference):
         yield path, value
     elif isinstance(value, str | bytes | int | float) or value is None or depth > _DEPTH:
         return
     elif isinstance(value, Mapping):
         for key, each in value.items():
-            yield from _found(each, f"{path}.{key}" if isinstance(key, str) else path, depth + 1)
-    elif isinstance(value, list | tuple | set | frozenset):
+            yield from _found(each, f"{path}.{key}" if isinstance(key, str) else path, depth + 1, named=named)
+    elif isinstance(value, _LISTS):
         for place, each in enumerate(value):
-            yield from _found(each, f"{path}[{place}]", depth + 1)
+            yield from _found(each, f"{path}[{place}]", depth + 1, named=named)
     elif isinstance(value, BaseModel) or dataclasses.is_dataclass(value):
+        if not named and getattr(getattr(value, "_origin", None), "value", None) is not None:
+            return
         for name, each in _members(value).items():
-            yield from _found(each, f"{path}.{name}", depth + 1)
+            yield from _found(each, f"{path}.{name}", depth + 1, named=named)
 
 
 def _members(value: Any) -> dict[str, object]:

@@ -2,23 +2,28 @@
 
 A reference stands in a block in the place of a secret, and has its `get_secret_value()`. That asks the source of the
 reference's scheme; the answer is masked from then on, and kept until the flow run that asked is over.
+
+Who can save blocks in a shared store writes the references in them, and where the blocks send the secrets. So a
+reference keeps which store its block came from, wherever it is copied or pickled to, and is followed there only if the
+owner of the machine listed it (`blocks._listed`); a reference to another block leads into the same store.
 """
 
 import re
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import SecretBytes, SecretStr
 
 from entrepot._scope import current_scope
 from entrepot._secrets import MASK, remember_secret
-from entrepot.errors import BlockFileError, EntrepotError, SecretReferenceError
+from entrepot.blocks._listed import is_listed, line_for
+from entrepot.errors import BlockFileError, EntrepotError, ForeignReferenceError, SecretReferenceError
 from entrepot.plugins import SECRET_SOURCES
 
 __all__ = [
@@ -26,7 +31,11 @@ __all__ = [
     "AnyReference",
     "SecretBytesReference",
     "SecretReference",
+    "Whose",
+    "asked_by",
     "is_reference",
+    "made_for",
+    "refusal",
     "resolve",
     "shown",
 ]
@@ -34,6 +43,11 @@ __all__ = [
 SEALED_AT_APPLY: Final = frozenset({"env", "file"})
 """The schemes whose references in a file of blocks are looked up when it is applied, unless it says otherwise."""
 
+T = TypeVar("T", str, bytes)
+R = TypeVar("R", bound="SecretReference | SecretBytesReference")
+
+_BLOCK: Final = "block://"
+_LONGEST: Final = 1 << 20  # characters or bytes
 _REFERENCE: Final = re.compile(r"([a-z][a-z0-9+-]*)://(.+)\Z", re.ASCII | re.DOTALL)
 _USER: Final = re.compile(r"://[^/?#\s]*:[^/?#\s]*@")
 
@@ -49,7 +63,87 @@ def shown(reference: str) -> str:
     return _USER.sub(f"://{MASK}@", reference)
 
 
-class SecretReference(SecretStr):
+class Whose(NamedTuple):
+    """What is being made: a block of a shared store, or one of this user's own.
+
+    Attributes:
+        store: The location of the shared store; "" for this user's own.
+        name: What the block is called.
+    """
+
+    store: str = ""
+    name: str = ""
+
+
+_OWN: Final = Whose()
+_making: ContextVar[Whose] = ContextVar("entrepot_references_making", default=_OWN)
+
+
+@contextmanager
+def made_for(whose: Whose = _OWN) -> Iterator[None]:
+    """Let the references that are made inside a `with` belong to a block of a shared store, or to none."""
+    token = _making.set(whose)
+    try:
+        yield
+    finally:
+        _making.reset(token)
+
+
+class _ByPlace(Generic[T]):
+    """A secret by where it is."""
+
+    reference: str
+    said_of: str
+    store: str
+
+    def __init__(self, reference: str) -> None:
+        if not isinstance(reference, str) or _REFERENCE.match(reference) is None:
+            # What was given is not repeated: it may be the secret itself.
+            raise SecretReferenceError(
+                "a reference to a secret is written scheme://..., as in env://API_KEY; what is no reference goes into"
+                " SecretStr",
+                reference="",
+            )
+        self.reference = reference
+        self.said_of = ""
+        self.store = _making.get().store
+        # pydantic's masks are made of this; it is no secret, and whatever reads it gets no secret.
+        self._secret_value: T = self._from_text(reference)
+
+    def get_secret_value(self) -> T:
+        """Return the secret; inside a flow run the first answer is kept until the run is over.
+
+        Raises:
+            SecretReferenceError: If it is not there, its source cannot be reached, or (`ForeignReferenceError`) the
+                block came from a shared store and may not use it here.
+        """
+        if _is_masking(sys._getframe(1)):  # noqa: SLF001  the only way to tell
+            return self._from_text(self.reference)
+        return self._from_source(_look_up(self.reference, self.said_of, self.store))
+
+    def _from_text(self, text: str) -> T:
+        raise NotImplementedError
+
+    def _from_source(self, found: str | bytes) -> T:
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self.get_secret_value())
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and isinstance(other, _ByPlace) and other.reference == self.reference
+
+    def __hash__(self) -> int:
+        return hash(self.reference)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({shown(self.reference)!r})"
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[type, str, str, str]]:
+        return _made_again, (type(self), self.reference, self.said_of, self.store)
+
+
+class SecretReference(_ByPlace[str], SecretStr):
     """A text that is a secret, by where it is.
 
     Args:
@@ -58,77 +152,31 @@ class SecretReference(SecretStr):
     Attributes:
         reference: That.
         said_of: Which field of which block has it, for messages; "" where that is not known.
+        store: The location of the shared store that its block came from; "" for this user's own.
 
     Raises:
         SecretReferenceError: If it is no reference.
     """
 
-    reference: str
-    said_of: str
+    def _from_text(self, text: str) -> str:
+        return text
 
-    def __init__(self, reference: str) -> None:
-        _set_up(self, reference)
-
-    def get_secret_value(self) -> str:
-        """Return the secret; inside a flow run the first answer is kept until the run is over.
-
-        Raises:
-            SecretReferenceError: If it is not there, or its source cannot be reached.
-        """
-        if _is_masking(sys._getframe(1)):  # noqa: SLF001  the only way to tell
-            return self.reference
-        found = _look_up(self.reference, self.said_of)
+    def _from_source(self, found: str | bytes) -> str:
         text = _as_text(found)
         if text is None:
+            del found  # tracebacks can be logged with locals
             raise _error(self.reference, self.said_of, "it is no UTF-8 text; use a field of type SecretBytes")
         return text
 
-    def __len__(self) -> int:
-        return len(self.get_secret_value())
 
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.reference == self.reference
-
-    def __hash__(self) -> int:
-        return hash(self.reference)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({shown(self.reference)!r})"
-
-    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
-        return type(self), (self.reference,)
-
-
-class SecretBytesReference(SecretBytes):
+class SecretBytesReference(_ByPlace[bytes], SecretBytes):
     """Bytes that are a secret, by where they are; otherwise as `SecretReference`."""
 
-    reference: str
-    said_of: str
+    def _from_text(self, text: str) -> bytes:
+        return text.encode()
 
-    def __init__(self, reference: str) -> None:
-        _set_up(self, reference)
-
-    def get_secret_value(self) -> bytes:
-        """Return the secret; see `SecretReference.get_secret_value`."""
-        if _is_masking(sys._getframe(1)):  # noqa: SLF001  the only way to tell
-            return self.reference.encode()
-        found = _look_up(self.reference, self.said_of)
+    def _from_source(self, found: str | bytes) -> bytes:
         return found.encode() if isinstance(found, str) else found
-
-    def __len__(self) -> int:
-        return len(self.get_secret_value())
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.reference == self.reference
-
-    def __hash__(self) -> int:
-        return hash(self.reference)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({shown(self.reference)!r})"
-
-    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
-        return type(self), (self.reference,)
 
 
 AnyReference: TypeAlias = SecretReference | SecretBytesReference
@@ -139,18 +187,11 @@ def _is_masking(caller: FrameType) -> bool:
     return caller.f_code.co_name == "_serialize_secret_field" and caller.f_globals.get("__name__") == "pydantic.types"
 
 
-def _set_up(made: Any, reference: str) -> None:
-    if not isinstance(reference, str) or _REFERENCE.match(reference) is None:
-        # What was given is not repeated: it may be the secret itself.
-        raise SecretReferenceError(
-            "a reference to a secret is written scheme://..., as in env://API_KEY; what is no reference goes into"
-            " SecretStr",
-            reference="",
-        )
-    made.reference = reference
-    # pydantic's masks are made of this; it is no secret, and whatever reads it gets no secret.
-    made._secret_value = reference if isinstance(made, SecretReference) else reference.encode()  # noqa: SLF001  its own
-    made.said_of = ""
+def _made_again(cls: type[R], reference: str, said_of: str, store: str) -> R:
+    """Return a reference that was copied or pickled; pickles name this function."""
+    made = cls(reference)
+    made.said_of, made.store = said_of, store
+    return made
 
 
 def resolve(reference: str, *, where: str) -> str:
@@ -183,6 +224,8 @@ def _as_text(found: str | bytes) -> str | None:
 
 # --- looking up -------------------------------------------------------------------------------------------------------
 
+_Key: TypeAlias = tuple[str, str, Hashable]
+
 
 class _Kept:
     """The secrets that one flow run has looked up. It neither prints nor pickles them."""
@@ -190,40 +233,64 @@ class _Kept:
     __slots__ = ("locks", "values")
 
     def __init__(self) -> None:
-        self.values: dict[str, str | bytes] = {}
-        self.locks: dict[str, threading.Lock] = {}
+        self.values: dict[_Key, str | bytes] = {}
+        self.locks: dict[_Key, threading.Lock] = {}
 
 
 _runs: Final[dict[int, _Kept]] = {}
-_within: ContextVar[tuple[str, ...]] = ContextVar("entrepot_references_within", default=())
+_within: ContextVar[tuple[_Key, ...]] = ContextVar("entrepot_references_within", default=())
 
 
-def _chose_documents() -> bool:
-    documents = sys.modules.get("entrepot.blocks.documents")  # who chose some has loaded it; others need no ciphers
-    return documents is not None and documents.has_chosen()
+def asked_by() -> str:
+    """Return, to a source, which shared store the reference that it is asked for came from; "" for none."""
+    within = _within.get()
+    return within[-1][1] if within else ""
 
 
-def _look_up(reference: str, where: str) -> str | bytes:
-    if reference in _within.get():
+def refusal(reference: AnyReference) -> ForeignReferenceError | None:
+    """Return why a reference of a block of a shared store is not followed here; None if it is. Nobody is asked."""
+    store = reference.store
+    if not store or reference.reference.startswith(_BLOCK) or is_listed(reference.reference):
+        return None
+    return _refused(reference.reference, reference.said_of, store)
+
+
+def _look_up(reference: str, where: str, store: str) -> str | bytes:
+    making = _making.get()  # a validator may ask for the secret of a default, say, which is not marked yet
+    store, where = store or making.store, where or making.name
+    if store and is_listed(reference):
+        store = ""  # as if this user had written it
+    if store and not reference.startswith(_BLOCK):
+        raise _refused(reference, where, store)
+    kept, key = _kept(), (reference, store, _place(reference))
+    if key in _within.get():
         raise _error(reference, where, "it leads back to itself; let one of them be the secret")
-    # What a block says depends on the documents: the answer of one team's must not be given for another's.
-    kept = None if reference.startswith("block://") and _chose_documents() else _kept()
-    with _alone(kept, reference):
-        found = None if kept is None else kept.values.get(reference)
-        answer = _asked(reference) if found is None else found
+    with _alone(kept, key):
+        found = None if kept is None else kept.values.get(key)
+        answer = _asked(*key) if found is None else found
         if isinstance(answer, EntrepotError):
-            raise _error(reference, where, str(answer))
+            raise _error(reference, where, answer)
         if kept is not None:
-            kept.values[reference] = answer
+            kept.values[key] = answer
     return answer
 
 
-def _asked(reference: str) -> str | bytes | EntrepotError:
+def _place(reference: str) -> Hashable:
+    """Return what the answer depends on besides the reference: of a block, the places where blocks are looked up."""
+    if not reference.startswith(_BLOCK):
+        return None
+    from entrepot.blocks.sources import chain_for  # noqa: PLC0415  blocks know references, so these find blocks when used
+
+    return chain_for(*reference.removeprefix(_BLOCK).split("/")[:2])
+
+
+def _asked(reference: str, store: str = "", place: Hashable = None) -> str | bytes | EntrepotError:
     """Return what the source of a reference says, or why it does not; no frame with a secret is left."""
     scheme, _, rest = reference.partition("://")
-    token = _within.set((*_within.get(), reference))
+    token = _within.set((*_within.get(), (reference, store, place)))
     try:
-        answer: object = SECRET_SOURCES.get(scheme)().get(rest)
+        with made_for():
+            answer: object = SECRET_SOURCES.get(scheme)().get(rest)
     except EntrepotError as error:
         error.__cause__ = error.__context__ = None
         return error.with_traceback(None)
@@ -233,14 +300,42 @@ def _asked(reference: str) -> str | bytes | EntrepotError:
         _within.reset(token)
     if not isinstance(answer, str | bytes):
         return SecretReferenceError(f"its source gave a {type(answer).__name__}, no text or bytes", reference=reference)
+    if len(answer) > _LONGEST:
+        return SecretReferenceError(
+            f"its source gave more than {_LONGEST} characters: no secret is", reference=reference
+        )
     remember_secret(answer)
     return answer
 
 
-def _error(reference: str, where: str, why: str) -> SecretReferenceError:
-    whose = f"{where}: " if where else ""
-    message = f"{whose}the secret {shown(reference)} cannot be had: {why}"
+def _error(reference: str, where: str, why: str | EntrepotError) -> SecretReferenceError:
+    message = f"{_begin(reference, where)}: {why}"
+    if isinstance(why, ForeignReferenceError):  # of a block that this one leads to
+        return ForeignReferenceError(
+            message, reference=why.reference, where=why.where, store=why.store, setting=why.setting
+        )
     return SecretReferenceError(message, reference=shown(reference), where=where)
+
+
+def _refused(reference: str, where: str, store: str) -> ForeignReferenceError:
+    line = shown(line_for(reference))
+    what_to_do = (
+        f"if everybody who can save there may have this one, set {line}"
+        if line
+        else "this one cannot be listed, since it is written so that it may lead elsewhere than it looks"
+    )
+    return ForeignReferenceError(
+        f"{_begin(reference, where)}: the block is of the shared store {store}, and blocks from there may use those"
+        f" secrets of this machine only that its owner lists; {what_to_do}",
+        reference=shown(reference),
+        where=where,
+        store=store,
+        setting=line,
+    )
+
+
+def _begin(reference: str, where: str) -> str:
+    return f"{where}{': ' if where else ''}the secret {shown(reference)} cannot be had"
 
 
 def _kept() -> _Kept | None:
@@ -256,7 +351,7 @@ def _kept() -> _Kept | None:
 
 
 @contextmanager
-def _alone(kept: _Kept | None, reference: str) -> Iterator[None]:
+def _alone(kept: _Kept | None, key: _Key) -> Iterator[None]:
     """Let one thread of a run ask for a secret, and the others wait for its answer.
 
     Not while another reference is followed: two threads with two that lead to each other would wait forever.
@@ -264,5 +359,5 @@ def _alone(kept: _Kept | None, reference: str) -> Iterator[None]:
     if kept is None or _within.get():
         yield
         return
-    with kept.locks.setdefault(reference, threading.Lock()):
+    with kept.locks.setdefault(key, threading.Lock()):
         yield

@@ -13,6 +13,7 @@ from rich.text import Text
 from entrepot.blocks import Block
 from entrepot.blocks._references import AnyReference, shown
 from entrepot.blocks.history import stored
+from entrepot.blocks.preflight import refused_in
 from entrepot.blocks.sources import PREFIX, variable_of
 from entrepot.cli.asking import confirm
 from entrepot.cli.block_fields import FieldInfo, describe_fields, interactive
@@ -120,6 +121,8 @@ def show_(
     variable = variable_of(block.get_block_type_slug(), name.rpartition("/")[2])
     if version is None and variable in os.environ:
         ok(f"from {variable}, which comes before what is saved")
+    for refused in refused_in(block):
+        warn(str(refused))
     dumped = block.model_dump(mode="json", by_alias=True, fallback=str)
     values = _with_references(dumped, block.model_dump(by_alias=True))
     if as_json:
@@ -161,6 +164,11 @@ def delete(name: Name, *, yes: Yes = False) -> None:
 def check(name: Name) -> None:
     """Try what a saved block connects to."""
     block = Block.load(name)
+    refused = refused_in(block)
+    for each in refused[1:]:
+        warn(str(each))
+    if refused:
+        raise refused[0]
     start = time.perf_counter()
     answer = checked(block, f"the check of {name}")
     took = span(timedelta(seconds=time.perf_counter() - start))
