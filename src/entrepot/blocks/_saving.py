@@ -16,6 +16,7 @@ from entrepot.blocks._decoding import Misfit, decode_fields, newer, quietly
 from entrepot.blocks._finding import exists, find, from_sources, given, is_open, refs, wrong_type
 from entrepot.blocks._inputs import mark_foreign, place_references
 from entrepot.blocks._listed import is_listed, line_for
+from entrepot.blocks._misspelt import hint_for
 from entrepot.blocks._references import Whose, made_for
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents, current_ring
@@ -189,7 +190,12 @@ def load(cls: type[B], name: str, version: int | None = None) -> B:
         if found is not None:
             return found
     documents = current_documents()
-    ref = find(cls, name, documents)
+    try:
+        ref = find(cls, name, documents)
+    except BlockNotFoundError as error:
+        slug = name.rpartition("/")[0] or ("" if is_open(cls) else cls.get_block_type_slug())
+        error.args = (f"{error}{hint_for(slug, name.rpartition('/')[2])}",)
+        raise
     ref = documents.believe(ref) if version is None else documents.at(ref.slug, ref.name, version)
     own = None if is_open(cls) or ref.slug != cls.get_block_type_slug() else cls
     block = _load(ref, documents, (), cls=own)
@@ -238,6 +244,7 @@ def load_inner(slug: str, name: str, documents: BlockDocuments, within: tuple[st
                     "Blocks of a shared store find each other there, and nowhere else; so that they find that one of"
                     f" yours, set {line_for(reference)}."
                 )
+            error.args = (f"{error}{hint_for(slug, name)}",)
             raise
         block = _load(ref, documents, within)
     _set_origin(block, _origin_in(block, ref, documents))

@@ -26,6 +26,7 @@ __all__ = [
     "PREFIX",
     "BlockSource",
     "EnvironmentBlocks",
+    "capitals",
     "chain_for",
     "is_opening",
     "opening_documents",
@@ -76,7 +77,7 @@ class EnvironmentBlocks:
 
     def slugs(self, name: str) -> list[str]:
         """Return the types of the blocks that variables give under this name, sorted."""
-        end = f"__{_capitals(name)}"
+        end = f"__{capitals(name)}"
         if not any(each.startswith(PREFIX) and each.endswith(end) for each in os.environ):
             return []  # the usual case: no list of types is needed
         return [slug for slug in BLOCKS.names() if self.has(slug, name)]
@@ -99,10 +100,11 @@ class EnvironmentBlocks:
 
 def variable_of(slug: str, name: str) -> str:
     """Return the variable that gives a block."""
-    return f"{PREFIX}{_capitals(slug)}__{_capitals(name)}"
+    return f"{PREFIX}{capitals(slug)}__{capitals(name)}"
 
 
-def _capitals(name: str) -> str:
+def capitals(name: str) -> str:
+    """Return a type or a name as it stands in a variable."""
     return name.upper().replace("-", "_")
 
 

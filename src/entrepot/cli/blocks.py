@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from entrepot.blocks import Block
+from entrepot.blocks._misspelt import misspelt
 from entrepot.blocks._references import AnyReference, shown
 from entrepot.blocks.history import stored
 from entrepot.blocks.preflight import refused_in
@@ -85,7 +86,8 @@ def ls(
         return
     hidden = {variable_of(ref.slug, ref.name): f" (hides {ref.slug}/{ref.name})" for ref in refs}
     start = PREFIX if type_ is None else variable_of(type_, "")
-    given = sorted(each for each in os.environ if each.startswith(start))
+    odd = misspelt()
+    given = sorted({each for each in os.environ if each.startswith(start)} - {each.variable for each in odd})
     if refs:
         show(
             table(
@@ -98,6 +100,8 @@ def ls(
         ok("no blocks are saved; `entrepot block create TYPE NAME` saves one, `entrepot block types` lists the types")
     if given:
         ok(f"and {len(given)} from the environment: {', '.join(each + hidden.get(each, '') for each in given)}")
+    for each in odd:
+        warn(str(each))
 
 
 @app.command(name="show")
