@@ -4,7 +4,7 @@ import inspect
 from typing import TypeVar
 
 from entrepot._names import check_name
-from entrepot.blocks._references import made_for
+from entrepot.blocks._lookups import made_for
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.sources import sources

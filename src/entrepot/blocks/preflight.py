@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from entrepot.blocks._inputs import references_in
-from entrepot.blocks._references import refusal, shown
+from entrepot.blocks._lookups import shown
+from entrepot.blocks._references import refusal
 from entrepot.blocks.core import Block
 from entrepot.errors import EntrepotError, ForeignReferenceError
 

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from entrepot import settings
 from entrepot.blocks._decoding import quietly
-from entrepot.blocks._references import made_for
+from entrepot.blocks._lookups import made_for
 from entrepot.blocks._written import make_block
 from entrepot.blocks.core import Block
 from entrepot.errors import BlockFileError

@@ -11,8 +11,9 @@ import typer
 from rich.text import Text
 
 from entrepot.blocks import Block
+from entrepot.blocks._lookups import shown
 from entrepot.blocks._misspelt import misspelt
-from entrepot.blocks._references import AnyReference, shown
+from entrepot.blocks._references import AnyReference
 from entrepot.blocks.history import stored
 from entrepot.blocks.preflight import refused_in
 from entrepot.blocks.sources import PREFIX, variable_of

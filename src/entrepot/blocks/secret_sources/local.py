@@ -134,7 +134,7 @@ class SavedBlocks:
             raise SecretReferenceError("block:// takes type and name of a block, as in block://secret/api-key")
 
         # Blocks know references, so these find blocks when they are used.
-        from entrepot.blocks._references import asked_by  # noqa: PLC0415  as above
+        from entrepot.blocks._lookups import asked_by  # noqa: PLC0415  as above
 
         store = asked_by()
         if store:
