@@ -28,8 +28,10 @@ __all__ = [
 ]
 
 _UNIONS: Final = (typing.Union, types.UnionType)
+_WRAPPERS: Final = (typing.Annotated, typing.Required, typing.NotRequired)
 _KINDS: Final[Mapping[object, type[AnyReference]]] = {SecretStr: SecretReference, SecretBytes: SecretBytesReference}
 _LISTS: Final = (list, tuple, set, frozenset, deque)
+_MARKS: Final = ("__total__", "_fields")  # of classes with named members: TypedDict, NamedTuple
 _PLAIN: Final = (bytes, int, float, types.NoneType)
 _DEPTH: Final = 50
 
@@ -83,27 +85,39 @@ def _fields(cls: type[BaseModel], data: object, depth: int) -> object:
 
 def _read(annotation: Any, value: object, depth: int) -> object:  # noqa: PLR0911  one case a kind of annotation
     """Return a value with references for texts, as an annotation has it."""
-    if depth > _DEPTH or isinstance(value, _PLAIN):
+    if depth > _DEPTH or isinstance(value, (*_PLAIN, BaseModel)):
         return value
-    origin = get_origin(annotation)
-    if origin is typing.Annotated or origin is typing.Required or origin is typing.NotRequired:
-        return _read(get_args(annotation)[0], value, depth)
-    if hasattr(annotation, "__value__") and hasattr(annotation, "__type_params__"):  # `type Name = ...`
-        return _read(annotation.__value__, value, depth + 1)
-    if isinstance(annotation, TypeVar):
-        return _read(annotation.__bound__, value, depth)
+    annotation = _unwrapped(annotation)
+    origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in _UNIONS:
-        read = (_read(each, value, depth + 1) for each in get_args(annotation))
+        read = (_read(each, value, depth + 1) for each in arguments)
         return next((each for each in read if each is not value), value)
     if isinstance(value, str):
         kind = _KINDS.get(annotation)
         return value if kind is None or not is_reference(value) else kind(value)
-    arguments = get_args(annotation)
     if isinstance(value, Mapping):
         return _mapping(annotation, origin, arguments, value, depth)
+    if isinstance(value, list | tuple) and hasattr(annotation, "_fields"):
+        return _named_tuple(annotation, value, depth)
     if type(value) in _LISTS and arguments:
         return _list(origin, arguments, value, depth)
     return value
+
+
+def _unwrapped(annotation: Any) -> Any:
+    """Return an annotation without what says no more of the value: `Annotated`, `type Name = ...`, a root model."""
+    for _ in range(_DEPTH):  # a root model may be of itself
+        if get_origin(annotation) in _WRAPPERS:
+            annotation = get_args(annotation)[0]
+        elif hasattr(annotation, "__value__") and hasattr(annotation, "__type_params__"):
+            annotation = annotation.__value__
+        elif isinstance(annotation, TypeVar):
+            annotation = annotation.__bound__
+        elif getattr(annotation, "__pydantic_root_model__", False):
+            annotation = annotation.__pydantic_fields__["root"].annotation
+        else:
+            break
+    return annotation
 
 
 def _mapping(annotation: Any, origin: Any, arguments: tuple[Any, ...], value: Mapping[Any, Any], depth: int) -> object:
@@ -115,14 +129,27 @@ def _mapping(annotation: Any, origin: Any, arguments: tuple[Any, ...], value: Ma
         return value
     if issubclass(cls, BaseModel):
         return _fields(cls, value, depth)
-    if not dataclasses.is_dataclass(cls) and not hasattr(cls, "__total__"):  # the second: TypedDict
+    if not dataclasses.is_dataclass(cls) and not any(hasattr(cls, mark) for mark in _MARKS):
         return value
-    try:
-        hints = typing.get_type_hints(cls, include_extras=True)
-    except Exception:  # noqa: BLE001  annotations run as code; validation complains of those that do not resolve
-        return value
+    hints = _hints(cls)
     read = {key: _read(hints.get(key), each, depth + 1) for key, each in value.items()}
     return read if any(read[key] is not each for key, each in value.items()) else value
+
+
+def _named_tuple(cls: Any, value: Sequence[Any], depth: int) -> object:
+    hints = _hints(cls)
+    kinds = [hints.get(name) for name in cls._fields[: len(value)]]
+    read = [*(_read(kind, each, depth + 1) for kind, each in zip(kinds, value, strict=False)), *value[len(kinds) :]]
+    if all(new is old for new, old in zip(read, value, strict=True)):
+        return value
+    return cls(*read) if isinstance(value, cls) else read
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls, include_extras=True)
+    except Exception:  # noqa: BLE001  annotations run as code; validation complains of those that do not resolve
+        return {}
 
 
 def _list(origin: Any, arguments: tuple[Any, ...], value: Any, depth: int) -> object:
@@ -134,7 +161,8 @@ def _list(origin: Any, arguments: tuple[Any, ...], value: Any, depth: int) -> ob
     kinds = arguments if each_own else (arguments[0],) * len(value)
     given = list(value)
     read = [_read(kind, each, depth + 1) for kind, each in zip(kinds, given, strict=True)]
-    return type(value)(read) if any(new is not old for new, old in zip(read, given, strict=True)) else value
+    made = deque(read, value.maxlen) if isinstance(value, deque) else type(value)(read)
+    return made if any(new is not old for new, old in zip(read, given, strict=True)) else value
 
 
 def place_references(model: BaseModel, whose: str, *, again: bool = True) -> None:
