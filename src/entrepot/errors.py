@@ -30,6 +30,7 @@ __all__ = [
     "DestroyedKeyError",
     "EntrepotError",
     "FailedRunError",
+    "ForeignReferenceError",
     "InputError",
     "IntegrityError",
     "InvalidNameError",
@@ -302,6 +303,16 @@ class SecretReferenceError(EntrepotError, LookupError):
 
     reference: str = ""
     where: str = ""
+
+
+class ForeignReferenceError(SecretReferenceError):
+    """A block of a shared store refers to a secret that this machine's owner has not listed for such blocks.
+
+    `store` is where the block came from; `setting` is what to write to let it, "" where that cannot be written.
+    """
+
+    store: str = ""
+    setting: str = ""
 
 
 class SecretMaskError(EntrepotError, ValueError):

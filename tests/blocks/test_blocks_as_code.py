@@ -294,7 +294,7 @@ class TestApply:
             ('value = "env://not a name"', "env:// takes the name of a variable"),
             ('value = "file://relative"', "file:// takes an absolute path"),
             ('value = "file:///no/such/file"', "/no/such/file cannot be read: No such file"),
-            ('value = "file:///dev/zero"', "is longer than 1048576 bytes"),
+            ('value = "file:///dev/zero"', "/dev/zero is no regular file"),
             ('value = "volt://kv/x"', "is in clear"),
             (f'value = ["{HUNTER}"]', "value: Input should be a valid string"),
             (f'valu = "{HUNTER}"', "no field named 'valu'; known: value"),

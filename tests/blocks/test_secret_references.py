@@ -8,24 +8,29 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keyring
 import keyring.backend
 import pytest
-from pydantic import BaseModel, Field, SecretBytes, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, Field, RootModel, SecretBytes, SecretStr, TypeAdapter, ValidationError, field_validator
+from typer.testing import CliRunner
 
 from entrepot import flow, task
 from entrepot._secrets import MASK, mask
-from entrepot.blocks import JSON, Block, Secret, SecretBytesReference, SecretReference, Webhook
+from entrepot.blocks import JSON, Block, Secret, SecretBytesReference, SecretReference, Webhook, migrates
 from entrepot.blocks._inputs import references_in
+from entrepot.blocks.doctor import migrate
 from entrepot.blocks.documents import current_documents
 from entrepot.blocks.history import read_body
 from entrepot.cache_policies import INPUTS
+from entrepot.cli.app import app
 from entrepot.errors import EntrepotError, SecretReferenceError
-from entrepot.plugins import SECRET_SOURCES
+from entrepot.hashing.code import hash_function
+from entrepot.plugins import BLOCKS, SECRET_SOURCES
 from entrepot.task_runners import ThreadPoolTaskRunner
 
 HUNTER = "hunter2-of-the-references"
@@ -55,6 +60,26 @@ class ReferenceEverywhere(Block):
     both: Pair | None = None
     anything: Any = None
     inner: Secret | None = None
+
+
+class Named(NamedTuple):
+    left: str
+    right: SecretStr
+
+
+class Rooted(RootModel[list[SecretStr]]):
+    pass
+
+
+class ReferenceInMore(Block):
+    """A block with secrets in containers that are not so usual."""
+
+    queue: deque[SecretStr] = Field(default_factory=deque)
+    some: set[SecretStr] = Field(default_factory=set)
+    named: Named | None = None
+    rooted: Rooted | None = None
+    deep: dict[str, list[tuple[SecretStr, int]]] = Field(default_factory=dict)
+    more: Named | None = None
 
 
 class Counting:
@@ -116,6 +141,30 @@ class TestWhereTheyStand:
             "env://PLAIN",
             "env://LEFT",
         )
+        assert Counting.asked == []
+
+    def test_containers_of_other_kinds_take_them_too_and_stay_what_they_are(self) -> None:
+        block = ReferenceInMore(
+            queue=deque(["counting://a"], maxlen=2),
+            some={"counting://b"},
+            named=("env://LEFT", "counting://c"),
+            rooted=["counting://d", "literal"],
+            deep={"x": [("counting://e", 1)]},
+            more=Named("env://LEFT", "counting://f"),
+        )
+        block.save("more")
+        for each in (block, ReferenceInMore.load("more")):
+            assert {path: found.reference for path, found in references_in(each)} == {
+                "queue[0]": "counting://a",
+                "some[0]": "counting://b",
+                "named[1]": "counting://c",
+                "rooted.root[0]": "counting://d",
+                "deep.x[0][0]": "counting://e",
+                "more[1]": "counting://f",
+            }
+        assert block.queue.maxlen == 2
+        assert block.named.left == block.more.left == "env://LEFT"
+        assert ReferenceInMore(named={"left": "x", "right": "counting://g"}).named.right.reference == "counting://g"
         assert Counting.asked == []
 
     def test_what_is_of_no_known_scheme_is_a_secret_itself_and_so_is_one_that_says_so(self) -> None:
@@ -182,6 +231,68 @@ class TestKept:
         loaded.save("all", overwrite=True)
         ref = current_documents().latest("reference-everywhere", "all")
         assert HUNTER not in json.dumps(read_body(ref, current_documents())[0]), "it is never written back in clear"
+
+    def test_whatever_is_done_to_a_saved_block_its_document_has_the_reference(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OLD_TOKEN", HUNTER)
+        BLOCKS.register("reference-everywhere", ReferenceEverywhere)
+        full().save("all")
+        file = tmp_path / "blocks.toml"
+        asked = []
+        for arguments in (
+            ["edit", "reference-everywhere/all", "--field", "name=new", "--no-check"],
+            ["edit", "reference-everywhere/all", "--field", "passphrase=env://OLD_TOKEN", "--no-check"],
+            ["rollback", "reference-everywhere/all", "1"],
+            ["export", str(file)],
+            ["apply", str(file), "--live"],
+            ["diff", str(file), "--live"],
+            ["show", "reference-everywhere/all"],
+            ["doctor"],
+            ["migrate", "--all"],
+        ):
+            done = CliRunner().invoke(app, ["block", *arguments])
+            assert done.exit_code == 0, done.output
+            assert HUNTER not in done.output
+            asked += Counting.asked
+            ReferenceEverywhere.load("all").password.get_secret_value()  # what is known by now must not get into it
+            Counting.asked = []
+        assert asked == [], "none of them looks a secret up"
+        for arguments in (["rotate"], ["rewrap"]):
+            done = CliRunner().invoke(app, ["keys", *arguments])
+            assert done.exit_code == 0, done.output
+        assert HUNTER not in file.read_text()
+        documents = current_documents()
+        versions = documents.history("reference-everywhere", "all")
+        assert len(versions) >= 4
+        for ref in versions:
+            body = json.dumps(read_body(ref, documents)[0])
+            assert HUNTER not in body
+            assert "counting://b" in body
+
+    def test_a_migration_that_passes_it_on_keeps_it(self) -> None:
+        class MovedReference(Block):
+            old: SecretStr
+
+        MovedReference(old="counting://moved").save("x")
+        BLOCKS.forget("moved-reference")
+
+        class Moved(Block):
+            _block_type_slug = "moved-reference"
+            _schema_version = 2
+
+            new: SecretStr
+
+            @migrates(from_version=1)
+            @staticmethod
+            def _rename(fields: dict[str, Any]) -> dict[str, Any]:
+                return {"new": fields["old"]}
+
+        (finding,) = [migrate(ref, current_documents()) for ref in Moved.list()]
+        assert finding.health == "migrated"
+        assert Moved.load("x").new == SecretReference("counting://moved")
+        assert Counting.asked == []
+        BLOCKS.forget("moved-reference")
 
     def test_pickled_it_is_the_reference(self) -> None:
         block = full()
@@ -260,6 +371,20 @@ class TestKeys:
         monkeypatch.setenv("ACCOUNT", "account-two")
         assert main() == 2
         assert calls.read_text().split() == ["account-one", "account-two"]
+
+    def test_code_that_has_one_as_a_default_is_hashed_by_where_the_secret_is(self) -> None:
+        def code(reference: str) -> Any:
+            class LoginByDefault(BaseModel):
+                token: SecretStr = SecretReference(reference)
+
+            def use() -> LoginByDefault:
+                return LoginByDefault()
+
+            return use
+
+        digests = [hash_function(code(f"counting://{rest}")).digest for rest in ("down", "down", "b")]
+        assert digests[0] == digests[1] != digests[2]
+        assert Counting.asked == []
 
 
 class TestLookedUp:
@@ -365,7 +490,7 @@ class TestSources:
             ("env://not a name", "takes the name of a variable"),
             ("file://relative", "absolute path"),
             ("file:///no/such/file", "/no/such/file cannot be read: No such file"),
-            ("file:///dev/zero", "longer than 1048576 bytes"),
+            ("file:///dev/zero", "is no regular file"),
             ("file:///x%00y", "it can be no path"),
             ("keyring://alone", "a service and a user"),
             ("block://secret", "type and name of a block"),

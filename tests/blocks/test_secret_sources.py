@@ -1,6 +1,8 @@
 """The sources of secrets, each with its contract and what it says when a secret cannot be had; against real servers."""
 
+import contextlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -173,3 +175,23 @@ class TestVault(SecretSourceContract):
         monkeypatch.delenv("VAULT_ADDR")
         with pytest.raises(SecretReferenceError, match="VAULT_ADDR is not set"):
             get("vault://secret/prod/db#password")
+
+
+class TestFilesThatDoNotEnd:
+    def test_a_pipe_a_device_and_a_folder_are_refused_at_once(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        for path in (tmp_path / "pipe", Path("/dev/zero"), Path("/dev/tty"), tmp_path):
+            with pytest.raises(SecretReferenceError, match=r"is no regular file|cannot be read"):
+                Files().get(str(path))
+        with contextlib.suppress(FileNotFoundError):  # of other threads
+            held = [str(each.readlink()) for each in Path("/proc/self/fd").iterdir()]
+            assert not [each for each in held if each.startswith(str(tmp_path))]
+
+    def test_a_file_is_read_up_to_a_limit(self, tmp_path: Path) -> None:
+        path = tmp_path / "long"
+        path.write_bytes(b"x" * (1 << 20))
+        assert len(Files().get(str(path))) == 1 << 20
+        with path.open("ab") as file:
+            file.truncate(1 << 40)
+        with pytest.raises(SecretReferenceError, match="longer than 1048576 bytes"):
+            Files().get(str(path))

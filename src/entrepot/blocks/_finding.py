@@ -4,6 +4,7 @@ import inspect
 from typing import TypeVar
 
 from entrepot._names import check_name
+from entrepot.blocks._lookups import made_for
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.sources import sources
@@ -97,7 +98,8 @@ def given(cls: type[B], name: str) -> B | None:
 def from_sources(slug: str, name: str) -> Block | None:
     """Return a block of the first source that has it, or None."""
     found = (source.get(slug, name) for source in sources() if source.has(slug, name))
-    return next((block for block in found if block is not None), None)
+    with made_for():  # also where a block of a shared store has it inside
+        return next((block for block in found if block is not None), None)
 
 
 def _given_slugs(cls: type[Block], name: str) -> tuple[list[str], str]:

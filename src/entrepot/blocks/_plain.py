@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 from entrepot._sentinels import MISSING
 from entrepot.blocks._decoding import REFERENCES
-from entrepot.blocks._references import shown
+from entrepot.blocks._lookups import shown
 from entrepot.blocks.fields import MASK
 from entrepot.serializers.tagged import TAG
 

@@ -14,7 +14,10 @@ from entrepot.blocks import _encoding
 from entrepot.blocks._about import About, Action, about_now
 from entrepot.blocks._decoding import Misfit, decode_fields, newer, quietly
 from entrepot.blocks._finding import exists, find, from_sources, given, is_open, refs, wrong_type
-from entrepot.blocks._inputs import place_references
+from entrepot.blocks._inputs import mark_foreign, place_references
+from entrepot.blocks._listed import is_listed, line_for
+from entrepot.blocks._lookups import Whose, made_for
+from entrepot.blocks._misspelt import hint_for
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents, current_ring
 from entrepot.blocks.fields import remember_secrets
@@ -22,6 +25,7 @@ from entrepot.blocks.migrations import stub
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.seal import seal, unseal
 from entrepot.errors import (
+    BlockNotFoundError,
     BlockSchemaError,
     EntrepotError,
     SerializationError,
@@ -186,7 +190,12 @@ def load(cls: type[B], name: str, version: int | None = None) -> B:
         if found is not None:
             return found
     documents = current_documents()
-    ref = find(cls, name, documents)
+    try:
+        ref = find(cls, name, documents)
+    except BlockNotFoundError as error:
+        slug = name.rpartition("/")[0] or ("" if is_open(cls) else cls.get_block_type_slug())
+        error.args = (f"{error}{hint_for(slug, name.rpartition('/')[2])}",)
+        raise
     ref = documents.believe(ref) if version is None else documents.at(ref.slug, ref.name, version)
     own = None if is_open(cls) or ref.slug != cls.get_block_type_slug() else cls
     block = _load(ref, documents, (), cls=own)
@@ -211,7 +220,8 @@ def load_newest(ref: DocumentRef, documents: BlockDocuments) -> Block:
 def load_inner(slug: str, name: str, documents: BlockDocuments, within: tuple[str, ...] = ()) -> Block:
     """Load a block that is meant by name inside another one: saved with that, it stays a reference.
 
-    That holds of what a source gives, too: the secret of a variable is not sealed into a document unasked.
+    That holds of what a source gives, too: the secret of a variable is not sealed into a document unasked. Inside a
+    block of a shared store it is another one of that store, unless this machine's owner listed `block://type/name`.
 
     Args:
         slug: Its type.
@@ -223,9 +233,19 @@ def load_inner(slug: str, name: str, documents: BlockDocuments, within: tuple[st
         EntrepotError: As `Block.load`.
     """
     ref = DocumentRef(slug, name, 1)
-    block = from_sources(slug, name)
+    reference = f"block://{slug}/{name}"
+    block = from_sources(slug, name) if not documents.foreign or is_listed(reference) else None
     if block is None:
-        ref = documents.believe(documents.latest(slug, name))
+        try:
+            ref = documents.believe(documents.latest(slug, name))
+        except BlockNotFoundError as error:
+            if documents.foreign:
+                error.add_note(
+                    "Blocks of a shared store find each other there, and nowhere else; so that they find that one of"
+                    f" yours, set {line_for(reference)}."
+                )
+            error.args = (f"{error}{hint_for(slug, name)}",)
+            raise
         block = _load(ref, documents, within)
     _set_origin(block, _origin_in(block, ref, documents))
     return block
@@ -257,11 +277,15 @@ def _load(
     saved = int(header.get("schema_version", 1))
     if saved > found._schema_version:  # noqa: SLF001  a setting of classes, for us
         raise _newer_error(ref, found, saved)
-    loaded = quietly(lambda: decode_fields(found, json.loads(bytes(body)), resolve, version=saved))
+    whose = Whose(documents.store.location if documents.foreign else "", address)
+    with made_for(whose):
+        loaded = quietly(lambda: decode_fields(found, json.loads(bytes(body)), resolve, version=saved))
     if isinstance(loaded, Misfit):
         loaded = _schema_error(loaded, ref, found, saved)
     if not isinstance(loaded, Block):
         raise loaded
+    if whose.store:
+        mark_foreign(loaded, whose.store)
     return loaded
 
 

@@ -1,5 +1,6 @@
 """Whether saved blocks load with the classes that are installed here, and how they are brought up to date."""
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
@@ -8,16 +9,19 @@ from entrepot.blocks import _saving
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.history import read_body
+from entrepot.blocks.preflight import refused_in
+from entrepot.blocks.teams import shared_documents
 from entrepot.errors import BlockExistsError, BlockNotFoundError, EntrepotError, UnknownBlockTypeError
 from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
 from entrepot.serializers.tagged import TAG
 
-__all__ = ["Finding", "Health", "examine", "examine_all", "migrate"]
+__all__ = ["Finding", "Health", "examine", "examine_all", "migrate", "refs_everywhere"]
 
-Health: TypeAlias = Literal["ok", "migrates", "migrated", "not installed", "fails"]
-"""What a block is: it loads; it loads, and saved anew it would have the newest schema version; that was done; no
-installed or imported class has its slug; it does not load."""
+Health: TypeAlias = Literal["ok", "migrates", "migrated", "refused", "not installed", "fails"]
+"""What a block is: it loads; it loads, and saved anew it would have the newest schema version; that was done; it loads
+and is of a shared store, and may not use secrets of this machine that it refers to; no installed or imported class has
+its slug; it does not load."""
 
 _MAX_TRIES: Final = 20
 
@@ -33,6 +37,7 @@ class Finding:
         class_version: The schema version of its class, or of the class of that inner block; None if it has none here.
         detail: What does not work, and what to do; "" if all does.
         error: The error behind that.
+        location: The shared store that it is in; "" for the documents that are saved to.
     """
 
     ref: DocumentRef
@@ -41,13 +46,19 @@ class Finding:
     class_version: int | None = None
     detail: str = ""
     error: EntrepotError | None = None
+    location: str = ""
 
 
 def examine_all() -> Iterator[Finding]:
-    """Try every saved block, by type and name; nothing is changed."""
-    documents = current_documents().as_they_are()
-    for ref in list(documents.store.list()):
+    """Try every saved block, by type and name, then those of shared stores that are looked up; nothing is changed."""
+    for ref, documents in refs_everywhere():
         yield examine(ref, documents)
+
+
+def refs_everywhere() -> list[tuple[DocumentRef, BlockDocuments]]:
+    """Return the newest version of every saved block, and of those in shared stores that blocks are looked up in."""
+    places = [each.as_they_are() for each in (current_documents(), *shared_documents())]
+    return [(ref, documents) for documents in places for ref in documents.store.list()]
 
 
 def examine(ref: DocumentRef, documents: BlockDocuments) -> Finding:
@@ -57,7 +68,8 @@ def examine(ref: DocumentRef, documents: BlockDocuments) -> Finding:
         ref: Its newest version.
         documents: Where it is.
     """
-    return _examine(ref, documents)[0]
+    finding = _examine(ref, documents)[0]
+    return dataclasses.replace(finding, location=documents.store.location) if documents.foreign else finding
 
 
 def migrate(ref: DocumentRef, documents: BlockDocuments) -> Finding:
@@ -103,9 +115,10 @@ def _examine(ref: DocumentRef, documents: BlockDocuments) -> tuple[Finding, Bloc
         saved, wanted = _lowest(ref, documents)
     except EntrepotError as error:
         return _failed(ref, error, getattr(error, "saved_version", None), wanted), None
-    if saved is not None and wanted is not None and saved < wanted:
-        return Finding(ref, "migrates", saved, wanted), block
-    return Finding(ref, "ok", saved, wanted), block
+    refused = refused_in(block)
+    detail, first = "; ".join(map(str, refused)), next(iter(refused), None)
+    lags = saved is not None and wanted is not None and saved < wanted
+    return Finding(ref, "migrates" if lags else "refused" if refused else "ok", saved, wanted, detail, first), block
 
 
 def _failed(ref: DocumentRef, error: EntrepotError, saved: int | None = None, wanted: int | None = None) -> Finding:

@@ -32,10 +32,10 @@ from entrepot.protocols.documents import DocumentRef, DocumentStore
 
 __all__ = [
     "BlockDocuments",
+    "chosen_documents",
     "current_documents",
     "current_ring",
     "default_documents",
-    "has_chosen",
     "use_documents",
 ]
 
@@ -54,12 +54,15 @@ class BlockDocuments:
         ring: Gives the keyring; asked when something is sealed or opened, not before.
         marks: Which versions were seen from here, or None where nobody keeps that.
         clock: What a writer waits by that others were faster than.
+        foreign: Whether others than this user save there: their blocks use only those secrets of this machine that its
+            owner listed, in the setting `blocks_team_references`.
     """
 
     store: DocumentStore
     ring: Callable[[], Keyring]
     marks: Marks | None = None
     clock: Clock = SYSTEM_CLOCK
+    foreign: bool = False
 
     def save(
         self,
@@ -372,7 +375,10 @@ def default_documents() -> BlockDocuments:
     from entrepot.blocks import shared  # noqa: PLC0415  it loads blocks, which lie in documents
 
     now = settings.current()
-    return shared.own_documents(now) if now.blocks_storage is None else shared.documents_at(now.blocks_storage, now)
+    if now.blocks_storage is None:
+        return shared.own_documents(now)
+    # Where one works in the team's store itself, the others' blocks are in it all the same.
+    return shared.documents_at(now.blocks_storage, now, foreign=now.blocks_storage == now.blocks_team)
 
 
 def current_documents() -> BlockDocuments:
@@ -380,9 +386,9 @@ def current_documents() -> BlockDocuments:
     return _chosen.get() or default_documents()
 
 
-def has_chosen() -> bool:
-    """Return whether `use_documents` chose documents here."""
-    return _chosen.get() is not None
+def chosen_documents() -> BlockDocuments | None:
+    """Return the documents that `use_documents` chose here, or None."""
+    return _chosen.get()
 
 
 def current_ring() -> Keyring:

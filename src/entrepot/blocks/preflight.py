@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from entrepot.blocks._inputs import references_in
-from entrepot.blocks._references import shown
+from entrepot.blocks._lookups import shown
+from entrepot.blocks._references import refusal
 from entrepot.blocks.core import Block
-from entrepot.errors import EntrepotError
+from entrepot.errors import EntrepotError, ForeignReferenceError
 
-__all__ = ["Checked", "Named", "Resolved", "examine", "named_in"]
+__all__ = ["Checked", "Named", "Resolved", "examine", "named_in", "refused_in"]
 
 _LOADS: Final = frozenset({"load", "aload"})
 _URL: Final = "block://"
@@ -181,6 +182,12 @@ def examine(named: Sequence[Named], held: Mapping[str, Block] | None = None) -> 
     yield from done.values()
     for place, block in (held or {}).items():
         yield Checked(type(block).get_block_type_slug(), (place,), "", _resolved(block))
+
+
+def refused_in(block: Block) -> list[ForeignReferenceError]:
+    """Return why references in a block are not followed here, since it is of a shared store; nobody is asked."""
+    found = (refusal(reference) for _, reference in references_in(block))
+    return [each for each in found if each is not None]
 
 
 def _by_name(named: Named, where: tuple[str, ...]) -> Checked:

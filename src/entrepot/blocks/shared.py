@@ -5,7 +5,6 @@ the documents that it leads to.
 """
 
 import contextlib
-import contextvars
 import functools
 from collections.abc import Iterator
 from typing import Final
@@ -17,22 +16,16 @@ from entrepot.blocks._marks import Marks
 from entrepot.blocks.core import Block
 from entrepot.blocks.document_store import StorageDocumentStore
 from entrepot.blocks.documents import BlockDocuments, use_documents
-from entrepot.blocks.sources import EnvironmentBlocks
+from entrepot.blocks.sources import EnvironmentBlocks, opening_documents
 from entrepot.errors import BlockNotFoundError, ConfigurationError
 from entrepot.protocols.storage import Storage, SupportsStorage
 from entrepot.settings import Settings
 from entrepot.storage import MemoryStorage
 from entrepot.storage.prefixed import PrefixedStorage
 
-__all__ = ["documents_at", "is_opening", "own_documents"]
+__all__ = ["documents_at", "own_documents"]
 
 _BLOCK: Final = "block://"
-_opening: contextvars.ContextVar[bool] = contextvars.ContextVar("entrepot_opening_documents", default=False)
-
-
-def is_opening() -> bool:
-    """Say whether the block is being loaded here that says where a team's documents lie."""
-    return _opening.get()
 
 
 def own_documents(now: Settings) -> BlockDocuments:
@@ -44,27 +37,29 @@ def own_documents(now: Settings) -> BlockDocuments:
     return _documents_in(home.blocks_storage(now), now)
 
 
-def documents_at(spec: str, now: Settings) -> BlockDocuments:
+def documents_at(spec: str, now: Settings, *, foreign: bool = False) -> BlockDocuments:
     """Return the documents at a place, opened with the keyring of this home, for one operation.
 
     Args:
         spec: A folder, a URL, or `block://TYPE/NAME`, with a folder after it or without.
         now: The settings.
+        foreign: Whether others than this user save there; see `BlockDocuments`.
 
     Raises:
         BlockNotFoundError: If the block that it names is not here.
         ConfigurationError: If that is no storage block, or `spec` names nothing that can be opened.
         StorageError: If it cannot be reached, where opening it connects.
     """
-    return _documents_in(_described(spec, now) if spec.startswith(_BLOCK) else home.store_at(spec), now)
+    storage = _described(spec, now) if spec.startswith(_BLOCK) else home.store_at(spec)
+    return _documents_in(storage, now, foreign=foreign)
 
 
-def _documents_in(storage: Storage, now: Settings) -> BlockDocuments:
+def _documents_in(storage: Storage, now: Settings, *, foreign: bool = False) -> BlockDocuments:
     # What ends with its process was not taken away.
     marks = None if isinstance(storage, MemoryStorage) else Marks(now.home / "seen", storage.location)
     store = StorageDocumentStore(storage, sole_writer=now.blocks_sole_writer)
     # One operation asks for the ring several times; finding out whether it has changed costs more than the operation.
-    return BlockDocuments(store, functools.cache(home.ring), marks)
+    return BlockDocuments(store, functools.cache(home.ring), marks, foreign=foreign)
 
 
 def _described(spec: str, now: Settings) -> Storage:
@@ -77,13 +72,13 @@ def _described(spec: str, now: Settings) -> Storage:
         block: Block | None = EnvironmentBlocks().get(slug, name)
         if block is None:
             block = _own(slug, name, own, spec)
-    if not isinstance(block, SupportsStorage):
-        raise ConfigurationError(
-            f"{spec} is to say where block documents lie, but a block of the type {slug} is no storage; name one such"
-            " as local-file-system, s3, gcs, azure or remote-file-system",
-            setting="blocks_storage",
-        )
-    storage = block.as_storage()
+        if not isinstance(block, SupportsStorage):
+            raise ConfigurationError(
+                f"{spec} is to say where block documents lie, but a block of the type {slug} is no storage; name one"
+                " such as local-file-system, s3, gcs, azure or remote-file-system",
+                setting="blocks_storage",
+            )
+        storage = block.as_storage()  # its secrets may be in other blocks, which are looked up where it was
     return PrefixedStorage(storage, folder.strip("/")) if folder.strip("/") else storage
 
 
@@ -101,9 +96,5 @@ def _own(slug: str, name: str, own: BlockDocuments, spec: str) -> Block:
 
 @contextlib.contextmanager
 def _without_teams(own: BlockDocuments) -> Iterator[BlockDocuments]:
-    token = _opening.set(True)
-    try:
-        with use_documents(own):
-            yield own
-    finally:
-        _opening.reset(token)
+    with opening_documents(), use_documents(own):
+        yield own

@@ -10,17 +10,30 @@ import contextvars
 import functools
 import json
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Hashable, Iterator
 from typing import Final, Protocol
 
 from entrepot import settings
 from entrepot.blocks._decoding import quietly
+from entrepot.blocks._lookups import made_for
 from entrepot.blocks._written import make_block
 from entrepot.blocks.core import Block
 from entrepot.errors import BlockFileError
 from entrepot.plugins import BLOCKS
 
-__all__ = ["PREFIX", "BlockSource", "EnvironmentBlocks", "sources", "use_sources", "variable_of"]
+__all__ = [
+    "PREFIX",
+    "BlockSource",
+    "EnvironmentBlocks",
+    "capitals",
+    "chain_for",
+    "is_opening",
+    "opening_documents",
+    "sources",
+    "use_sources",
+    "variable_of",
+]
 
 PREFIX: Final = "ENTREPOT_BLOCK__"
 
@@ -64,7 +77,7 @@ class EnvironmentBlocks:
 
     def slugs(self, name: str) -> list[str]:
         """Return the types of the blocks that variables give under this name, sorted."""
-        end = f"__{_capitals(name)}"
+        end = f"__{capitals(name)}"
         if not any(each.startswith(PREFIX) and each.endswith(end) for each in os.environ):
             return []  # the usual case: no list of types is needed
         return [slug for slug in BLOCKS.names() if self.has(slug, name)]
@@ -87,10 +100,11 @@ class EnvironmentBlocks:
 
 def variable_of(slug: str, name: str) -> str:
     """Return the variable that gives a block."""
-    return f"{PREFIX}{_capitals(slug)}__{_capitals(name)}"
+    return f"{PREFIX}{capitals(slug)}__{capitals(name)}"
 
 
-def _capitals(name: str) -> str:
+def capitals(name: str) -> str:
+    """Return a type or a name as it stands in a variable."""
     return name.upper().replace("-", "_")
 
 
@@ -108,7 +122,24 @@ def _read(cls: type[Block], variable: str) -> Block:
 # --- the chain --------------------------------------------------------------------------------------------------------
 
 _between: contextvars.ContextVar[tuple[BlockSource, ...]] = contextvars.ContextVar("entrepot_sources", default=())
+_opening: contextvars.ContextVar[bool] = contextvars.ContextVar("entrepot_opening_documents", default=False)
 _ENVIRONMENT: Final = EnvironmentBlocks()
+
+
+def is_opening() -> bool:
+    """Say whether documents are being opened here by what a block says of them: it is looked up outside of them."""
+    return _opening.get()
+
+
+@contextlib.contextmanager
+def opening_documents() -> Iterator[None]:
+    """Let `is_opening` hold inside a `with`; what is made there is this user's own."""
+    token = _opening.set(True)
+    try:
+        with made_for():
+            yield
+    finally:
+        _opening.reset(token)
 
 
 def sources() -> tuple[BlockSource, ...]:
@@ -122,6 +153,33 @@ def sources() -> tuple[BlockSource, ...]:
     from entrepot.blocks import teams  # noqa: PLC0415  it loads blocks, which are looked up here
 
     return (_ENVIRONMENT, *_between.get(), *teams.of_the_setting())
+
+
+class _Same:
+    """Is equal to the same object only, whatever that says of itself, and keeps it: its id stays its own."""
+
+    __slots__ = ("thing",)
+
+    def __init__(self, thing: object) -> None:
+        self.thing = thing
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.thing is self.thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)
+
+
+def chain_for(slug: str, name: str = "") -> Hashable:
+    """Return what tells one chain of places from another, for what was looked up in it: it is equal for the same."""
+    now = settings.current()
+    given = variable_of(slug, name) in os.environ
+    if is_opening():  # in the folder of the home, whatever is chosen
+        return now.home, now.key_provider, given
+    documents = sys.modules.get("entrepot.blocks.documents")  # who chose some has loaded it; others need no ciphers
+    chosen = None if documents is None else documents.chosen_documents()
+    between = tuple(map(_Same, _between.get()))
+    return now.home, now.blocks_storage, now.blocks_team, now.key_provider, _Same(chosen), between, given
 
 
 @contextlib.contextmanager

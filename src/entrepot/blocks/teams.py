@@ -1,5 +1,6 @@
 """The documents of a team as a place where blocks are looked up before one's own; and where a name leads."""
 
+import dataclasses
 from dataclasses import dataclass
 
 from entrepot import settings
@@ -7,9 +8,10 @@ from entrepot._names import check_name
 from entrepot.blocks import _saving, shared
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
-from entrepot.blocks.sources import sources
+from entrepot.blocks.sources import is_opening, sources
+from entrepot.errors import BlockNotFoundError
 
-__all__ = ["Place", "StoredBlocks", "of_the_setting", "where"]
+__all__ = ["Place", "StoredBlocks", "load_from", "of_the_setting", "shared_documents", "where"]
 
 
 class StoredBlocks:
@@ -17,10 +19,12 @@ class StoredBlocks:
 
     Args:
         documents: Theirs; opened with their own keyring.
+        own: Whether nobody but this user saves there. Blocks that others save may refer to those secrets of this
+            machine only that the setting `blocks_team_references` lists.
     """
 
-    def __init__(self, documents: BlockDocuments) -> None:
-        self._documents = documents
+    def __init__(self, documents: BlockDocuments, *, own: bool = False) -> None:
+        self._documents = dataclasses.replace(documents, foreign=not own)
 
     @property
     def location(self) -> str:
@@ -44,6 +48,36 @@ class StoredBlocks:
         return _saving.load_newest(self._documents.believe(ref), self._documents)
 
 
+def shared_documents() -> list[BlockDocuments]:
+    """Return the documents of others in which blocks are looked up here, in that order.
+
+    Raises:
+        EntrepotError: If those that the setting `blocks_team` names cannot be opened.
+    """
+    found = [source._documents for source in sources() if isinstance(source, StoredBlocks)]  # noqa: SLF001  its module
+    return [each for each in found if each.foreign]
+
+
+def load_from(store: str, slug: str, name: str) -> Block:
+    """Return the newest version of a block of a shared store, by the location of the store.
+
+    Raises:
+        BlockNotFoundError: If there is none, or blocks are not looked up in that store here.
+        EntrepotError: As `Block.load`.
+    """
+    check_name(slug, what="block type")
+    check_name(name)
+    places = (*shared_documents(), current_documents())
+    documents = next((each for each in places if each.store.location == store), None)
+    if documents is None:
+        raise BlockNotFoundError(
+            f"the block {slug}/{name} is in the shared store {store}, and blocks are not looked up there here: see the"
+            " setting blocks_team",
+            name=f"{slug}/{name}",
+        )
+    return _saving.load_inner(slug, name, dataclasses.replace(documents, foreign=True))
+
+
 def of_the_setting() -> list[StoredBlocks]:
     """Return the documents that the setting `blocks_team` names; none where it is not set, or they are one's own.
 
@@ -51,9 +85,9 @@ def of_the_setting() -> list[StoredBlocks]:
         EntrepotError: If they cannot be opened.
     """
     now = settings.current()
-    if now.blocks_team is None or now.blocks_team == now.blocks_storage or shared.is_opening():
+    if now.blocks_team is None or now.blocks_team == now.blocks_storage or is_opening():
         return []
-    return [StoredBlocks(shared.documents_at(now.blocks_team, now))]
+    return [StoredBlocks(shared.documents_at(now.blocks_team, now, foreign=True))]
 
 
 @dataclass(frozen=True, slots=True)

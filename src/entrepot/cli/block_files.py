@@ -8,6 +8,7 @@ import typer
 from entrepot.blocks import Block, as_code
 from entrepot.blocks._files import is_block_file, read_blocks, write_blocks
 from entrepot.blocks._finding import find
+from entrepot.blocks._misspelt import hint_for
 from entrepot.blocks.as_code import Planned
 from entrepot.blocks.documents import current_documents
 from entrepot.blocks.sources import variable_of
@@ -167,6 +168,10 @@ def where_(name: Name, *, as_json: AsJson = False) -> None:
         for place in places
     ]
     show(table(("Where", "Blocks", ""), rows))
+    slug, _, rest = name.rpartition("/")
+    hint = hint_for(slug, rest).removeprefix("; ")
+    if hint:
+        warn(hint)
     if first is None:
         ok(f"nowhere; save it, or set {variable_of(*_parts(name))}")
         raise typer.Exit(1)

@@ -12,13 +12,12 @@ from rich.text import Text
 
 from entrepot.blocks import Block
 from entrepot.blocks._finding import find
-from entrepot.blocks.doctor import Finding, Health, examine, migrate
+from entrepot.blocks.doctor import Finding, Health, examine, migrate, refs_everywhere
 from entrepot.blocks.documents import current_documents
 from entrepot.cli.importing import Modules, advice, import_modules
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import cut, ok, print_json, show, table, told
 from entrepot.errors import OptionError
-from entrepot.protocols.documents import DocumentRef
 
 __all__ = ["doctor", "migrate_"]
 
@@ -29,15 +28,17 @@ _STYLES: Final[dict[Health, str]] = {
     "ok": "green",
     "migrated": "green",
     "migrates": "yellow",
+    "refused": "yellow",
     "not installed": "yellow",
     "fails": "red",
 }
 
 
 def doctor(*, module: Modules = None, as_json: AsJson = False) -> None:
-    """Try every saved block with the classes that are installed. Nothing is changed.
+    """Try every saved block with the classes that are installed, those of a team's store too. Nothing is changed.
 
-    Exits with 1 if one fails. A block whose class is not installed here is no failure: it may be somebody else's.
+    Exits with 1 if one fails. A block whose class is not installed here is no failure: it may be somebody else's. Nor
+    is one of a team's store that refers to secrets which the setting blocks_team_references does not list.
 
     \b
     Examples:
@@ -46,8 +47,7 @@ def doctor(*, module: Modules = None, as_json: AsJson = False) -> None:
       entrepot block doctor --json
     """  # noqa: D301  click's mark for lines that are kept as they are
     import_modules(module)
-    documents = current_documents().as_they_are()
-    findings = [examine(ref, documents) for ref in _watched(list(documents.store.list()), "Trying blocks")]
+    findings = [examine(ref, documents) for ref, documents in _watched(refs_everywhere(), "Trying blocks")]
     _report(findings, as_json=as_json)
 
 
@@ -86,7 +86,7 @@ def migrate_(
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
-def _watched(refs: Iterable[DocumentRef], what: str) -> Iterator[DocumentRef]:
+def _watched(refs: Iterable[T], what: str) -> Iterator[T]:
     """Yield each, behind a progress bar where a person looks."""
     found = list(refs)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -107,7 +107,7 @@ def _report(findings: list[Finding], *, as_json: bool) -> None:
                     keep=("Block",),
                 )
             )
-        whole = dict.fromkeys(each.detail for each in findings if each.health in {"fails", "not installed"})
+        whole = dict.fromkeys(each.detail for each in findings if each.detail and each.health != "ok")
         for detail in whole:  # each once: the same class may be missing for many
             show("", told(advice(detail)))
         counts = Counter(each.health for each in findings)
@@ -117,7 +117,8 @@ def _report(findings: list[Finding], *, as_json: bool) -> None:
 
 
 def _address(finding: Finding) -> str:
-    return f"{finding.ref.slug}/{finding.ref.name}"
+    where = f" in {finding.location}" if finding.location else ""
+    return f"{finding.ref.slug}/{finding.ref.name}{where}"
 
 
 def _reason(finding: Finding) -> str:
@@ -137,6 +138,7 @@ def _facts(finding: Finding) -> dict[str, Any]:
         "type": finding.ref.slug,
         "name": finding.ref.name,
         "version": finding.ref.version,
+        "location": finding.location,
         "state": finding.health,
         "saved_version": finding.saved_version,
         "class_version": finding.class_version,

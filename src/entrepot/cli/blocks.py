@@ -11,8 +11,11 @@ import typer
 from rich.text import Text
 
 from entrepot.blocks import Block
-from entrepot.blocks._references import AnyReference, shown
+from entrepot.blocks._lookups import shown
+from entrepot.blocks._misspelt import misspelt
+from entrepot.blocks._references import AnyReference
 from entrepot.blocks.history import stored
+from entrepot.blocks.preflight import refused_in
 from entrepot.blocks.sources import PREFIX, variable_of
 from entrepot.cli.asking import confirm
 from entrepot.cli.block_fields import FieldInfo, describe_fields, interactive
@@ -84,7 +87,8 @@ def ls(
         return
     hidden = {variable_of(ref.slug, ref.name): f" (hides {ref.slug}/{ref.name})" for ref in refs}
     start = PREFIX if type_ is None else variable_of(type_, "")
-    given = sorted(each for each in os.environ if each.startswith(start))
+    odd = misspelt()
+    given = sorted({each for each in os.environ if each.startswith(start)} - {each.variable for each in odd})
     if refs:
         show(
             table(
@@ -97,6 +101,8 @@ def ls(
         ok("no blocks are saved; `entrepot block create TYPE NAME` saves one, `entrepot block types` lists the types")
     if given:
         ok(f"and {len(given)} from the environment: {', '.join(each + hidden.get(each, '') for each in given)}")
+    for each in odd:
+        warn(str(each))
 
 
 @app.command(name="show")
@@ -120,6 +126,8 @@ def show_(
     variable = variable_of(block.get_block_type_slug(), name.rpartition("/")[2])
     if version is None and variable in os.environ:
         ok(f"from {variable}, which comes before what is saved")
+    for refused in refused_in(block):
+        warn(str(refused))
     dumped = block.model_dump(mode="json", by_alias=True, fallback=str)
     values = _with_references(dumped, block.model_dump(by_alias=True))
     if as_json:
@@ -161,6 +169,11 @@ def delete(name: Name, *, yes: Yes = False) -> None:
 def check(name: Name) -> None:
     """Try what a saved block connects to."""
     block = Block.load(name)
+    refused = refused_in(block)
+    for each in refused[1:]:
+        warn(str(each))
+    if refused:
+        raise refused[0]
     start = time.perf_counter()
     answer = checked(block, f"the check of {name}")
     took = span(timedelta(seconds=time.perf_counter() - start))

@@ -81,8 +81,10 @@ def _url(encoder: Encoder, value: object) -> bytes:
 def _field(encoder: Encoder, value: FieldInfo) -> bytes:
     # A default that is a secret stands in the source, and among so much else its digest tells nobody what it is.
     said = {name: getattr(value, name) for name in value._attributes_set if name not in _PROSE}  # noqa: SLF001  the only list of what was said
-    if _is_secret(type(said.get("default"))):
-        said["default"] = ("secret", said["default"].get_secret_value())
+    default: Any = said.get("default")
+    if _is_secret(type(default)):
+        # Where a secret is stands in the source, not the secret: code that refers to one is the same after a rotation.
+        said["default"] = ("secret", getattr(default, "reference", None) or default.get_secret_value())
     return encoder.named("pydantic.FieldInfo", encoder.attributes(said), encoder.encode(value.metadata))
 
 

@@ -110,6 +110,23 @@ def _distributions(raw: object) -> tuple[str, ...]:
     return names
 
 
+def _references(raw: object) -> tuple[str, ...]:
+    given = raw.split(",") if isinstance(raw, str) else raw
+    if not isinstance(given, list | tuple):
+        raise TypeError
+    return tuple(dict.fromkeys(_reference(each) for each in map(_text, given) if each))
+
+
+def _reference(text: str) -> str:
+    if text == "*":
+        return text
+    scheme, _, rest = text.partition("://")
+    scheme = scheme.lower()
+    if not rest or not text.isprintable() or not re.fullmatch(r"[a-z][a-z0-9+-]*", scheme, re.ASCII):
+        raise ValueError
+    return f"{scheme}://{rest}"
+
+
 def _seconds(raw: object) -> float:
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
         raise TypeError
@@ -154,6 +171,7 @@ class Settings:
         runs_record: Whether the history of runs is kept.
         blocks_storage: Where sealed block documents are kept; None for the folder `blocks` in the home.
         blocks_team: Where blocks are looked up before that: the documents of a team, sealed under the same keyring.
+        blocks_team_references: Which secrets of this machine the blocks of a team may refer to, as patterns.
         blocks_sole_writer: Whether blocks are saved in a store that cannot keep two writers apart.
         key_provider: What keeps the keyring, as `name:target?option=value`; None for the variable `ENTREPOT_KEYRING`
             where it is set, else the file `keyring.json` in the home.
@@ -182,6 +200,7 @@ class Settings:
     runs_record: bool = True
     blocks_storage: str | None = None
     blocks_team: str | None = None
+    blocks_team_references: tuple[str, ...] = ()
     blocks_sole_writer: bool = False
     key_provider: str | None = None
     progress: str = "auto"
@@ -336,6 +355,12 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 _place,
                 allowed="a folder, a URL such as s3://bucket/prefix, or a storage block such as block://s3/team",
                 doc="Where blocks are looked up before one's own: the documents of a team.",
+            ),
+            _setting(
+                "blocks_team_references",
+                _references,
+                allowed="references with * for what may differ and commas between them, such as env://DB_*,vault://db/*",
+                doc="The secrets of this machine that blocks of a team may refer to; by default none.",
             ),
             _setting(
                 "blocks_sole_writer",

@@ -17,6 +17,7 @@ _HOME = SETTINGS["home"]
 _VARIABLES = tuple(setting.variable for setting in SETTINGS.values())
 # Variables of other parts: the keyring, blocks given by the environment, a server's address, switches of CLI and tests.
 _OTHERS = ("ENTREPOT_KEYRING", "ENTREPOT_BLOCK__", "ENTREPOT_API_", "ENTREPOT_DEBUG", "ENTREPOT_TEST_")
+_BLOCK_HINT = "; the variable of a block is ENTREPOT_BLOCK__TYPE__NAME"
 
 _Look = tuple[tuple[str | None, ...], tuple[int, int, int] | None]
 
@@ -175,6 +176,9 @@ def _warn_of_unknown_variables() -> None:
         import logging  # noqa: PLC0415  only a slip pays for it
 
         _warned.add(variable)
+        is_block = "__" in variable and variable.startswith("ENTREPOT_BLOCK")
         logging.getLogger("entrepot.settings").warning(
-            "the variable %s sets nothing%s", variable, nearest(variable, _VARIABLES)
+            "the variable %s sets nothing%s",
+            variable,
+            _BLOCK_HINT if is_block else nearest(variable, _VARIABLES),
         )

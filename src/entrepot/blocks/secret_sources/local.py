@@ -2,13 +2,13 @@
 
 import os
 import re
-from pathlib import Path
+import stat
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from entrepot.errors import SecretReferenceError
 
-__all__ = ["Environment", "Files", "OperatingSystem", "SavedBlocks"]
+__all__ = ["Environment", "Files", "OperatingSystem", "SavedBlocks", "path_of"]
 
 _MAX_SIZE: Final = 1 << 20
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
@@ -37,23 +37,44 @@ class Files:
         """Return the content: text without its last line end, which `echo` and editors put there; else bytes.
 
         Raises:
-            SecretReferenceError: If the path is not absolute, or the file cannot be read or is too long.
+            SecretReferenceError: If the path is not absolute, or the file cannot be read, is too long, or is none that
+                comes to an end: a pipe, a device, a folder.
         """
         if not rest.startswith("/"):
             raise SecretReferenceError("file:// takes an absolute path, as in file:///run/secrets/api-key")
-        path = Path(unquote(urlsplit(f"file://{rest}").path))
+        path = path_of(rest)
         try:
-            with path.open("rb") as file:
-                content = file.read(_MAX_SIZE + 1)
+            content = _content(path)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it can be no path"
             problem = f"{path} cannot be read: {reason}; see that it is there, and readable for this user"
         else:
-            if len(content) <= _MAX_SIZE:
+            if content is None:
+                problem = f"{path} is no regular file but a folder, pipe or device; write the secret into a file"
+            elif len(content) <= _MAX_SIZE:
                 return _text_or_bytes(content)
-            problem = f"{path} is longer than {_MAX_SIZE} bytes: no secret is"
+            else:
+                problem = f"{path} is longer than {_MAX_SIZE} bytes: no secret is"
             del content
         raise SecretReferenceError(problem)
+
+
+def path_of(rest: str) -> str:
+    """Return the path that `file://` and a rest name."""
+    return unquote(urlsplit(f"file://{rest}").path)
+
+
+def _content(path: str) -> bytes | None:
+    """Return what a file has, and no more than one byte beyond what may be; None if it is no regular file."""
+    # Without waiting: to open a pipe that nobody writes to would take for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(_MAX_SIZE + 1)
+    finally:
+        os.close(descriptor)
 
 
 def _text_or_bytes(content: bytes) -> str | bytes:
@@ -94,7 +115,10 @@ class OperatingSystem:
 
 
 class SavedBlocks:
-    """`block://secret/name`, `block://type/name/field`: a field of another block, `value` unless it says which."""
+    """`block://secret/name`, `block://type/name/field`: a field of another block, `value` unless it says which.
+
+    In a block of a shared store it is another one of that store, unless this machine's owner listed the reference.
+    """
 
     def get(self, rest: str) -> str | bytes:
         """Return the text, bytes or secret in the field.
@@ -109,9 +133,18 @@ class SavedBlocks:
         if not slug or not name or not field.isidentifier():
             raise SecretReferenceError("block:// takes type and name of a block, as in block://secret/api-key")
 
-        from entrepot.blocks.core import Block  # noqa: PLC0415  blocks know references, so these find blocks when used
+        # Blocks know references, so these find blocks when they are used.
+        from entrepot.blocks._lookups import asked_by  # noqa: PLC0415  as above
 
-        block = Block.load(f"{slug}/{name}")
+        store = asked_by()
+        if store:
+            from entrepot.blocks.teams import load_from  # noqa: PLC0415  as above
+
+            block = load_from(store, slug, name)
+        else:
+            from entrepot.blocks.core import Block  # noqa: PLC0415  as above
+
+            block = Block.load(f"{slug}/{name}")
         known = [*type(block).model_fields, *(block.model_extra or {})]
         if field not in known:
             raise SecretReferenceError(f"the block {slug}/{name} has no field {field}; known: {', '.join(known)}")

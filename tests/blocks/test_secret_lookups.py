@@ -1,0 +1,161 @@
+"""Secrets that many ask for at once, and sources that hang, fail, or say too much."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import ClassVar
+
+import pytest
+
+from entrepot import flow
+from entrepot.blocks import Secret, SecretReference, _lookups
+from entrepot.errors import SecretReferenceError
+from entrepot.plugins import SECRET_SOURCES
+
+HUNTER = "hunter2-of-the-lookups"
+LONG = 60  # seconds: what should come does, and what should not is not waited for
+
+
+class Door:
+    """A source that answers when it is told to."""
+
+    asked: ClassVar[list[str]] = []
+    waiting: ClassVar[threading.Event] = threading.Event()
+    open: ClassVar[threading.Event] = threading.Event()
+    behaviour: ClassVar[str] = "answer"
+
+    def get(self, rest: str) -> str | bytes:
+        self.asked.append(rest)
+        self.waiting.set()
+        assert self.open.wait(LONG)
+        if self.behaviour == "fail":
+            raise SecretReferenceError("the door is shut; knock")
+        if self.behaviour == "stop":
+            raise KeyboardInterrupt
+        return "x" * ((1 << 20) + 1) if self.behaviour == "long" else HUNTER
+
+
+@pytest.fixture(autouse=True)
+def door() -> Iterator[type[Door]]:
+    Door.asked.clear()
+    Door.waiting.clear()
+    Door.open.clear()
+    Door.behaviour = "answer"
+    SECRET_SOURCES.register("door", Door)
+    yield Door
+    Door.open.set()
+    SECRET_SOURCES.forget("door")
+
+
+def ask() -> str:
+    try:
+        return SecretReference("door://x").get_secret_value()
+    except SecretReferenceError as error:
+        return str(error)
+
+
+def ask_at_once(pool: ThreadPoolExecutor, number: int) -> list[str]:
+    """Ask in many threads of a run, and open the door when all of them wait."""
+    futures = [pool.submit(copy_context().run, ask) for _ in range(number)]
+    assert Door.waiting.wait(LONG)
+    kept = _lookups._kept()
+    assert kept is not None
+    (flight,) = kept.flights.values()
+    _until(lambda: len(flight.done._cond._waiters) == number - 1)  # type: ignore[attr-defined]  each waits for the first
+    Door.open.set()
+    return [future.result(LONG) for future in futures]
+
+
+def _until(holds: object) -> None:
+    end = time.monotonic() + LONG
+    while not holds():  # type: ignore[operator]
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize(("behaviour", "said"), [("answer", HUNTER), ("fail", "the door is shut; knock")])
+def test_threads_of_a_run_that_wait_have_one_answer_an_error_too(behaviour: str, said: str) -> None:
+    Door.behaviour = behaviour
+
+    @flow
+    def main() -> list[str]:
+        with ThreadPoolExecutor(8) as pool:
+            return ask_at_once(pool, 8)
+
+    answers = main()
+    assert len(answers) == 8
+    assert all(said in answer for answer in answers)
+    assert Door.asked == ["x"]
+
+
+def test_a_failure_is_not_kept_for_who_comes_later() -> None:
+    Door.open.set()
+
+    @flow
+    def main() -> str:
+        Door.behaviour = "fail"
+        assert "knock" in ask()
+        Door.behaviour = "answer"
+        return ask() + ask()
+
+    assert main() == HUNTER * 2
+    assert Door.asked == ["x", "x"]
+
+
+def test_who_is_stopped_while_asking_leaves_it_to_the_next() -> None:
+    @flow
+    def main() -> str:
+        with ThreadPoolExecutor(2) as pool:
+            Door.behaviour = "stop"
+            first = pool.submit(copy_context().run, ask)
+            assert Door.waiting.wait(LONG)
+            second = pool.submit(copy_context().run, ask)
+            kept = _lookups._kept()
+            assert kept is not None
+            (flight,) = kept.flights.values()
+            _until(lambda: flight.done._cond._waiters)  # type: ignore[attr-defined]
+            Door.open.set()
+            assert isinstance(first.exception(LONG), KeyboardInterrupt)
+            with pytest.raises(KeyboardInterrupt):
+                second.result(LONG)
+            Door.behaviour = "answer"
+            return ask()
+
+    assert main() == HUNTER
+    assert Door.asked == ["x"] * 3
+
+
+def test_a_source_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_lookups, "DEADLINE", 0.05)
+    with pytest.raises(SecretReferenceError, match=r"Secret: value: .* gave no answer in 0.05 seconds; see that"):
+        Secret(value="door://x").get()
+
+
+def test_a_source_that_says_more_than_a_secret_is_refused() -> None:
+    Door.behaviour = "long"
+    Door.open.set()
+    with pytest.raises(SecretReferenceError, match="more than 1048576 characters"):
+        Secret(value="door://x").get()
+
+
+def test_a_process_that_is_forked_meanwhile_asks_itself() -> None:
+    @flow
+    def main() -> int:
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(copy_context().run, ask)
+            assert Door.waiting.wait(LONG)
+            child = os.fork()
+            if not child:
+                signal.alarm(LONG)
+                Door.open = threading.Event()  # the other one may be held by a thread that is not here
+                Door.open.set()
+                os._exit(0 if ask() == HUNTER else 1)
+            Door.open.set()
+            assert future.result(LONG) == HUNTER
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    assert main() == 0
