@@ -20,28 +20,28 @@ class StoredBlocks:
     """
 
     def __init__(self, documents: BlockDocuments) -> None:
-        self._documents = documents
+        self.documents = documents
 
     @property
     def location(self) -> str:
         """Where they lie."""
-        return self._documents.store.location
+        return self.documents.store.location
 
     def has(self, slug: str, name: str) -> bool:
         """Say whether a block is saved there."""
-        ref = self._documents.store.latest(slug, name)
+        ref = self.documents.store.latest(slug, name)
         return ref is not None and not ref.deleted
 
     def slugs(self, name: str) -> list[str]:
         """Return the types of the blocks that are saved there under this name, sorted."""
-        return sorted(ref.slug for ref in self._documents.store.list() if ref.name == name)
+        return sorted(ref.slug for ref in self.documents.store.list() if ref.name == name)
 
     def get(self, slug: str, name: str) -> Block | None:
         """Return the newest version of a block, or None where there is none; raises as `Block.load`."""
-        ref = self._documents.store.latest(slug, name)
+        ref = self.documents.store.latest(slug, name)
         if ref is None or ref.deleted:
             return None  # it was deleted a moment ago
-        return _saving.load_newest(self._documents.believe(ref), self._documents)
+        return _saving.load_newest(self.documents.believe(ref), self.documents)
 
 
 def of_the_setting() -> list[StoredBlocks]:

@@ -10,14 +10,15 @@ from pydantic import ValidationError
 from entrepot._names import check_name
 from entrepot.blocks import Block, _saving
 from entrepot.blocks._encoding import encode_fields
-from entrepot.blocks._finding import find
 from entrepot.blocks._plain import Change, compare
-from entrepot.blocks.documents import current_documents
+from entrepot.blocks.documents import current_documents, use_documents
 from entrepot.blocks.sources import EnvironmentBlocks, variable_of
+from entrepot.blocks.stores import find_only
 from entrepot.blocks.teams import of_the_setting
 from entrepot.cli.asking import HINT, Check, ask_for_fields, ask_line, confirm, tell
 from entrepot.cli.block_fields import FieldInfo, build_block, describe_fields, interactive, read_options, reasons
 from entrepot.cli.block_history import Name, show_changes
+from entrepot.cli.block_listing import InStore
 from entrepot.cli.block_trying import need_connection, summarise, try_connection
 from entrepot.cli.completing import block_types
 from entrepot.cli.output import ok, warn
@@ -120,28 +121,41 @@ def edit(
     secret_file: _FromFile = None,
     secret_from_stdin: _FromStdin = None,
     unset: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Take a field's default again.")] = None,
+    store: InStore = None,
     check: _Tested = None,
 ) -> None:
     """Change a saved block. Without options each field is asked for, and Enter keeps what it is.
 
     What changed is shown, and saved as a new version, unless somebody else has saved one meanwhile. Where nothing
-    changed nothing is saved.
+    changed nothing is saved. Where both the team's store and one's own have the block, --store says which is meant.
 
     \b
     Examples:
       entrepot block edit s3/prod
       entrepot block edit s3/prod --field region_name=eu-central-1 --unset endpoint_url
     """  # noqa: D301  as above
+    place, found = find_only(Block, name, store)
+    with use_documents(place.documents) as documents:
+        ref = documents.believe(found)
+        block = _saving.load_newest(ref, documents)
+        changed = read_options(
+            describe_fields(type(block)),
+            plain=field or (),
+            from_env=secret_env or (),
+            from_file=secret_file or (),
+            from_stdin=secret_from_stdin,
+        )
+        _edit(block, ref, changed, unset or (), check=check)
+
+
+def _edit(
+    block: Block, ref: DocumentRef, changed: Mapping[str, object], unset: Sequence[str], *, check: bool | None
+) -> None:
     documents = current_documents()
-    ref = documents.believe(find(Block, name, documents))
-    block = _saving.load_newest(ref, documents)
     cls = type(block)
     fields = describe_fields(cls)
-    changed = read_options(
-        fields, plain=field or (), from_env=secret_env or (), from_file=secret_file or (), from_stdin=secret_from_stdin
-    )
     answers = _values(block)
-    for each in unset or ():
+    for each in unset:
         if each not in {one.name for one in fields} or each in changed:
             raise OptionError(f"--unset {each}: there is no such field, or it is given, too", option="--unset")
         answers.pop(each, None)
@@ -340,7 +354,8 @@ def _tell_saved(ref: DocumentRef, cls: type[Block]) -> None:
     if EnvironmentBlocks().has(ref.slug, ref.name):
         warn(f"the variable {variable_of(ref.slug, ref.name)} is set here and comes first: what was saved is hidden")
     with contextlib.suppress(EntrepotError):  # it is saved; that a team's store does not answer is for who loads it
-        if any(team.has(ref.slug, ref.name) for team in of_the_setting()):
+        here = current_documents().store.location
+        if any(team.location != here and team.has(ref.slug, ref.name) for team in of_the_setting()):
             warn("the store that blocks_team names has a block of that name and comes first: what was saved is hidden")
     tell(f"saved {ref.slug}/{ref.name}, version {ref.version}; {cls.__name__}.load({ref.name!r}) gives it back", "")
 
