@@ -7,7 +7,8 @@ save or load.
 import hashlib
 import inspect
 import json
-from types import ModuleType
+from collections.abc import Mapping
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex, TypeAlias, cast
 
 from pydantic import BaseModel, PrivateAttr
@@ -83,6 +84,7 @@ class Block(DiscreetModel):
         _block_capabilities: What it can do, as words (`write-path`); those of base classes are added.
         _schema_version: Raise it when fields change so that what was saved before no longer fits, and say with
             `@migrates(from_version=...)` how the old fields become the new ones.
+        _stands_for: Secrets that a validator takes in the place of fields, such as a URL: `{"url": ("host", "port")}`.
     """
 
     _block_type_name: ClassVar[str | None] = None
@@ -93,6 +95,7 @@ class Block(DiscreetModel):
     _block_capabilities: ClassVar[Any] = ()
     _block_schema_capabilities: ClassVar[Any] = ()  # the name that it has in Prefect
     _schema_version: ClassVar[int] = 1
+    _stands_for: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 
     _origin: _OriginBox = PrivateAttr(default=_OriginBox())
 
