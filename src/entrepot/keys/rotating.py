@@ -12,7 +12,7 @@ from entrepot.blocks.rewrap import Rewrapped, rewrap_documents
 from entrepot.coordination import pauses
 from entrepot.crypto.changing import change_keyring
 from entrepot.crypto.keyring import Key, Keyring, Purpose
-from entrepot.errors import IntegrityError, KeyInUseError, UnknownKeyError
+from entrepot.errors import IntegrityError, KeyInUseError, KeyringError, UnknownKeyError
 from entrepot.flow_runs.sealing import reseal_answer
 from entrepot.keys.usage import Usage
 from entrepot.protocols.keys import KeyProvider
@@ -140,19 +140,25 @@ def enable(provider: KeyProvider, key_id: str) -> Keyring:
 
     Raises:
         UnknownKeyError: If there is no such key.
-        KeyringError: If it was destroyed.
+        KeyringError: If it was destroyed, or is staged.
     """
 
     def change(ring: Keyring) -> Keyring | None:
         held = _held(ring, key_id)
-        return None if held is not None and held.state == "enabled" else ring.with_state(key_id, "enabled")
+        if held.state == "staged":  # enabled, it would be no new key any more, and the next rotation make another
+            raise KeyringError(
+                f"key {key_id} is staged: it opens already, and a rotation makes it the primary one: entrepot keys"
+                f" rotate --purpose {held.purpose}",
+                location=ring.location,
+            )
+        return None if held.state == "enabled" else ring.with_state(key_id, "enabled")
 
     return change_keyring(provider, change)
 
 
 def _dropped(ring: Keyring, key_id: str, usage: Usage | None, state: str) -> Keyring | None:
     held = _held(ring, key_id)
-    if held is None or held.state == "destroyed":
+    if held.state == "destroyed":
         return ring.with_state(key_id, "disabled")  # raises, and says why
     if held.state == state:
         return None
@@ -194,8 +200,16 @@ def _in_use(ring: Keyring, key: Key, usage: Usage) -> KeyInUseError:
     )
 
 
-def _held(ring: Keyring, key_id: str) -> Key | None:
-    return next((key for key in ring.all_keys() if key.id == key_id), None)
+def _held(ring: Keyring, key_id: str) -> Key:
+    for key in ring.all_keys():
+        if key.id == key_id:
+            return key
+    raise UnknownKeyError(
+        f"no key {key_id!a} in keyring {ring.ring_id} ({ring.location}); there are"
+        f" {', '.join(key.id for key in ring.all_keys())}: entrepot keys status",
+        location=ring.location,
+        key_id=key_id,
+    )
 
 
 def _staged(ring: Keyring, purpose: Purpose) -> Key | None:

@@ -69,7 +69,10 @@ def rotate(
                 ok(f"{key.purpose} key {key.id} is staged; to use it: entrepot keys rotate --purpose {key.purpose}")
         return
     for one in rotating.promote(provider, purposes):
-        ok(f"{one.purpose} key {one.new} is the primary one now, after {one.old}")
+        if one.new == one.old:
+            ok(f"{one.purpose} key {one.new} is the primary one: another program rotated at the same time")
+        else:
+            ok(f"{one.purpose} key {one.new} is the primary one now, after {one.old}")
     if "block" in purposes and not no_rewrap:
         rewrap()
 
@@ -90,12 +93,17 @@ def rewrap(*, store: InStore = None) -> None:
     who has not got the new key by then can open nothing in it.
     """
     (place,) = stores(store or "local")[:1]
-    with progress_bar(after=0) as told:  # of what changes keys one sees that it does
-        found = rotating.rewrap(
-            place.documents,
-            lambda count, total: told("sealing", count, total),
-            answers=place.kind == "local",
-        )
+    try:
+        with progress_bar(after=0) as told:  # of what changes keys one sees that it does
+            found = rotating.rewrap(
+                place.documents,
+                lambda count, total: told("sealing", count, total),
+                answers=place.kind == "local",
+            )
+    except KeyboardInterrupt:
+        again = " --store team" if place.kind == "team" else ""
+        ok(f"stopped; all opens as before, and what is left is sealed again by: entrepot keys rewrap{again}")
+        raise
     for where, problem in found.problems.items():
         warn(f"{where} stays as it is: {problem}")
     location = place.documents.store.location
