@@ -187,7 +187,11 @@ class TestRoundTrip:
         found = exported(tmp_path / "b.toml")
         assert found.as_stored == ("gone/g",)
         assert found.blocks == {
-            ("gone", "g"): {"host": "h", "token": {"$type": "secret-str", "value": "env://GONE_G_TOKEN"}}
+            ("gone", "g"): {
+                "$schema_version": 1,
+                "host": "h",
+                "token": {"$type": "secret-str", "value": "env://GONE_G_TOKEN"},
+            }
         }
         with pytest.raises(UnknownBlockTypeError):
             applied(tmp_path / "b.toml")

@@ -166,7 +166,7 @@ class TestHistory:
         clock = FrozenClock(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
         said = about_now("secret", "rollback", source=4, clock=clock)
         assert read_about(json.loads(json.dumps(said.to_plain()))) == said
-        assert said.at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+        assert said.saved == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
         for odd in (None, 7, [], {"at": "yesterday", "by": 7, "action": "burn", "source": "x"}, {"at": "2026-01-01"}):
             assert read_about(odd) == UNKNOWN
 

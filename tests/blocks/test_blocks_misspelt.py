@@ -80,7 +80,7 @@ def test_the_commands_say_so(arguments: list[str], monkeypatch: pytest.MonkeyPat
     assert "ENTREPOT_BLOCK__SECRT__X is set and gives no block: did you mean ENTREPOT_BLOCK__SECRET__X?" in output
     assert "hunter2" not in output
     if arguments[1] == "ls":
-        assert "and 1 from the environment: ENTREPOT_BLOCK__SECRET__OTHER" in output
+        assert "of the environment: ENTREPOT_BLOCK__SECRET__OTHER" in output
 
 
 def test_the_settings_say_how_it_is_written(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

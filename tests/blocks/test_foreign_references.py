@@ -546,8 +546,8 @@ class TestSaidBefore:
         self, store: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         String(value="x").save("mine")
-        assert [(each.health, each.location) for each in examine_all()] == [("ok", ""), ("refused", str(store))]
-        assert json.loads(CliRunner().invoke(app, ["block", "doctor", "--json"]).stdout)[1]["location"] == str(store)
+        assert [(each.health, each.location) for each in examine_all()] == [("refused", str(store)), ("ok", "")]
+        assert json.loads(CliRunner().invoke(app, ["block", "doctor", "--json"]).stdout)[0]["location"] == str(store)
         monkeypatch.setenv(LIST, "*")
         assert [each.health for each in examine_all()] == ["ok", "ok"]
         assert self.run("block", "check", "test-hook/hook")[0] == 0

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
-from entrepot.blocks import Block, Secret, SecretReference, String, Webhook
+from entrepot.blocks import Block, Secret, SecretReference, SqlAlchemyConnector, String, Webhook
 from entrepot.cli import asking, block_making
 from entrepot.errors import StorageAccessError
 from entrepot.plugins import BLOCKS
@@ -230,6 +230,53 @@ class TestBeforeSaving:
         found = invoke("block", "create", "gadget", "h", "--field", "host=down", "--check", exit_code=1)
         assert "nobody answers at down; nothing was saved" in found.stderr
         assert not gadget.exists("h")
+
+
+class TestAWholeInPlaceOfFields:
+    """`sqlalchemy-connector` takes a URL, which is no field of it."""
+
+    URL = f"postgresql+psycopg://ada:{HUNTER}@db.example.com:5433/sales?sslmode=require"
+
+    def test_is_asked_for_first_and_its_parts_are_not_then(self, invoke: Invoke, person: Person) -> None:
+        person(url=["nonsense", self.URL])
+        said = invoke("block", "create", "sqlalchemy-connector", "w", "--no-check").stderr
+        assert [each.split(" ")[0] for each in person.asked] == [
+            *["url"] * 2,
+            "connect_args",
+            "pool_size",
+            "timeout",
+            "Save",
+        ]
+        assert HUNTER not in said
+        made = SqlAlchemyConnector.load("w")
+        assert (made.driver, made.host, made.port, made.database) == (
+            "postgresql+psycopg",
+            "db.example.com",
+            5433,
+            "sales",
+        )
+        assert made.password is not None
+        assert made.password.get_secret_value() == HUNTER
+
+    def test_can_be_left_out_and_given_later(self, invoke: Invoke, person: Person) -> None:
+        person(url=["", "sqlite:///sales.db"], driver="sqlite", database="wrong.db", Save=["e", "y"])
+        invoke("block", "create", "sqlalchemy-connector", "w", "--no-check")
+        made = SqlAlchemyConnector.load("w")
+        assert (made.driver, made.database) == ("sqlite", "sales.db")
+
+    def test_is_an_option_that_never_stands_on_a_command_line(
+        self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DATABASE_URL", self.URL)
+        create = ("block", "create", "sqlalchemy-connector", "w")
+        invoke(*create, "--secret-env", "url=DATABASE_URL", "--field", "pool_size=2")
+        made = SqlAlchemyConnector.load("w")
+        assert (made.host, made.username, made.pool_size) == ("db.example.com", "ada", 2)
+        said = invoke(*create, "--overwrite", "--field", f"url={self.URL}", exit_code=1).stderr
+        assert "--secret-env url=VARIABLE" in said
+        assert HUNTER not in said
+        said = invoke(*create, "--overwrite", "--secret-env", "url=DATABASE_URL", "-f", "port=1", exit_code=1).stderr
+        assert "it stands both in the url and for itself: port" in said
 
 
 class TestEditing:

@@ -93,9 +93,15 @@ def test_where_a_name_leads(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, ent
 
 def test_lists_and_shown_blocks_say_what_the_environment_gives(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENTREPOT_BLOCK__SECRET__X", f'{{"value": "{HUNTER}"}}')
-    assert "and 1 from the environment: ENTREPOT_BLOCK__SECRET__X\n" in invoke("block", "ls").stderr
+    assert "of the environment: ENTREPOT_BLOCK__SECRET__X\n" in invoke("block", "ls").stderr
     Secret(value="other").save("x")
-    assert "ENTREPOT_BLOCK__SECRET__X (hides secret/x)" in invoke("block", "ls", "--type", "secret").stderr
+    rows = invoke("block", "ls", "--type", "secret", "--json").data
+    assert [(row["name"], row["store"], row["version"], row["hidden"]) for row in rows] == [
+        ("x", "environment", None, False),
+        ("x", "local", 1, True),
+    ]
+    assert [row["store"] for row in invoke("block", "ls", "--store", "local", "--json").data] == ["local"]
+    assert "local, hidden" in invoke("block", "ls").stdout
     assert invoke("block", "ls", "--type", "string").stderr.count("environment") == 0
     assert "from ENTREPOT_BLOCK__SECRET__X" in invoke("block", "show", "x").stderr
     assert invoke("block", "show", "x", "--version", "1").stderr == ""

@@ -327,7 +327,8 @@ class TestSaved:
         assert "secret/b" in text
         rows = invoke("block", "ls", "--json").data
         assert [(row["type"], row["name"], row["version"]) for row in rows] == [("secret", "b", 2), ("string", "a", 1)]
-        assert {tuple(row) for row in rows} == {("type", "name", "version", "modified")}
+        assert {tuple(row) for row in rows} == {("type", "name", "version", "modified", "store", "location", "hidden")}
+        assert {(row["store"], row["hidden"]) for row in rows} == {("local", False)}
         assert [row["name"] for row in invoke("block", "ls", "--type", "string", "--json").data] == ["a"]
 
     def test_a_block_is_shown_with_masks(self, invoke: Invoke, gadget: type[Block]) -> None:

@@ -2,17 +2,23 @@
 
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from entrepot import flow
-from entrepot.blocks import Secret, String
+from entrepot.blocks import Secret, String, use_documents
+from entrepot.blocks.shared import documents_at
 from entrepot.cli import completing
+from entrepot.filesystems import LocalFileSystem
 from entrepot.runs import default_recorder
+from entrepot.settings import current
 
 from .conftest import Invoke
 
@@ -155,3 +161,62 @@ class TestShells:
             env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
         )
         assert found.stdout.split() == ["secret/api-key", "secret/prod"], (script, found)
+
+
+class TestStoresOfATeam:
+    @pytest.fixture
+    def team(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A team's store, with `secret/shared`, beside what is one's own; as the setting `blocks_team` names it."""
+        with use_documents(documents_at(str(tmp_path / "team"), current())):
+            Secret(value="x").save("shared")
+        monkeypatch.setenv("ENTREPOT_BLOCKS_TEAM", str(tmp_path / "team"))
+        return tmp_path / "team"
+
+    @pytest.mark.usefixtures("saved")
+    def test_are_offered_with_ones_own(self, complete: Complete, team: Path) -> None:
+        assert complete("block", "show", "secret/") == ["secret/api-key", "secret/prod", "secret/shared"]
+        team.rename(team.with_name("away"))
+        team.write_text("no folder")
+        assert complete("block", "show", "secret/") == ["secret/api-key", "secret/prod"]
+
+    @pytest.mark.usefixtures("saved")
+    def test_that_a_block_describes_are_offered_too(
+        self, complete: Complete, team: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(completing, "_PATIENCE", 60.0)  # a busy machine
+        LocalFileSystem(basepath=str(team)).save("place")
+        for setting in ("ENTREPOT_BLOCKS_TEAM", "ENTREPOT_BLOCKS_STORAGE"):
+            monkeypatch.setenv(setting, "block://local-file-system/place")
+            assert "secret/shared" in complete("block", "show", "secret/")
+
+    @pytest.mark.usefixtures("saved")
+    def test_that_do_not_answer_are_left_out_after_a_moment_and_nothing_is_left_running(
+        self, complete: Complete, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        started: list[Any] = []
+        start = completing._start
+
+        def start_and_tell(spec: str) -> Any:
+            started.append(start(spec))
+            return started[-1]
+
+        monkeypatch.setattr(completing, "_start", start_and_tell)
+        monkeypatch.setattr(completing, "_PATIENCE", 0.2)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            monkeypatch.setenv("ENTREPOT_BLOCKS_TEAM", f"{url}/blocks")
+            assert complete("block", "show", "secret/") == ["secret/api-key", "secret/prod"]
+        (process,) = started
+        assert process.returncode == -signal.SIGKILL
+
+    def test_import_nothing_from_the_folder_where_one_presses_tab(
+        self, complete: Complete, tmp_path: Path, team: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(completing, "_PATIENCE", 60.0)
+        LocalFileSystem(basepath=str(team)).save("place")
+        monkeypatch.setenv("ENTREPOT_BLOCKS_TEAM", "block://local-file-system/place")
+        (tmp_path / "here").mkdir()
+        monkeypatch.chdir(tmp_path / "here")
+        for name in ("json", "pydantic", "entrepot"):
+            Path(f"{name}.py").write_text("raise SystemExit('planted')")
+        assert complete("block", "show", "secret/") == ["secret/shared"]

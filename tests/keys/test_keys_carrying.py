@@ -36,7 +36,7 @@ class TestExport:
         ring = Keyring.generate().with_staged("block")
         path = exported(tmp_path, ring)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert bytes(open_export(path, GOOD).to_document()) == bytes(ring.to_document())
+        assert bytes(open_export(path, lambda: GOOD).to_document()) == bytes(ring.to_document())
         text = path.read_text()
         document = bytes(ring.to_document())
         assert not [form for material in materials_of(document) for form in forms_of(material) if form in text]
@@ -45,7 +45,7 @@ class TestExport:
     def test_another_passphrase_does_not_open_it(self, tmp_path: Path) -> None:
         path = exported(tmp_path, Keyring.generate())
         with pytest.raises(KeyringError, match="does not open") as caught:
-            open_export(path, b"correct horse battery stable")
+            open_export(path, lambda: b"correct horse battery stable")
         assert "horse" not in str(caught.value)
 
     def test_not_one_bit_of_it_can_be_changed(self, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ class TestExport:
         for changed in changes:
             path.write_text(json.dumps(changed))
             with pytest.raises(KeyringError):
-                open_export(path, GOOD)
+                open_export(path, lambda: GOOD)
 
     @pytest.mark.parametrize(
         "facts",
@@ -118,15 +118,15 @@ class TestExport:
         for content in (b"", b"{", b"[]", b'{"format": "entrepot-keyring-sealed/2"}'):
             path.write_bytes(content)
             with pytest.raises(KeyringError, match="no sealed keyring"):
-                open_export(path, GOOD)
+                open_export(path, lambda: GOOD)
         with pytest.raises(KeyringError, match="cannot be read"):
-            open_export(tmp_path / "absent", GOOD)
+            open_export(tmp_path / "absent", lambda: GOOD)
 
     def test_a_keyring_in_clear_is_told_from_an_export(self, tmp_path: Path) -> None:
         path = tmp_path / "file"
         path.write_bytes(Keyring.generate().to_document())
-        with pytest.raises(KeyringError, match=r"is not sealed.*entrepot keys export"):
-            open_export(path, GOOD)
+        with pytest.raises(KeyringError, match=r"is a keyring in clear.*entrepot keys export"):
+            open_export(path, lambda: GOOD)
 
 
 class TestPassphraseFile:
@@ -244,5 +244,5 @@ def test_a_lost_keyring_comes_back_from_an_export(entrepot_home: Path, tmp_path:
     Secret(value="sesame").save("one")
     path = exported(tmp_path, home.ring())
     (entrepot_home / "keyring.json").unlink()
-    import_ring(home.key_provider(), open_export(path, GOOD))
+    import_ring(home.key_provider(), open_export(path, lambda: GOOD))
     assert Secret.load("one").get() == "sesame"

@@ -10,6 +10,7 @@ import pytest
 
 from entrepot import home, task
 from entrepot.blocks.documents import default_documents
+from entrepot.blocks.stores import stores
 from entrepot.blocks.system import Secret
 from entrepot.crypto.keyring import Keyring
 from entrepot.keys import rotating
@@ -43,7 +44,7 @@ def findings(level: str = "problem") -> list[Finding]:
     folder = home.home_path()
     before = snapshot(folder)
     home._rings.clear()  # as a new process
-    found = examine(home.key_provider, default_documents(), known_storages)
+    found = examine(home.key_provider, stores, known_storages)
     assert snapshot(folder) == before, "it changes nothing"
     return [finding for finding in found.findings if finding.level == level]
 

@@ -10,6 +10,7 @@ from entrepot.blocks.core import Block
 from entrepot.blocks.document_store import StorageDocumentStore
 from entrepot.blocks.documents import BlockDocuments, default_documents
 from entrepot.blocks.rewrap import rewrap_documents
+from entrepot.blocks.stores import stores
 from entrepot.blocks.system import Secret
 from entrepot.coordination import pauses
 from entrepot.crypto.keyring import Keyring
@@ -44,7 +45,7 @@ def rotate(*purposes: str) -> None:
 
 
 def used() -> object:
-    return usage_of(home.ring(), default_documents(), known_storages())
+    return usage_of(home.ring(), stores(), known_storages())
 
 
 class TestSteps:
@@ -149,7 +150,7 @@ class TestRefusals:
     def test_a_store_that_does_not_answer_is_no_store_without_results(self) -> None:
         broken = FaultyStorage(MemoryStorage(), fail_at=1)
         with pytest.raises(StorageError):
-            usage_of(home.ring(), default_documents(), [broken])
+            usage_of(home.ring(), stores(), [broken])
 
 
 class TestRewrap:
@@ -292,7 +293,7 @@ class TestRewrap:
         pauses.answer(found, seal_answer(found, '"yes"'), now)
         old = home.ring().primary("block").id
         rotate("block")
-        assert usage_of(home.ring(), default_documents(), []).count(old, "answers") == 1
+        assert usage_of(home.ring(), stores(), []).count(old, "answers") == 1
         assert rotating.rewrap(default_documents()).done == 1
         rotating.disable(home.key_provider(), old, used())  # type: ignore[arg-type]
         found = pauses.find("r", "k")

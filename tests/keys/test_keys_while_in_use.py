@@ -10,6 +10,7 @@ import pytest
 
 from entrepot import home
 from entrepot.blocks.documents import default_documents
+from entrepot.blocks.stores import stores
 from entrepot.blocks.system import Secret
 from entrepot.crypto.seal import read_key
 from entrepot.keys import rotating
@@ -62,7 +63,7 @@ def campaign(blocks: int, users: int, rotations: int) -> int:
     primary = home.ring().primary("block").id
     for ref in documents.store.every():  # type: ignore[attr-defined]
         assert read_key(documents.store.read(ref) or b"") == (home.ring().ring_id, primary)
-    usage = usage_of(home.ring(), default_documents(), [])
+    usage = usage_of(home.ring(), stores(), [])
     rotating.disable(provider, first, usage)
     rotating.destroy(provider, first, usage)
     assert Secret.load("block-0").get()

@@ -29,7 +29,7 @@ class About:
     """How one version came to be; what is not known is None.
 
     Attributes:
-        at: When, in UTC.
+        saved: When, in UTC.
         by: Which user of the operating system.
         host: On which machine.
         entrepot: With which version of Entrepot.
@@ -38,7 +38,7 @@ class About:
         source: For a rollback, the version whose content it took; for a migration, the version that it made anew.
     """
 
-    at: datetime | None = None
+    saved: datetime | None = None
     by: str | None = None
     host: str | None = None
     entrepot: str | None = None
@@ -49,7 +49,7 @@ class About:
     def to_plain(self) -> dict[str, object]:
         """Return it as JSON, without what is not known."""
         facts = {
-            "at": None if self.at is None else self.at.isoformat(),
+            "at": None if self.saved is None else self.saved.isoformat(),
             "by": self.by,
             "host": self.host,
             "entrepot": self.entrepot,
@@ -73,7 +73,7 @@ def about_now(slug: str, action: Action, *, source: int | None = None, clock: Cl
         clock: Tells the time.
     """
     return About(
-        at=clock.now().replace(microsecond=0),
+        saved=clock.now().replace(microsecond=0),
         by=_user()[:_LONGEST],
         host=os.uname().nodename[:_LONGEST],
         entrepot=__version__,
@@ -89,7 +89,7 @@ def read_about(plain: object) -> About:
         return UNKNOWN
     texts = {name: plain[name] for name in ("by", "host", "entrepot", "distribution") if _is(plain.get(name), str)}
     return About(
-        at=_time(plain.get("at")),
+        saved=_time(plain.get("at")),
         action=cast("Action", plain["action"]) if plain.get("action") in get_args(Action) else None,
         source=plain["source"] if _is(plain.get("source"), int) else None,
         **texts,

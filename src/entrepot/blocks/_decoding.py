@@ -34,6 +34,7 @@ __all__ = [
     "decode_value",
     "kind_of",
     "members",
+    "migrated",
     "newer",
     "quietly",
 ]
@@ -104,7 +105,7 @@ def decode_fields(
     given, problems = _values(body, facts_of(cls), resolve, _decode_old if old else _decode)
     lost = members(body).keys() - given.keys()
     if old and not problems:
-        given = _migrate(cls, given, cast("int", version))
+        given = migrated(cls, given, cast("int", version))
     infos = cls.__pydantic_fields__
     missing = [name for name, info in infos.items() if info.is_required() and name not in given and name not in lost]
     if missing:
@@ -157,8 +158,12 @@ def _values(
     return given | given.pop("", {}), problems
 
 
-def _migrate(cls: "type[Block]", fields: dict[str, Any], version: int) -> dict[str, Any]:
-    """Return fields after each step from a version to that of the class."""
+def migrated(cls: "type[Block]", fields: dict[str, Any], version: int) -> dict[str, Any]:
+    """Return fields after each step from a version to that of the class.
+
+    Raises:
+        Misfit: If a step fails.
+    """
     for start, step in sorted(migrations_of(cls).items()):
         if start < version or start >= cls._schema_version:
             continue

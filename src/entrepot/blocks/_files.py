@@ -1,4 +1,8 @@
-"""Files of blocks, YAML or TOML by their suffix, as plain data: `blocks`, then types, then names, then fields."""
+"""Files of blocks, YAML or TOML by their suffix, as plain data: `blocks`, then types, then names, then fields.
+
+Beside the fields of a block stands of which schema version of its class they are: `"$schema_version" = 2`. No field can
+be called so in Python.
+"""
 
 import tomllib
 from collections.abc import Mapping
@@ -8,11 +12,14 @@ from typing import Any, Final
 from entrepot._names import check_name
 from entrepot.errors import BlockFileError
 
-__all__ = ["Fields", "FileBlocks", "is_block_file", "read_blocks", "write_blocks"]
+__all__ = ["SCHEMA_VERSION", "Fields", "FileBlocks", "is_block_file", "read_blocks", "split_version", "write_blocks"]
 
 Fields = dict[str, object]
 FileBlocks = dict[tuple[str, str], Fields]
 """Fields by type and name."""
+
+SCHEMA_VERSION: Final = "$schema_version"
+"""What stands for the schema version among the fields."""
 
 _YAML: Final = frozenset({".yaml", ".yml"})
 _TOML: Final = ".toml"
@@ -54,7 +61,22 @@ def read_blocks(path: Path) -> FileBlocks:
         for name, fields in _table(named, f"blocks.{slug}", path).items():
             check_name(name, what=f"block name (in {path})")
             found[slug, name] = dict(_table(fields, f"blocks.{slug}.{name}", path))
+            split_version(found[slug, name], f"{path}: blocks.{slug}.{name}")  # before anything is looked up
     return found
+
+
+def split_version(fields: Mapping[str, object], where: str) -> tuple[int | None, Fields]:
+    """Return the schema version that fields say they are of, None where they do not say, and the fields alone.
+
+    Raises:
+        BlockFileError: If what they say is no schema version.
+    """
+    version = fields.get(SCHEMA_VERSION)
+    if SCHEMA_VERSION not in fields:
+        return None, dict(fields)
+    if type(version) is not int or version < 1:
+        raise BlockFileError(f'{where}: "{SCHEMA_VERSION}" is a schema version, a whole number from 1', path="")
+    return version, {name: value for name, value in fields.items() if name != SCHEMA_VERSION}
 
 
 def write_blocks(blocks: FileBlocks, path: Path) -> str:

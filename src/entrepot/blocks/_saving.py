@@ -38,10 +38,10 @@ from entrepot.protocols.documents import DocumentRef
 __all__ = [
     "body_bytes",
     "bytes_of",
-    "delete",
     "exists",
     "identity",
     "load",
+    "load_found",
     "load_inner",
     "load_newest",
     "open_pickle",
@@ -183,12 +183,11 @@ def _set_origin(block: Block, origin: Origin) -> None:
 # --- loading ------------------------------------------------------------------------------------------------------
 
 
-def load(cls: type[B], name: str, version: int | None = None) -> B:
-    """Load a block; see `Block.load`."""
-    if version is None:
-        found = given(cls, name)
-        if found is not None:
-            return found
+def load(cls: type[B], name: str) -> B:
+    """Load a block from where it is looked up first; see `Block.load`."""
+    found = given(cls, name)
+    if found is not None:
+        return found
     documents = current_documents()
     try:
         ref = find(cls, name, documents)
@@ -196,10 +195,14 @@ def load(cls: type[B], name: str, version: int | None = None) -> B:
         slug = name.rpartition("/")[0] or ("" if is_open(cls) else cls.get_block_type_slug())
         error.args = (f"{error}{hint_for(slug, name.rpartition('/')[2])}",)
         raise
-    ref = documents.believe(ref) if version is None else documents.at(ref.slug, ref.name, version)
+    return load_found(cls, documents.believe(ref), documents)
+
+
+def load_found(cls: type[B], ref: DocumentRef, documents: BlockDocuments, *, is_newest: bool = True) -> B:
+    """Load a version of a block as a class; only the newest one can be referred to by name later."""
     own = None if is_open(cls) or ref.slug != cls.get_block_type_slug() else cls
     block = _load(ref, documents, (), cls=own)
-    if version is None:
+    if is_newest:
         _set_origin(block, _origin_in(block, ref, documents))
     if not isinstance(block, cls):
         raise wrong_type(cls, ref)
@@ -323,17 +326,6 @@ def _newer_error(ref: DocumentRef, cls: type[Block], saved: int) -> BlockSchemaE
         unknown=(),
         refused=(),
     )
-
-
-# --- deleting ---------------------------------------------------------------------------------------------------------
-
-
-def delete(cls: type[Block], name: str) -> None:
-    """Delete a block; see `Block.delete`."""
-    documents = current_documents()
-    ref = find(cls, name, documents)
-    about = about_now(ref.slug, "delete").to_plain()
-    documents.delete(ref.slug, ref.name, body=json.dumps({"about": about}).encode())
 
 
 # --- pickles and cache keys -----------------------------------------------------------------------------------------

@@ -1,19 +1,21 @@
 """Values of blocks as people write them down, in files and variables: read, and written.
 
 A secret field takes a reference (`env://NAME`), a field for blocks takes `block://type/name`, and what has a tag
-(`$type`) is read as in the sealed body.
+(`$type`) is read as in the sealed body. Fields that say an older schema version than that of the class go through its
+migrations first.
 """
 
 import base64
 import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from pydantic import SecretBytes, SecretStr, ValidationError
 
 from entrepot.blocks._annotations import FieldFacts, facts_of
-from entrepot.blocks._decoding import REFERENCES, Misfit, decode_value, quietly
+from entrepot.blocks._decoding import REFERENCES, Misfit, decode_value, migrated, newer, quietly
+from entrepot.blocks._files import SCHEMA_VERSION, split_version
 from entrepot.blocks._references import (
     SEALED_AT_APPLY,
     AnyReference,
@@ -41,7 +43,11 @@ class Lookup(Protocol):
 ANYTHING: Final = FieldFacts(secret=False, open=True, bare=None, keys=frozenset(), block=False)
 """Of a field that nothing is known of."""
 
+_GONE: Final = FieldFacts(secret=True, open=True, bare=None, keys=frozenset(), block=False)
+"""Of a field that the class had once."""
+
 _BLOCK: Final = "block://"
+_AMBIGUOUS: Final = frozenset({"file", "block"})  # schemes of references that are those of other things as well
 _VARIABLE: Final = "env://"
 _PLAIN_SECRETS: Final = frozenset({"secret-str", "secret-bytes"})
 _SIMPLE: Final = frozenset(
@@ -65,7 +71,8 @@ def make_block(
 
     Args:
         cls: Its class.
-        fields: By name or alias; in the place of secrets, references.
+        fields: By name or alias; in the place of secrets, references. Beside them may stand the schema version that
+            they are of; without it they are of that of the class.
         where: What the block is called in messages.
         inner: Gives the block that `block://type/name` names.
         clear: Whether secrets may be there in clear.
@@ -86,8 +93,10 @@ def make_block(
 def variables_in(cls: type[Block], fields: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Yield what `make_block` would look up in the environment: where it stands, and the reference."""
     by_key = {key: one for one in facts_of(cls).fields.values() for key in one.keys}
+    version = fields.get(SCHEMA_VERSION)
+    is_old = isinstance(version, int) and version < cls._schema_version
     for name, value in fields.items():
-        yield from _variables(value, is_secret=by_key.get(name, ANYTHING).secret, path=name)
+        yield from _variables(value, is_secret=by_key.get(name, _GONE if is_old else ANYTHING).secret, path=name)
 
 
 def _variables(value: object, *, is_secret: bool, path: str) -> Iterator[tuple[str, str]]:
@@ -116,13 +125,26 @@ def _make(
     clear: bool,
     lookup: Lookup | None,
 ) -> Block:
+    version, fields = split_version(fields, where)
     facts = facts_of(cls).fields
     by_key = {key: one for one in facts.values() for key in one.keys}
-    unknown = [name for name in fields if name not in by_key]
-    if unknown and cls.model_config.get("extra") != "allow":
-        raise BlockFileError(f"{where}: no field named {unknown[0]!a}; known: {', '.join(facts)}", path="")
     reader = _Reader(cls, inner, where, lookup)
-    values = {name: reader.value(value, by_key.get(name, ANYTHING), name) for name, value in fields.items()}
+    hint = ""
+    if version is not None and version > cls._schema_version:
+        raise BlockFileError(
+            f"{where} is written for a newer class: {newer(cls, version)}; upgrade the package that has the class, or"
+            " write the block as that version takes it",
+            path="",
+        )
+    if version is not None and version < cls._schema_version:
+        values = _brought_up(cls, fields, version, reader, where)
+    else:
+        if version is None and cls._schema_version > 1:
+            hint = f'; if it was written for an older version of the class, say so: "{SCHEMA_VERSION}" = 1'
+        values = {name: reader.value(value, by_key.get(name, ANYTHING), name) for name, value in fields.items()}
+    unknown = [name for name in values if name not in by_key]
+    if unknown and cls.model_config.get("extra") != "allow":
+        raise BlockFileError(f"{where}: no field named {unknown[0]!a}; known: {', '.join(facts)}{hint}", path="")
     try:
         made = cls.model_validate(values, by_alias=True, by_name=True)
     except ValidationError as error:
@@ -130,7 +152,7 @@ def _make(
             ": ".join(filter(None, [".".join(map(str, detail["loc"])), detail["msg"]]))
             for detail in error.errors(include_input=False, include_url=False, include_context=False)
         ]
-        raise BlockFileError(f"{where}: {'; '.join(reasons)}", path="") from None
+        raise BlockFileError(f"{where}: {'; '.join(reasons)}{hint}", path="") from None
     bare = "" if clear else reader.in_clear(made)
     if bare:
         schemes = ", ".join(f"{scheme}://..." for scheme in SECRET_SOURCES.names())
@@ -140,6 +162,33 @@ def _make(
             path="",
         )
     return made
+
+
+def _brought_up(
+    cls: type[Block], fields: Mapping[str, object], version: int, reader: "_Reader", where: str
+) -> dict[str, Any]:
+    """Return the fields of an older schema version, by name, as those of the class.
+
+    What the class does not know any more has no annotation here that says what it holds: a reference is taken for a
+    secret there, and what could be another thing (a URL of a file, a block) goes through the migrations as a text. It
+    is a reference, or a block, if it ends in a field for such.
+    """
+    facts = facts_of(cls).fields
+    names = {key: name for name, one in facts.items() for key in one.keys}
+    given: dict[str, Any] = {}
+    for key, value in fields.items():
+        known = facts.get(names.get(key, ""))
+        given[names.get(key, key)] = reader.value(value, known or _GONE, key)
+    try:
+        made = migrated(cls, given, version)
+    except Misfit as misfit:
+        raise BlockFileError(
+            f"{where} is of schema version {version}, and cannot be brought to version {cls._schema_version}: {misfit};"
+            " in a file a value is what stands there (a time is a text): mend the migration, or write the block as the"
+            " class takes it now",
+            path="",
+        ) from None
+    return {name: reader.again(value, facts.get(name, ANYTHING), name) for name, value in made.items()}
 
 
 class _Reader:
@@ -169,6 +218,16 @@ class _Reader:
         except Misfit as misfit:
             raise BlockFileError(f"{self._where}: {path} cannot be made: {misfit}", path="") from None
 
+    def again(self, value: object, facts: FieldFacts, path: str) -> object:
+        """Return what a migration left in a field: what is still a text there is read as what the field takes."""
+        if isinstance(value, str | list | dict) and (facts.secret or facts.block):
+            return self.value(value, facts, path)
+        if facts.bare is SecretBytes and isinstance(value, SecretReference):
+            return SecretBytesReference(value.reference)
+        if facts.bare is SecretBytes and isinstance(value, SecretStr):
+            return SecretBytes(value.get_secret_value().encode())
+        return value
+
     def in_clear(self, block: Block) -> str:
         """Return the name of a field that holds a secret which stood there as it is; "" if there is none."""
         if self._bare:
@@ -181,6 +240,9 @@ class _Reader:
     def _text(self, text: str, facts: FieldFacts, path: str) -> object:
         if facts.block and text.startswith(_BLOCK):
             return self._block(text.removeprefix(_BLOCK))
+        if facts is _GONE and (text.partition("://")[0] in _AMBIGUOUS or not is_reference(text)):
+            self._clear |= {text, text.encode("utf-8", "surrogatepass")} if text else set()
+            return text  # it is looked at again where it ends
         if facts.secret and is_reference(text):
             if self._lookup is None or text.partition("://")[0] not in SEALED_AT_APPLY:
                 return SecretBytesReference(text) if facts.bare is SecretBytes else SecretReference(text)

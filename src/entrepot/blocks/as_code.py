@@ -3,7 +3,8 @@
 A file holds no secret. In the place of one stands a reference. Those to variables and files (`env://NAME`,
 `file:///run/secrets/x`) are looked up when the file is applied, unless it is applied `live`; others stay references. In
 the place of a nested block stands `block://type/name`. What neither TOML nor YAML has a word for, in a field that takes
-anything, stands as in the sealed body: `{"$type" = "tuple", "value" = [...]}`.
+anything, stands as in the sealed body: `{"$type" = "tuple", "value" = [...]}`. Each block says of
+which schema version it is (`"$schema_version" = 2`), so that a later class brings it up to date, as what is saved.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ from entrepot._names import check_name
 from entrepot.blocks import _saving
 from entrepot.blocks._annotations import facts_of
 from entrepot.blocks._encoding import encode_fields
-from entrepot.blocks._files import Fields, FileBlocks
+from entrepot.blocks._files import SCHEMA_VERSION, Fields, FileBlocks
 from entrepot.blocks._plain import Change, compare, fields_of
 from entrepot.blocks._references import resolve
 from entrepot.blocks._written import ANYTHING, Writer, make_block, variables_in
@@ -65,7 +66,7 @@ class Exported:
     """Saved blocks as they go into a file.
 
     Attributes:
-        blocks: Fields by type and name, with references for secrets.
+        blocks: Fields by type and name, with references for secrets, and the schema version of each.
         variables: The references' variables, and whose secrets those are: `S3_PROD_KEY` is `s3/prod: key`.
         as_stored: Blocks whose class is not here, or does not take them: they are written as they are stored.
     """
@@ -213,8 +214,16 @@ def export(refs: Iterable[DocumentRef]) -> Exported:
 
 
 def _as_stored(ref: DocumentRef, writer: Writer, documents: BlockDocuments) -> Fields:
-    fields = fields_of(read_body(ref, documents)[0])
-    return {name: writer.value(each, ANYTHING, (name,)) for name, each in fields.items()}
+    body, header = read_body(ref, documents)
+    fields = fields_of(body)
+    written = {name: writer.value(each, ANYTHING, (name,)) for name, each in fields.items()}
+    return _with_version(int(header.get("schema_version", 1)), written, f"{ref.slug}/{ref.name}")
+
+
+def _with_version(version: int, fields: Fields, address: str) -> Fields:
+    if SCHEMA_VERSION in fields:
+        raise BlockFileError(f"{address} has a field {SCHEMA_VERSION}, and a file has another use for it", path="")
+    return {SCHEMA_VERSION: version, **fields}
 
 
 def _written(block: Block, address: str, writer: Writer, documents: BlockDocuments) -> Fields:
@@ -239,7 +248,8 @@ def _written(block: Block, address: str, writer: Writer, documents: BlockDocumen
         again = fields_of(encode_fields(made, reference))
     except EntrepotError:
         again = {}
-    return {
+    exact = {
         name: written[name] if again.get(name) == value else writer.value(value, ANYTHING, (name,))
         for name, value in fields.items()
     }
+    return _with_version(cls._schema_version, exact, address)

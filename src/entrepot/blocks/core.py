@@ -7,8 +7,8 @@ save or load.
 import hashlib
 import inspect
 import json
-from collections.abc import Generator
-from types import ModuleType
+from collections.abc import Generator, Mapping
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex, TypeAlias, cast
 
 from pydantic import BaseModel, PrivateAttr
@@ -26,12 +26,14 @@ from entrepot.protocols.documents import DocumentRef
 
 if TYPE_CHECKING:
     from entrepot.blocks.history import BlockVersion
+    from entrepot.blocks.stores import StoreName
 
 __all__ = ["Block"]
 
 _Names: TypeAlias = list[str]  # up here: in the class, `list` is a method
 _Versions: TypeAlias = "list[BlockVersion]"
 _Refs: TypeAlias = list[DocumentRef]
+_Store: TypeAlias = "StoreName | None"
 
 
 class _OriginBox:
@@ -82,6 +84,7 @@ class Block(DiscreetModel):
         _block_capabilities: What it can do, as words (`write-path`); those of base classes are added.
         _schema_version: Raise it when fields change so that what was saved before no longer fits, and say with
             `@migrates(from_version=...)` how the old fields become the new ones.
+        _stands_for: Secrets that a validator takes in the place of fields, such as a URL: `{"url": ("host", "port")}`.
     """
 
     _block_type_name: ClassVar[str | None] = None
@@ -92,6 +95,7 @@ class Block(DiscreetModel):
     _block_capabilities: ClassVar[Any] = ()
     _block_schema_capabilities: ClassVar[Any] = ()  # the name that it has in Prefect
     _schema_version: ClassVar[int] = 1
+    _stands_for: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 
     _origin: _OriginBox = PrivateAttr(default=_OriginBox())
 
@@ -189,7 +193,7 @@ class Block(DiscreetModel):
         return _saving().save(self, name, overwrite=overwrite)  # type: ignore[no-any-return]
 
     @classmethod
-    def load(cls, name: str, *, version: int | None = None) -> Self:
+    def load(cls, name: str, *, version: int | None = None, store: _Store = None) -> Self:
         """Return a block: of the environment (`ENTREPOT_BLOCK__TYPE__NAME`) if that gives one, else a saved one.
 
         What was saved under an older schema version goes through the migrations of the class; nothing stored changes.
@@ -197,7 +201,8 @@ class Block(DiscreetModel):
         Args:
             name: The name of a block of this type; or `slug/name`. `Block.load` takes a bare name as well, if only one
                 block of any type has it.
-            version: Which version of it; by default the newest. Blocks that it refers to are always the newest.
+            version: Which saved version; by default the newest. Blocks that it refers to are always the newest.
+            store: "team" or "local": only what is saved there; by default the first of them that has it.
 
         Raises:
             BlockNotFoundError: If there is none, or no such version; the message offers what is near.
@@ -208,41 +213,57 @@ class Block(DiscreetModel):
             UnknownKeyError: If it was sealed under a key that the keyring does not have.
             StorageError: If the documents cannot be reached.
         """
-        return _saving().load(cls, name, version)  # type: ignore[no-any-return]
+        if version is None and store is None:
+            return _saving().load(cls, name)  # type: ignore[no-any-return]
+        return _history().load(cls, name, version, store)  # type: ignore[no-any-return]
 
     @classmethod
-    def delete(cls, name: str) -> None:
+    def delete(cls, name: str, *, store: _Store = None) -> None:
         """Remove a saved block with all its versions.
+
+        Args:
+            name: As for `load`.
+            store: Where: "team" or "local"; by default where it is, if it is in one of them only.
 
         Raises:
             BlockNotFoundError: If there is none.
-            AmbiguousBlockNameError: If blocks of several types have that name.
+            AmbiguousBlockNameError: If blocks of several types have that name, or both stores have it.
         """
-        _saving().delete(cls, name)
+        _history().delete(cls, name, store)
 
     @classmethod
-    def history(cls, name: str) -> _Versions:
+    def history(cls, name: str, *, store: _Store = None) -> _Versions:
         """Return every version of a saved block, oldest first: when, by whom, from where, with what.
 
         A version that cannot be opened is there with the reason.
 
+        Args:
+            name: As for `load`.
+            store: Where: "team" or "local"; by default the first of them that has it.
+
         Raises:
             BlockNotFoundError: If there is none.
             AmbiguousBlockNameError: If blocks of several types have that name.
         """
-        return _history().history(cls, name)  # type: ignore[no-any-return]
+        return _history().history(cls, name, store)  # type: ignore[no-any-return]
 
     @classmethod
-    def rollback(cls, name: str, version: int) -> DocumentRef:
+    def rollback(cls, name: str, version: int, *, store: _Store = None) -> DocumentRef:
         """Save the content of an older version as a new one; return which version that is. History stays.
+
+        Args:
+            name: As for `load`.
+            version: The one whose content is wanted again.
+            store: Where: "team" or "local"; by default where it is, if it is in one of them only.
 
         Raises:
             BlockNotFoundError: If there is no such block or version.
+            AmbiguousBlockNameError: If both stores have it.
             BlockExistsError: If another program saved the block at the same time.
             IntegrityError: If that version was altered or moved.
             UnknownKeyError: If it was sealed under a key that the keyring does not have.
         """
-        return _history().rollback(cls, name, version)  # type: ignore[no-any-return]
+        return _history().rollback(cls, name, version, store)  # type: ignore[no-any-return]
 
     @classmethod
     def exists(cls, name: str) -> bool:
@@ -273,24 +294,24 @@ class Block(DiscreetModel):
         return await _in_thread(self.save, name, overwrite=overwrite)  # type: ignore[no-any-return]
 
     @classmethod
-    async def aload(cls, name: str, *, version: int | None = None) -> Self:
+    async def aload(cls, name: str, *, version: int | None = None, store: _Store = None) -> Self:
         """Do as `load`, off the event loop."""
-        return await _in_thread(cls.load, name, version=version)  # type: ignore[no-any-return]
+        return await _in_thread(cls.load, name, version=version, store=store)  # type: ignore[no-any-return]
 
     @classmethod
-    async def adelete(cls, name: str) -> None:
+    async def adelete(cls, name: str, *, store: _Store = None) -> None:
         """Do as `delete`, off the event loop."""
-        await _in_thread(cls.delete, name)
+        await _in_thread(cls.delete, name, store=store)
 
     @classmethod
-    async def ahistory(cls, name: str) -> _Versions:
+    async def ahistory(cls, name: str, *, store: _Store = None) -> _Versions:
         """Do as `history`, off the event loop."""
-        return await _in_thread(cls.history, name)  # type: ignore[no-any-return]
+        return await _in_thread(cls.history, name, store=store)  # type: ignore[no-any-return]
 
     @classmethod
-    async def arollback(cls, name: str, version: int) -> DocumentRef:
+    async def arollback(cls, name: str, version: int, *, store: _Store = None) -> DocumentRef:
         """Do as `rollback`, off the event loop."""
-        return await _in_thread(cls.rollback, name, version)  # type: ignore[no-any-return]
+        return await _in_thread(cls.rollback, name, version, store=store)  # type: ignore[no-any-return]
 
     @classmethod
     async def aexists(cls, name: str) -> bool:

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypeVar
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -51,6 +52,9 @@ class SqlAlchemyConnector(Block):
     _block_type_slug: ClassVar[str] = "sqlalchemy-connector"
     _block_capabilities: ClassVar[tuple[str, ...]] = ("database",)
     _description: ClassVar[str] = "Query and change a SQL database, through SQLAlchemy."
+    _stands_for: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+        {"url": ("driver", "database", "username", "password", "host", "port", "query")}
+    )
 
     driver: str = Field(description="Dialect and driver, as SQLAlchemy has them: 'postgresql+psycopg', 'sqlite'.")
     database: str | None = Field(default=None, description="The name of the database, or the file of SQLite.")

@@ -7,16 +7,16 @@ from typing import Final, Literal, TypeAlias
 
 from entrepot.blocks import _saving
 from entrepot.blocks.core import Block
-from entrepot.blocks.documents import BlockDocuments, current_documents
+from entrepot.blocks.documents import BlockDocuments
 from entrepot.blocks.history import read_body
 from entrepot.blocks.preflight import refused_in
-from entrepot.blocks.teams import shared_documents
+from entrepot.blocks.stores import stores
 from entrepot.errors import BlockExistsError, BlockNotFoundError, EntrepotError, UnknownBlockTypeError
 from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
 from entrepot.serializers.tagged import TAG
 
-__all__ = ["Finding", "Health", "examine", "examine_all", "migrate", "refs_everywhere"]
+__all__ = ["Finding", "Health", "examine", "examine_all", "migrate"]
 
 Health: TypeAlias = Literal["ok", "migrates", "migrated", "refused", "not installed", "fails"]
 """What a block is: it loads; it loads, and saved anew it would have the newest schema version; that was done; it loads
@@ -50,15 +50,11 @@ class Finding:
 
 
 def examine_all() -> Iterator[Finding]:
-    """Try every saved block, by type and name, then those of shared stores that are looked up; nothing is changed."""
-    for ref, documents in refs_everywhere():
-        yield examine(ref, documents)
-
-
-def refs_everywhere() -> list[tuple[DocumentRef, BlockDocuments]]:
-    """Return the newest version of every saved block, and of those in shared stores that blocks are looked up in."""
-    places = [each.as_they_are() for each in (current_documents(), *shared_documents())]
-    return [(ref, documents) for documents in places for ref in documents.store.list()]
+    """Try every saved block of each store, in the order in which they are looked up; nothing is changed."""
+    for place in stores():
+        documents = place.documents.as_they_are()
+        for ref in list(documents.store.list()):
+            yield examine(ref, documents)
 
 
 def examine(ref: DocumentRef, documents: BlockDocuments) -> Finding:

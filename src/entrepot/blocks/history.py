@@ -1,56 +1,48 @@
-"""The versions of a saved block: listed, compared, shown without their class, and made the newest again."""
+"""The versions of a saved block: listed, loaded, compared, shown without their class, made the newest, and deleted."""
 
 import json
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
-from entrepot.blocks._about import UNKNOWN, Action, about_now, read_about
+from entrepot.blocks._about import UNKNOWN, About, about_now, read_about
 from entrepot.blocks._decoding import quietly
-from entrepot.blocks._finding import find, is_open
 from entrepot.blocks._plain import Change, compare, fields_of, masked
-from entrepot.blocks._saving import body_bytes, bytes_of
+from entrepot.blocks._saving import body_bytes, bytes_of, load_found
 from entrepot.blocks.core import Block
-from entrepot.blocks.documents import BlockDocuments, current_documents
+from entrepot.blocks.documents import BlockDocuments
+from entrepot.blocks.stores import Store, StoreName, buried, find_first, find_only
 from entrepot.crypto.seal import Header
 from entrepot.errors import BlockNotFoundError, EntrepotError, IntegrityError
 from entrepot.protocols.documents import DocumentRef
 
-__all__ = ["BlockVersion", "StoredBlock", "diff", "history", "read_body", "rollback", "stored"]
+__all__ = ["BlockVersion", "StoredBlock", "delete", "diff", "history", "load", "read_body", "rollback", "stored"]
+
+B = TypeVar("B", bound=Block)
 
 
-@dataclass(frozen=True, slots=True)
-class BlockVersion:
-    """One version of a saved block; what is not known (an earlier version of Entrepot did not write it) is None.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockVersion(About):
+    """One version of a saved block, and how it came to be.
 
     Attributes:
         slug: The block type.
         name: The block's name.
         version: From 1.
         deleted: Whether this version says that the block is deleted.
-        saved: When it was made, in UTC.
-        by: By which user.
-        host: On which machine.
-        entrepot: With which version of Entrepot.
-        distribution: Whose the class was, with its version; "" for a class of the program itself.
-        action: What was done: "save", "rollback", "migrate", "delete".
-        source: The version that it was made from, by a rollback or a migration.
-        schema_version: Of the class.
+        schema_version: Of the class; None if that is not known.
         problem: Why it cannot be opened; "" if it can be.
+        store: Where it is: "team" or "local".
+        location: That store.
     """
 
     slug: str
     name: str
     version: int
     deleted: bool
-    saved: datetime | None = None
-    by: str | None = None
-    host: str | None = None
-    entrepot: str | None = None
-    distribution: str | None = None
-    action: Action | None = None
-    source: int | None = None
     schema_version: int | None = None
     problem: str = ""
+    store: StoreName = "local"
+    location: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +60,34 @@ class StoredBlock:
     fields: dict[str, object]
 
 
-def history(cls: type[Block], name: str) -> list[BlockVersion]:
+def history(cls: type[Block], name: str, store: StoreName | None = None) -> list[BlockVersion]:
     """List versions; see `Block.history`."""
-    documents = current_documents()
     try:
-        ref = find(cls, name, documents)
-        slug, name = ref.slug, ref.name
+        place, ref = find_first(cls, name, store)
     except BlockNotFoundError:
-        slug, _, name = name.rpartition("/")  # both are checked names by now
-        slug = slug or ("" if is_open(cls) else cls.get_block_type_slug())
-        if not slug or not documents.history(slug, name):
-            raise  # else it is deleted: that is what its history says
-    return [_version(each, documents) for each in documents.history(slug, name)]
+        gone = buried(cls, name, store)
+        if gone is None:
+            raise
+        place, ref = gone  # that it is deleted is what its history says
+    return [_version(each, place) for each in place.documents.history(ref.slug, ref.name)]
 
 
-def stored(name: str, version: int | None = None) -> StoredBlock:
+def load(cls: type[B], name: str, version: int | None, store: StoreName | None = None) -> B:
+    """Load a saved block, whatever the environment gives; see `Block.load`."""
+    place, ref = find_first(cls, name, store)
+    documents = place.documents
+    if version is None:
+        return load_found(cls, documents.believe(ref), documents)
+    return load_found(cls, documents.at(ref.slug, ref.name, version), documents, is_newest=False)
+
+
+def stored(name: str, version: int | None = None, store: StoreName | None = None) -> StoredBlock:
     """Return a saved block as it is stored: for showing one whose class is not installed, or no longer fits.
 
     Args:
         name: As for `Block.load`.
         version: Which; by default the newest.
+        store: In which store; by default in the first that has it.
 
     Raises:
         BlockNotFoundError: If there is none.
@@ -95,20 +95,23 @@ def stored(name: str, version: int | None = None) -> StoredBlock:
         IntegrityError: If it was altered or moved.
         UnknownKeyError: If it was sealed under a key that the keyring does not have.
     """
-    documents = current_documents()
-    ref = find(Block, name, documents)
+    place, ref = find_first(Block, name, store)
+    documents = place.documents
     ref = documents.believe(ref) if version is None else documents.at(ref.slug, ref.name, version)
     fields = fields_of(read_body(ref, documents)[0])
-    return StoredBlock(ref, _version(ref, documents), {name: masked(each) for name, each in fields.items()})
+    return StoredBlock(ref, _version(ref, place), {name: masked(each) for name, each in fields.items()})
 
 
-def diff(name: str, old: int | None = None, new: int | None = None) -> tuple[DocumentRef, DocumentRef, list[Change]]:
+def diff(
+    name: str, old: int | None = None, new: int | None = None, store: StoreName | None = None
+) -> tuple[DocumentRef, DocumentRef, list[Change]]:
     """Compare two versions of a saved block.
 
     Args:
         name: As for `Block.load`.
         old: A version; by default the one before `new`.
         new: Another; by default the newest.
+        store: In which store; by default in the first that has it.
 
     Returns:
         The two versions, and what is not the same in them; secrets are only said to be the same or not.
@@ -116,8 +119,8 @@ def diff(name: str, old: int | None = None, new: int | None = None) -> tuple[Doc
     Raises:
         BlockNotFoundError: If there is no such block or version, or only one version.
     """
-    documents = current_documents()
-    ref = find(Block, name, documents)
+    place, ref = find_first(Block, name, store)
+    documents = place.documents
     versions = [each for each in documents.history(ref.slug, ref.name) if not each.deleted]
     after = versions[-1] if new is None else documents.at(ref.slug, ref.name, new)
     earlier = [each for each in versions if each.version < after.version]
@@ -131,16 +134,23 @@ def diff(name: str, old: int | None = None, new: int | None = None) -> tuple[Doc
     return before, after, compare(read_body(before, documents)[0], read_body(after, documents)[0])
 
 
-def rollback(cls: type[Block], name: str, version: int) -> DocumentRef:
+def rollback(cls: type[Block], name: str, version: int, store: StoreName | None = None) -> DocumentRef:
     """Save an old version as a new one; see `Block.rollback`."""
-    documents = current_documents()
-    latest = find(cls, name, documents)
+    place, latest = find_only(cls, name, store)
+    documents = place.documents
     ref = documents.at(latest.slug, latest.name, version)
     body, header = read_body(ref, documents)
     fields = bytes_of({name: value for name, value in body.items() if name != "about"})
     del body
     about = about_now(ref.slug, "rollback", source=ref.version)
     return documents.save(ref.slug, ref.name, body_bytes(fields, about), header=header, overwrite=True, expected=latest)
+
+
+def delete(cls: type[Block], name: str, store: StoreName | None = None) -> None:
+    """Delete a block; see `Block.delete`."""
+    place, ref = find_only(cls, name, store)
+    about = about_now(ref.slug, "delete").to_plain()
+    place.documents.delete(ref.slug, ref.name, body=json.dumps({"about": about}).encode())
 
 
 def read_body(ref: DocumentRef, documents: BlockDocuments) -> tuple[dict[str, object], Header]:
@@ -167,10 +177,10 @@ def read_body(ref: DocumentRef, documents: BlockDocuments) -> tuple[dict[str, ob
     raise wrong
 
 
-def _version(ref: DocumentRef, documents: BlockDocuments) -> BlockVersion:
+def _version(ref: DocumentRef, place: Store) -> BlockVersion:
     about, schema_version, problem = UNKNOWN, None, ""
     try:
-        body, header = read_body(ref, documents)
+        body, header = read_body(ref, place.documents)
         about = read_about(body.get("about"))
         schema_version = header.get("schema_version")
     except EntrepotError as error:
@@ -180,13 +190,9 @@ def _version(ref: DocumentRef, documents: BlockDocuments) -> BlockVersion:
         name=ref.name,
         version=ref.version,
         deleted=ref.deleted,
-        saved=about.at,
-        by=about.by,
-        host=about.host,
-        entrepot=about.entrepot,
-        distribution=about.distribution,
-        action=about.action,
-        source=about.source,
         schema_version=schema_version if isinstance(schema_version, int) else None,
         problem=problem,
+        store=place.kind,
+        location=place.documents.store.location,
+        **{each.name: getattr(about, each.name) for each in fields(about)},
     )

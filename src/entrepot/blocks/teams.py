@@ -24,28 +24,28 @@ class StoredBlocks:
     """
 
     def __init__(self, documents: BlockDocuments, *, own: bool = False) -> None:
-        self._documents = dataclasses.replace(documents, foreign=not own)
+        self.documents = dataclasses.replace(documents, foreign=not own)
 
     @property
     def location(self) -> str:
         """Where they lie."""
-        return self._documents.store.location
+        return self.documents.store.location
 
     def has(self, slug: str, name: str) -> bool:
         """Say whether a block is saved there."""
-        ref = self._documents.store.latest(slug, name)
+        ref = self.documents.store.latest(slug, name)
         return ref is not None and not ref.deleted
 
     def slugs(self, name: str) -> list[str]:
         """Return the types of the blocks that are saved there under this name, sorted."""
-        return sorted(ref.slug for ref in self._documents.store.list() if ref.name == name)
+        return sorted(ref.slug for ref in self.documents.store.list() if ref.name == name)
 
     def get(self, slug: str, name: str) -> Block | None:
         """Return the newest version of a block, or None where there is none; raises as `Block.load`."""
-        ref = self._documents.store.latest(slug, name)
+        ref = self.documents.store.latest(slug, name)
         if ref is None or ref.deleted:
             return None  # it was deleted a moment ago
-        return _saving.load_newest(self._documents.believe(ref), self._documents)
+        return _saving.load_newest(self.documents.believe(ref), self.documents)
 
 
 def shared_documents() -> list[BlockDocuments]:
@@ -54,7 +54,7 @@ def shared_documents() -> list[BlockDocuments]:
     Raises:
         EntrepotError: If those that the setting `blocks_team` names cannot be opened.
     """
-    found = [source._documents for source in sources() if isinstance(source, StoredBlocks)]  # noqa: SLF001  its module
+    found = [source.documents for source in sources() if isinstance(source, StoredBlocks)]
     return [each for each in found if each.foreign]
 
 

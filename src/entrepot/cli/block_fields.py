@@ -26,7 +26,9 @@ from entrepot.input.checking import Schema, is_secret, kinds, resolved
 __all__ = [
     "FieldInfo",
     "build_block",
+    "covered",
     "describe_fields",
+    "describe_wholes",
     "fields_of_schema",
     "interactive",
     "read_options",
@@ -110,6 +112,32 @@ def describe_fields(cls: type[Block]) -> list[FieldInfo]:
             )
         )
     return found
+
+
+def describe_wholes(cls: type[Block]) -> dict[str, tuple[FieldInfo, tuple[str, ...]]]:
+    """Return by name what a block type takes in the place of several fields, and which those are."""
+    return {
+        name: (
+            FieldInfo(
+                name,
+                "str",
+                required=False,
+                secret=True,
+                default=None,
+                description=f"All of {', '.join(parts[:-1])} and {parts[-1]} in one; Enter to give each of them.",
+                kinds=frozenset({"string"}),
+                words="text",
+                schema={"type": "string"},
+            ),
+            parts,
+        )
+        for name, parts in cls._stands_for.items()
+    }
+
+
+def covered(cls: type[Block], answers: Mapping[str, object]) -> set[str]:
+    """Return the fields for which something else was given that stands for them, such as a URL."""
+    return {part for name, parts in cls._stands_for.items() if answers.get(name) for part in parts}
 
 
 def fields_of_schema(form: Schema) -> list[FieldInfo]:

@@ -5,15 +5,16 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from entrepot.blocks import Block, as_code
+from entrepot.blocks import as_code
 from entrepot.blocks._files import is_block_file, read_blocks, write_blocks
-from entrepot.blocks._finding import find
 from entrepot.blocks._misspelt import hint_for
 from entrepot.blocks.as_code import Planned
-from entrepot.blocks.documents import current_documents
+from entrepot.blocks.documents import use_documents
 from entrepot.blocks.sources import variable_of
+from entrepot.blocks.stores import stores
 from entrepot.blocks.teams import where
 from entrepot.cli.block_history import Name, diff_versions, show_changes
+from entrepot.cli.block_listing import InStore, refs_in, within
 from entrepot.cli.importing import Modules, import_modules
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import ok, print_json, show, table, told, warn
@@ -83,23 +84,26 @@ def export(
     ] = None,
     *,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    store: InStore = None,
     module: Modules = None,
 ) -> None:
     """Write saved blocks to a file, for a team to review and to apply elsewhere.
 
-    No secret is written: in the place of each stands a reference to a variable, env://S3_PROD_KEY.
+    No secret is written: in the place of each stands a reference to a variable, env://S3_PROD_KEY. They are one's own
+    blocks, but with --store team.
 
     \b
     Examples:
       entrepot block export blocks.toml
       entrepot block export prod.yaml s3/prod secret/api-key
+      entrepot block export team.toml --store team
     """  # noqa: D301  as above
     import_modules(module)
     if file.exists() and not overwrite:
         raise BlockFileError(f"{file} is there already; --overwrite replaces it", path=str(file))
-    documents = current_documents()
-    refs = [find(Block, name, documents) for name in names] if names else list(documents.store.list())
-    found = as_code.export(refs)
+    (place,) = stores(store or "local")[:1]
+    with use_documents(place.documents):
+        found = as_code.export(refs_in(place, names))
     text = write_blocks(found.blocks, file)
     try:
         file.write_text(text, encoding="utf-8")
@@ -107,7 +111,7 @@ def export(
         raise BlockFileError(f"{file} cannot be written: {error.strerror}", path=str(file)) from None
     for address in found.as_stored:
         warn(f"{address} is written as it is stored: its class is not installed here, or does not take it")
-    ok(f"wrote {len(found.blocks)} blocks to {file}")
+    ok(f"wrote {len(found.blocks)} blocks{within(place.kind, place.documents.store.location)} to {file}")
     if found.variables:
         lines = "\n".join(f"  {name:<40} {whose}" for name, whose in found.variables.items())
         ok(f"its secrets are references to these variables; set them where the file is applied:\n{lines}")
@@ -119,6 +123,7 @@ def diff_(
     new: Annotated[int | None, typer.Argument(metavar="[B]", help="A version; by default the newest.")] = None,
     *,
     live: Live = False,
+    store: InStore = None,
     module: Modules = None,
     as_json: AsJson = False,
 ) -> None:
@@ -134,11 +139,13 @@ def diff_(
       entrepot block diff blocks.toml          what `entrepot block apply` would change
     """  # noqa: D301  as above
     if not is_block_file(what):
-        diff_versions(what, old, new, as_json=as_json)
+        diff_versions(what, old, new, store=store, as_json=as_json)
         return
     try:
         if old is not None:
             raise OptionError("a file has no versions: give nothing after its name", option="A")
+        if store == "team":
+            raise OptionError("a file is compared with the store that blocks are saved to", option="--store")
         import_modules(module)
         _diff_file(Path(what), live=live, as_json=as_json)
     except EntrepotError as error:

@@ -9,6 +9,8 @@ import typer
 from entrepot.blocks import Block
 from entrepot.blocks._plain import Change
 from entrepot.blocks.history import BlockVersion, StoredBlock, diff
+from entrepot.blocks.stores import StoreName, find_only
+from entrepot.cli.block_listing import InStore, within
 from entrepot.cli.completing import block_names
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import fitting, ok, print_json, show, table, told, warn, when
@@ -25,15 +27,16 @@ _LEFT_OUT: Final = ("Entrepot", "Class of", "Host", "Schema")  # where there is 
 _STYLES: Final = {"added": "green", "removed": "red", "changed": "yellow", "unchanged": "dim"}
 
 
-def history_(name: Name, *, as_json: AsJson = False) -> None:
+def history_(name: Name, *, store: InStore = None, as_json: AsJson = False) -> None:
     """List the versions of a saved block: when, by whom, from where, with what.
 
     \b
     Examples:
       entrepot block history s3/prod
+      entrepot block history s3/prod --store local
       entrepot block history s3/prod --json
     """  # noqa: D301  click's mark for lines that are kept as they are
-    versions = Block.history(name)
+    versions = Block.history(name, store=store)
     if as_json:
         print_json([_facts(each) for each in versions])
         return
@@ -44,11 +47,16 @@ def history_(name: Name, *, as_json: AsJson = False) -> None:
     for each in versions:
         if each.problem:
             warn(each.problem)
+    newest = versions[-1]
+    if newest.store == "team":
+        ok(f"{newest.slug}/{newest.name}{within(newest.store, newest.location)}")
 
 
-def diff_versions(name: str, old: int | None, new: int | None, *, as_json: bool) -> None:
+def diff_versions(
+    name: str, old: int | None, new: int | None, *, store: StoreName | None = None, as_json: bool
+) -> None:
     """Print what is not the same in two versions of a saved block."""
-    before, after, changes = diff(name, old, new)
+    before, after, changes = diff(name, old, new, store)
     if as_json:
         print_json({"old": before.version, "new": after.version, "changes": [asdict(each) for each in changes]})
         return
@@ -61,17 +69,24 @@ def diff_versions(name: str, old: int | None, new: int | None, *, as_json: bool)
 
 
 def rollback_(
-    name: Name, version: Annotated[int, typer.Argument(help="The version whose content is wanted again.")]
+    name: Name,
+    version: Annotated[int, typer.Argument(help="The version whose content is wanted again.")],
+    *,
+    store: InStore = None,
 ) -> None:
     """Save the content of an older version as a new one. Nothing is lost: history stays.
+
+    Where both the team's store and one's own have it, --store says which one is meant.
 
     \b
     Examples:
       entrepot block history s3/prod
       entrepot block rollback s3/prod 3
     """  # noqa: D301  as above
-    ref = Block.rollback(name, version)
-    ok(f"saved {ref.slug}/{ref.name}, version {ref.version}, with the content of version {version}")
+    place, found = find_only(Block, name, store)
+    ref = Block.rollback(f"{found.slug}/{found.name}", version, store=place.kind)
+    where = within(place.kind, place.documents.store.location)
+    ok(f"saved {ref.slug}/{ref.name}, version {ref.version}{where}, with the content of version {version}")
 
 
 def show_stored(found: StoredBlock, why: str, *, as_json: bool) -> None:
@@ -107,7 +122,9 @@ def show_changes(changes: list[Change], columns: tuple[str, str], *, err: bool =
 
 
 def _facts(version: BlockVersion) -> dict[str, Any]:
-    return {**asdict(version), "type": version.slug}
+    return {"type": version.slug, "slug": version.slug, "name": version.name, "version": version.version} | asdict(
+        version
+    )
 
 
 def _row(version: BlockVersion) -> tuple[object, ...]:

@@ -1,7 +1,7 @@
 """`entrepot block create|edit`: fields from options or a person, looked at, tried, and saved."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Final
 
 import typer
@@ -10,14 +10,24 @@ from pydantic import ValidationError
 from entrepot._names import check_name
 from entrepot.blocks import Block, _saving
 from entrepot.blocks._encoding import encode_fields
-from entrepot.blocks._finding import find
 from entrepot.blocks._plain import Change, compare
-from entrepot.blocks.documents import current_documents
+from entrepot.blocks.documents import current_documents, use_documents
 from entrepot.blocks.sources import EnvironmentBlocks, variable_of
+from entrepot.blocks.stores import find_only
 from entrepot.blocks.teams import of_the_setting
 from entrepot.cli.asking import HINT, Check, ask_for_fields, ask_line, confirm, tell
-from entrepot.cli.block_fields import FieldInfo, build_block, describe_fields, interactive, read_options, reasons
+from entrepot.cli.block_fields import (
+    FieldInfo,
+    build_block,
+    covered,
+    describe_fields,
+    describe_wholes,
+    interactive,
+    read_options,
+    reasons,
+)
 from entrepot.cli.block_history import Name, show_changes
+from entrepot.cli.block_listing import InStore
 from entrepot.cli.block_trying import need_connection, summarise, try_connection
 from entrepot.cli.completing import block_types
 from entrepot.cli.output import ok, warn
@@ -92,16 +102,24 @@ def create(
         raise BlockExistsError(
             f"there is a block {type_}/{name} already; --overwrite saves a new version of it", name=f"{type_}/{name}"
         )
+    wholes = [each for each, _ in describe_wholes(cls).values()]
     fields = describe_fields(cls)
     answers = read_options(
-        fields, plain=field or (), from_env=secret_env or (), from_file=secret_file or (), from_stdin=secret_from_stdin
+        [*fields, *wholes],
+        plain=field or (),
+        from_env=secret_env or (),
+        from_file=secret_file or (),
+        from_stdin=secret_from_stdin,
     )
-    wanted = [each for each in fields if each.name not in answers and (each.required or not answers)] if asks else []
+    known = {*answers, *covered(cls, answers)}
+    wanted = [each for each in fields if each.name not in known and (each.required or not answers)] if asks else []
+    if wanted and not answers:
+        wanted = [*wholes, *wanted]
     if wanted:
         _introduce(cls, wanted)
         block = _ask_until_right(cls, fields, wanted, answers, check=check is not False)
     else:
-        _check_complete(fields, answers, type_)
+        _check_complete(fields, known, type_)
         block = build_block(cls, answers)
         if check:
             need_connection(block)
@@ -120,28 +138,41 @@ def edit(
     secret_file: _FromFile = None,
     secret_from_stdin: _FromStdin = None,
     unset: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Take a field's default again.")] = None,
+    store: InStore = None,
     check: _Tested = None,
 ) -> None:
     """Change a saved block. Without options each field is asked for, and Enter keeps what it is.
 
     What changed is shown, and saved as a new version, unless somebody else has saved one meanwhile. Where nothing
-    changed nothing is saved.
+    changed nothing is saved. Where both the team's store and one's own have the block, --store says which is meant.
 
     \b
     Examples:
       entrepot block edit s3/prod
       entrepot block edit s3/prod --field region_name=eu-central-1 --unset endpoint_url
     """  # noqa: D301  as above
+    place, found = find_only(Block, name, store)
+    with use_documents(place.documents) as documents:
+        ref = documents.believe(found)
+        block = _saving.load_newest(ref, documents)
+        changed = read_options(
+            describe_fields(type(block)),
+            plain=field or (),
+            from_env=secret_env or (),
+            from_file=secret_file or (),
+            from_stdin=secret_from_stdin,
+        )
+        _edit(block, ref, changed, unset or (), check=check)
+
+
+def _edit(
+    block: Block, ref: DocumentRef, changed: Mapping[str, object], unset: Sequence[str], *, check: bool | None
+) -> None:
     documents = current_documents()
-    ref = documents.believe(find(Block, name, documents))
-    block = _saving.load_newest(ref, documents)
     cls = type(block)
     fields = describe_fields(cls)
-    changed = read_options(
-        fields, plain=field or (), from_env=secret_env or (), from_file=secret_file or (), from_stdin=secret_from_stdin
-    )
     answers = _values(block)
-    for each in unset or ():
+    for each in unset:
         if each not in {one.name for one in fields} or each in changed:
             raise OptionError(f"--unset {each}: there is no such field, or it is given, too", option="--unset")
         answers.pop(each, None)
@@ -255,8 +286,14 @@ def _ask_for_block(
     Raises:
         BlockSchemaError: If they do not make one after some tries.
     """
+    wholes = describe_wholes(cls)
     for _ in range(_TRIES):
-        ask_for_fields(wanted, _checker(cls), answers)
+        ask_for_fields([each for each in wanted if each.name in wholes], _checker(cls), answers)
+        stood_for = covered(cls, answers)
+        for name in stood_for:  # given before the whole was
+            answers.pop(name, None)
+        parts = [each for each in wanted if each.name not in wholes and each.name not in stood_for]
+        ask_for_fields(parts, _checker(cls), answers)
         try:
             return cls(**_resolved(fields, answers))
         except ValidationError as error:
@@ -271,15 +308,19 @@ def _ask_for_block(
 def _checker(cls: type[Block]) -> Check:
     """Return what says what is wrong with an answer: the class itself, given the answers so far."""
     fields = describe_fields(cls)
+    wholes = describe_wholes(cls)
 
     def check(field: FieldInfo, value: object, answers: Mapping[str, object]) -> list[str]:
+        parts = wholes[field.name][1] if field.name in wholes else ()
+        if parts:  # it takes the place of what was given for them
+            answers = {name: each for name, each in answers.items() if name not in parts}
         try:
             cls(**_resolved(fields, {**answers, field.name: value}))
         except ValidationError as error:
             return [
                 ": ".join(filter(None, [".".join(map(str, detail["loc"][1:])), _without_prefix(detail["msg"])]))
                 for detail in error.errors(include_input=False, include_url=False, include_context=False)
-                if detail["loc"][:1] == (field.name,)
+                if detail["loc"][:1] == (field.name,) or (parts and (not detail["loc"] or detail["loc"][0] in parts))
             ]
         except EntrepotError as error:
             return [str(error)]
@@ -322,7 +363,7 @@ def _values(block: Block) -> dict[str, object]:
     return values | (block.model_extra or {})
 
 
-def _check_complete(fields: Sequence[FieldInfo], given: Mapping[str, object], slug: str) -> None:
+def _check_complete(fields: Sequence[FieldInfo], given: Collection[str], slug: str) -> None:
     """Refuse what lacks a field, where there is nobody to ask for it."""
     missing = [field for field in fields if field.required and field.name not in given]
     if missing:
@@ -340,7 +381,8 @@ def _tell_saved(ref: DocumentRef, cls: type[Block]) -> None:
     if EnvironmentBlocks().has(ref.slug, ref.name):
         warn(f"the variable {variable_of(ref.slug, ref.name)} is set here and comes first: what was saved is hidden")
     with contextlib.suppress(EntrepotError):  # it is saved; that a team's store does not answer is for who loads it
-        if any(team.has(ref.slug, ref.name) for team in of_the_setting()):
+        here = current_documents().store.location
+        if any(team.location != here and team.has(ref.slug, ref.name) for team in of_the_setting()):
             warn("the store that blocks_team names has a block of that name and comes first: what was saved is hidden")
     tell(f"saved {ref.slug}/{ref.name}, version {ref.version}; {cls.__name__}.load({ref.name!r}) gives it back", "")
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final, TypeVar
 
 import typer
@@ -10,10 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from entrepot.blocks import Block
-from entrepot.blocks._finding import find
-from entrepot.blocks.doctor import Finding, Health, examine, migrate, refs_everywhere
-from entrepot.blocks.documents import current_documents
+from entrepot.blocks.doctor import Finding, Health, examine, migrate
+from entrepot.blocks.stores import Store, stores
+from entrepot.cli.block_listing import InStore, refs_in
 from entrepot.cli.importing import Modules, advice, import_modules
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import cut, ok, print_json, show, table, told
@@ -34,21 +33,32 @@ _STYLES: Final[dict[Health, str]] = {
 }
 
 
-def doctor(*, module: Modules = None, as_json: AsJson = False) -> None:
-    """Try every saved block with the classes that are installed, those of a team's store too. Nothing is changed.
+def doctor(
+    *,
+    store: InStore = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 where a class is not installed, too.")] = False,
+    module: Modules = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try every saved block, the team's too, with the classes that are installed. Nothing is changed.
 
-    Exits with 1 if one fails. A block whose class is not installed here is no failure: it may be somebody else's. Nor
-    is one of a team's store that refers to secrets which the setting blocks_team_references does not list.
+    Exits with 0 if all that can be tried fits, and with 1 if something does not. A block whose class is not installed
+    here cannot be tried: it is listed as "not installed", and is no failure, since it may be somebody else's; with
+    --strict it is one. Nor is one of a team's store that refers to secrets which the setting blocks_team_references
+    does not list.
 
     \b
     Examples:
       entrepot block doctor
+      entrepot block doctor --strict --store local
       entrepot block doctor -m my_package.blocks     with the block types of a module of yours, too
       entrepot block doctor --json
     """  # noqa: D301  click's mark for lines that are kept as they are
     import_modules(module)
-    findings = [examine(ref, documents) for ref, documents in _watched(refs_everywhere(), "Trying blocks")]
-    _report(findings, as_json=as_json)
+    places = [Store(place.kind, place.documents.as_they_are()) for place in stores(store)]
+    saved = [(place, ref) for place in places for ref in place.documents.store.list()]
+    found = [(place, examine(ref, place.documents)) for place, ref in _watched(saved, "Trying blocks")]
+    _report(found, as_json=as_json, failures=("fails", "not installed") if strict else ("fails",))
 
 
 def migrate_(
@@ -58,53 +68,63 @@ def migrate_(
     *,
     every: Annotated[bool, typer.Option("--all", help="All that need it.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    store: InStore = None,
     module: Modules = None,
     as_json: AsJson = False,
 ) -> None:
     """Save blocks anew that were saved under an older schema version of their class.
 
-    Each gets a new version; what was saved stays in its history. It can be stopped and called again at any time.
+    Each gets a new version; what was saved stays in its history. It can be stopped and called again at any time. They
+    are one's own blocks, but with --store team: programs of others may have the older class still.
 
     \b
     Examples:
       entrepot block migrate --all --dry-run     what would be done
       entrepot block migrate --all
       entrepot block migrate database/warehouse
+      entrepot block migrate --all --store team
     """  # noqa: D301  as above
     import_modules(module)
     if bool(names) == every:
         raise OptionError("say which blocks to migrate: their names, or --all", option="--all")
-    documents = current_documents()
-    refs = list(documents.store.list()) if every else [find(Block, name, documents) for name in names or ()]
+    (place,) = stores(store or "local")[:1]
+    documents = place.documents
+    refs = refs_in(place, names)
     if dry_run:
         documents = documents.as_they_are()
     act = examine if dry_run else migrate
-    findings = [act(ref, documents) for ref in _watched(refs, "Trying blocks" if dry_run else "Migrating blocks")]
-    _report([each for each in findings if each.health != "ok"] if every else findings, as_json=as_json)
+    watched = _watched(refs, "Trying blocks" if dry_run else "Migrating blocks")
+    found = [(place, act(ref, documents)) for ref in watched]
+    _report([each for each in found if each[1].health != "ok"] if every else found, as_json=as_json)
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
-def _watched(refs: Iterable[T], what: str) -> Iterator[T]:
+def _watched(found: Sequence[T], what: str) -> Iterator[T]:
     """Yield each, behind a progress bar where a person looks."""
-    found = list(refs)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
         yield from bar.track(found, description=what)
 
 
-def _report(findings: list[Finding], *, as_json: bool) -> None:
+def _report(found: Sequence[tuple[Store, Finding]], *, as_json: bool, failures: Sequence[Health] = ("fails",)) -> None:
+    findings = [each for _, each in found]
     if as_json:
-        print_json([_facts(each) for each in findings])
+        print_json([_facts(each) | {"store": place.kind} for place, each in found])
     else:
         if findings:
+            has_team = any(place.kind == "team" for place, _ in found)
             show(
                 table(
-                    ("Block", "Version", "State", "Why"),
-                    [(_address(each), each.ref.version, _state(each), _reason(each)) for each in findings],
+                    ("Block", "Version", "State", "Why", "In"),
+                    [
+                        (_address(each), each.ref.version, _state(each), _reason(each), place.kind)
+                        for place, each in found
+                    ],
                     keep=("Block",),
+                    without=() if has_team else ("In",),
                 )
             )
         whole = dict.fromkeys(each.detail for each in findings if each.detail and each.health != "ok")
@@ -112,13 +132,12 @@ def _report(findings: list[Finding], *, as_json: bool) -> None:
             show("", told(advice(detail)))
         counts = Counter(each.health for each in findings)
         ok(", ".join(f"{number} {health}" for health, number in counts.items()) or "nothing to do")
-    if any(each.health == "fails" for each in findings):
+    if any(each.health in failures for each in findings):
         raise typer.Exit(1)
 
 
 def _address(finding: Finding) -> str:
-    where = f" in {finding.location}" if finding.location else ""
-    return f"{finding.ref.slug}/{finding.ref.name}{where}"
+    return f"{finding.ref.slug}/{finding.ref.name}"
 
 
 def _reason(finding: Finding) -> str:

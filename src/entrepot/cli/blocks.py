@@ -12,22 +12,22 @@ from rich.text import Text
 
 from entrepot.blocks import Block
 from entrepot.blocks._lookups import shown
-from entrepot.blocks._misspelt import misspelt
 from entrepot.blocks._references import AnyReference
 from entrepot.blocks.history import stored
 from entrepot.blocks.preflight import refused_in
-from entrepot.blocks.sources import PREFIX, variable_of
+from entrepot.blocks.sources import variable_of
+from entrepot.blocks.stores import find_first, find_only
 from entrepot.cli.asking import confirm
 from entrepot.cli.block_fields import FieldInfo, describe_fields, interactive
 from entrepot.cli.block_files import apply, diff_, export, where_
 from entrepot.cli.block_history import Name, history_, rollback_, show_stored
+from entrepot.cli.block_listing import InStore, ls, within
 from entrepot.cli.block_making import create, edit
 from entrepot.cli.block_schema import doctor, migrate_
 from entrepot.cli.block_trying import checked
-from entrepot.cli.completing import block_types
 from entrepot.cli.importing import Modules, advice, import_code, import_modules
 from entrepot.cli.options import AsJson, Yes, topic
-from entrepot.cli.output import cut, ok, print_json, show, span, table, told, warn, when
+from entrepot.cli.output import cut, ok, print_json, show, span, table, told, warn
 from entrepot.errors import (
     BlockSchemaError,
     OptionError,
@@ -55,6 +55,7 @@ app = topic(
         "  entrepot block history s3/prod                        who saved which version, and when\n"
         "  entrepot block diff s3/prod 3 5                       what changed; secrets stay hidden\n"
         "  entrepot block rollback s3/prod 3                     version 3 again, as a new version\n"
+        "  entrepot block ls --store team                        what the team shares (the setting blocks_team)\n"
         "  entrepot block doctor                                 does everything load with what is installed?\n"
         "  entrepot block migrate --all                          save anew what is of an older schema version\n"
         "  entrepot block export blocks.toml                     a file to review; secrets become references\n"
@@ -70,39 +71,7 @@ def types(*, as_json: AsJson = False) -> None:
     _show_types(BLOCKS.report(load=True), as_json=as_json)
 
 
-@app.command()
-def ls(
-    *,
-    type_: Annotated[
-        str | None, typer.Option("--type", "-t", help="Only blocks of this type.", autocompletion=block_types)
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """List the blocks that are saved. None is opened."""
-    refs = [ref for ref in Block.list() if type_ is None or ref.slug == type_]
-    if as_json:
-        print_json(
-            [{"type": ref.slug, "name": ref.name, "version": ref.version, "modified": ref.modified} for ref in refs]
-        )
-        return
-    hidden = {variable_of(ref.slug, ref.name): f" (hides {ref.slug}/{ref.name})" for ref in refs}
-    start = PREFIX if type_ is None else variable_of(type_, "")
-    odd = misspelt()
-    given = sorted({each for each in os.environ if each.startswith(start)} - {each.variable for each in odd})
-    if refs:
-        show(
-            table(
-                ("Block", "Version", "Saved"),
-                [(f"{ref.slug}/{ref.name}", ref.version, when(ref.modified)) for ref in refs],
-                keep=("Block", "Saved"),
-            )
-        )
-    else:
-        ok("no blocks are saved; `entrepot block create TYPE NAME` saves one, `entrepot block types` lists the types")
-    if given:
-        ok(f"and {len(given)} from the environment: {', '.join(each + hidden.get(each, '') for each in given)}")
-    for each in odd:
-        warn(str(each))
+app.command()(ls)
 
 
 @app.command(name="show")
@@ -110,6 +79,7 @@ def show_(
     name: Name,
     *,
     version: Annotated[int | None, typer.Option(help="Which version; by default the newest.")] = None,
+    store: InStore = None,
     module: Modules = None,
     as_json: AsJson = False,
 ) -> None:
@@ -119,13 +89,17 @@ def show_(
     """
     import_modules(module)
     try:
-        block = Block.load(name, version=version)
+        block = Block.load(name, version=version, store=store)
     except (PluginError, BlockSchemaError) as error:
-        show_stored(stored(name, version), advice(str(error)), as_json=as_json)
+        show_stored(stored(name, version, store), advice(str(error)), as_json=as_json)
         return
     variable = variable_of(block.get_block_type_slug(), name.rpartition("/")[2])
-    if version is None and variable in os.environ:
+    if version is None and store is None and variable in os.environ:
         ok(f"from {variable}, which comes before what is saved")
+    else:
+        place, _ = find_first(Block, name, store)
+        if place.kind == "team":
+            ok(f"from the team's store, {place.documents.store.location}")
     for refused in refused_in(block):
         warn(str(refused))
     dumped = block.model_dump(mode="json", by_alias=True, fallback=str)
@@ -151,18 +125,28 @@ app.command()(edit)
 
 
 @app.command()
-def delete(name: Name, *, yes: Yes = False) -> None:
-    """Delete a saved block with all its versions."""
-    found = [f"{ref.slug}/{ref.name}" for ref in Block.list() if name in {ref.name, f"{ref.slug}/{ref.name}"}]
-    if len(found) == 1 and not yes:
+def delete(name: Name, *, store: InStore = None, yes: Yes = False) -> None:
+    """Delete a saved block with all its versions.
+
+    Where both the team's store and one's own have it, --store says which one is meant.
+
+    \b
+    Examples:
+      entrepot block delete s3/prod
+      entrepot block delete s3/prod --store local --yes
+    """  # noqa: D301  click's mark for lines that are kept as they are
+    place, ref = find_only(Block, name, store)
+    address = f"{ref.slug}/{ref.name}{within(place.kind, place.documents.store.location)}"
+    if not yes:
         if not interactive():
-            raise OptionError(f"{found[0]} is not deleted: there is nobody to ask; --yes says so", option="--yes")
-        question = f"Delete {found[0]} with all its versions? Blocks that refer to it stop working."
+            raise OptionError(f"{address} is not deleted: there is nobody to ask; --yes says so", option="--yes")
+        who = " It goes for everyone who shares that store." if place.kind == "team" else ""
+        question = f"Delete {address} with all its versions? Blocks that refer to it stop working.{who}"
         if not confirm(question, default=False):
             ok("nothing was deleted")
             raise typer.Exit(1)
-    Block.delete(name)  # where there is none, or more than one, it says so
-    ok(f"deleted {found[0] if found else name}")
+    Block.delete(f"{ref.slug}/{ref.name}", store=place.kind)
+    ok(f"deleted {address}")
 
 
 @app.command()

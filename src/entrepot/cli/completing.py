@@ -1,21 +1,30 @@
 """What a shell offers at TAB: names of block types, blocks and runs.
 
 A person waits for it at every key press, so what is asked for most is answered here, before the command line is made,
-and nothing is opened: types come from the metadata of packages, blocks from the listing of their store. Where that
+and nothing is opened: types come from the metadata of packages, blocks from the listing of their stores. Where that
 cannot be had nothing is offered; a shell has no place for errors. What is offered is plain words: some shells evaluate
 what they are told.
+
+A store on another machine, or one that a block describes, is listed by a process of its own, which is killed when it
+takes too long: a thread that waits for a network cannot be, and would keep the shell waiting at the end.
 """
 
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["answer", "block_names", "block_types", "run_names"]
+if TYPE_CHECKING:
+    import subprocess
+
+__all__ = ["answer", "block_names", "block_types", "list_store", "run_names"]
 
 _MOST: Final = 500  # names that are offered
+_PATIENCE: Final = 3.0  # seconds in which a store on another machine has to answer
+_NEAR: Final = ("file://", "local://", "memory://")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 _ZSH: Final = "complete_zsh"
 _BASH: Final = "complete_bash"
@@ -56,21 +65,13 @@ def block_types(incomplete: str) -> list[str]:
 
 
 def block_names(incomplete: str) -> list[str]:
-    """Return the saved blocks that begin so, as `type/name`; where none does, the names alone that only one has."""
+    """Return the blocks of the team and one's own that begin so, as `type/name`; else the names that only one has."""
     try:
-        from entrepot import home, settings  # noqa: PLC0415  as above
-        from entrepot.blocks.document_store import StorageDocumentStore  # noqa: PLC0415  as above
-
-        now = settings.current()
-        spec = now.blocks_storage
-        if spec is not None and spec.startswith("block://"):
-            return []  # to load a block takes longer than a shell should wait
-        storage = home.blocks_storage(now) if spec is None else home.store_at(spec)
-        refs = list(StorageDocumentStore(storage).list())
+        found = _saved()
     except Exception:  # noqa: BLE001  as above
         return []
-    names = [ref.name for ref in refs]
-    whole = _offered((f"{ref.slug}/{ref.name}" for ref in refs), incomplete)
+    names = [each.partition("/")[2] for each in found]
+    whole = _offered(found, incomplete)
     return whole or _offered((name for name in names if names.count(name) == 1), incomplete)
 
 
@@ -98,6 +99,64 @@ _FINDERS: Final[Mapping[tuple[str, ...], Callable[[str], list[str]]]] = MappingP
 
 def _offered(names: Iterable[str], incomplete: str) -> list[str]:
     return [name for name in dict.fromkeys(names) if name.startswith(incomplete) and _PLAIN.fullmatch(name)][:_MOST]
+
+
+def _saved() -> list[str]:
+    """Return `type/name` of what is in the stores that answer in time, each once, sorted."""
+    from entrepot import settings  # noqa: PLC0415  only a shell that completes pays for it
+
+    now = settings.current()
+    specs = dict.fromkeys([now.blocks_storage, *([] if now.blocks_team is None else [now.blocks_team])])
+    slow = [spec for spec in specs if spec is not None and "://" in spec and not spec.startswith(_NEAR)]
+    until = time.monotonic() + _PATIENCE
+    running = [_start(spec) for spec in slow]
+    found = {each for spec in specs if spec not in slow for each in list_store(spec)}
+    for process in running:
+        found.update(_said(process, until))
+    return sorted(found)
+
+
+def list_store(spec: str | None) -> list[str]:
+    """Return `type/name` of what is saved in the store that a setting names; None stands for a folder of the home."""
+    from entrepot import home, settings  # noqa: PLC0415  as above
+
+    now = settings.current()
+    try:
+        if spec is not None and spec.startswith("block://"):
+            from entrepot.blocks.shared import documents_at  # noqa: PLC0415  it opens a block: in another process
+
+            return [f"{ref.slug}/{ref.name}" for ref in documents_at(spec, now).store.list()]
+        from entrepot.blocks.document_store import StorageDocumentStore  # noqa: PLC0415  as above
+
+        storage = home.blocks_storage(now) if spec is None else home.store_at(spec)
+        return [f"{ref.slug}/{ref.name}" for ref in StorageDocumentStore(storage).list()]
+    except Exception:  # noqa: BLE001  as above; another store may have something to offer
+        return []
+
+
+def _start(spec: str) -> "subprocess.Popen[str]":
+    import subprocess  # noqa: PLC0415  only who has such a store pays for it
+
+    code = "import sys; from entrepot.cli.completing import list_store; print(*list_store(sys.argv[1]), sep=chr(10))"
+    return subprocess.Popen(  # noqa: S603  this interpreter; -P: what lies where somebody presses TAB is not imported
+        [sys.executable, "-P", "-c", code, spec],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def _said(process: "subprocess.Popen[str]", until: float) -> list[str]:
+    """Return the lines that a process prints by then; one that is late is killed."""
+    import subprocess  # noqa: PLC0415  as above
+
+    try:
+        return process.communicate(timeout=max(until - time.monotonic(), 0))[0].split()
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return []
 
 
 def _words() -> tuple[list[str], str]:

@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 
 from entrepot.crypto._keys import hide
 from entrepot.crypto.changing import check_options
-from entrepot.crypto.providers import KEYRING_NAME, FileKeyProvider
+from entrepot.crypto.providers import FileKeyProvider
 from entrepot.crypto.wrapping import Facts, WrappedKeyProvider
 from entrepot.errors import ConfigurationError, KeyProviderError
 
@@ -66,10 +66,12 @@ class _KmsKey:
             blob = base64.b64decode(str(facts.get("wrapped")), validate=True)
         except ValueError:
             blob = b""
-        answer = self._call("decrypt", CiphertextBlob=blob or b"-", EncryptionContext=_context(ring_id))
+        # Under the key of the setting, not that which the file names: who can write the file could name one of theirs.
+        sealed_under = f"; the file was sealed under {str(facts.get('kms'))[:200]!a}: has an alias moved since?"
+        answer = self._call("decrypt", sealed_under, CiphertextBlob=blob or b"-", EncryptionContext=_context(ring_id))
         return hide(answer["Plaintext"])
 
-    def _call(self, name: str, **arguments: Any) -> Any:
+    def _call(self, name: str, hint: str = "", **arguments: Any) -> Any:
         try:
             if self._client is None:
                 self._client = boto3.client(
@@ -81,7 +83,7 @@ class _KmsKey:
             return getattr(self._client, name)(KeyId=self._key_id, **arguments)
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", "unknown"))
-            why = f"refuses {name} ({code}): see that this program may use the key, and that the key is enabled"
+            why = f"refuses {name} ({code}): see that this program may use the key, and that the key is enabled{hint}"
         except BotoCoreError as error:
             why = f"does not answer {name} ({type(error).__name__}): check network, region and credentials"
         raise KeyProviderError(
@@ -103,8 +105,7 @@ class AwsKmsKeyProvider(WrappedKeyProvider):
                 "the key provider aws-kms needs a key: an id, an ARN or an alias, as in aws-kms:alias/entrepot",
                 setting="key_provider",
             )
-        path = options.get("file")
-        file = FileKeyProvider(Path(path).expanduser() if path else folder / KEYRING_NAME)
+        file = FileKeyProvider.at(options.get("file"), folder)
         return cls(file, _KmsKey(target, options, file.location))
 
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from entrepot._secrets import remember_secret
 from entrepot.crypto._keys import hide
 from entrepot.crypto.changing import check_options
-from entrepot.crypto.providers import KEYRING_NAME, FileKeyProvider
+from entrepot.crypto.providers import FileKeyProvider
 from entrepot.crypto.wrapping import Facts, WrappedKeyProvider
 from entrepot.errors import ConfigurationError, KeyProviderError, KeyringError
 
@@ -166,7 +166,7 @@ class PassphraseKeyProvider(WrappedKeyProvider):
         given = options.get("passphrase_file")
         if given == "":
             raise ConfigurationError("the option passphrase_file names no file", setting="key_provider")
-        file = FileKeyProvider(Path(target).expanduser() if target else folder / KEYRING_NAME)
+        file = FileKeyProvider.at(target, folder)
         return cls(file, Path(given).expanduser() if given else None)
 
     def _ask(self) -> bytes:

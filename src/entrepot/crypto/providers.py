@@ -15,6 +15,7 @@ from entrepot._folders import make_folders, sync_folder
 from entrepot.crypto.changing import check_options, folder_lock
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import (
+    ConfigurationError,
     KeyringChangedError,
     KeyringError,
     KeyringExistsError,
@@ -115,7 +116,23 @@ class FileKeyProvider:
     def open(cls, target: str, options: Mapping[str, str], *, folder: Path) -> Self:
         """Return the provider of a file: the target, or `keyring.json` in the home."""
         check_options("file", options)
-        return cls(Path(target).expanduser() if target else folder / KEYRING_NAME)
+        return cls.at(target, folder)
+
+    @classmethod
+    def at(cls, path: str | None, folder: Path) -> Self:
+        """Return the provider of the file that a setting names, or of `keyring.json` in a folder.
+
+        Raises:
+            ConfigurationError: If the path is relative: each working folder would have a keyring of its own.
+        """
+        found = Path(path).expanduser() if path else folder / KEYRING_NAME
+        if path and not found.is_absolute():
+            raise ConfigurationError(
+                f"the setting key_provider names the file {path!a}, which is another one in each working folder: write"
+                f" the whole path, as {str(found.absolute())!a}",
+                setting="key_provider",
+            )
+        return cls(found)
 
     @property
     def location(self) -> str:

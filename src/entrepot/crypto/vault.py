@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 from entrepot.crypto._keys import hide
 from entrepot.crypto.changing import check_options
-from entrepot.crypto.providers import KEYRING_NAME, FileKeyProvider
+from entrepot.crypto.providers import FileKeyProvider
 from entrepot.crypto.wrapping import Facts, WrappedKeyProvider
 from entrepot.errors import ConfigurationError, KeyProviderError
 
@@ -101,6 +101,5 @@ class VaultKeyProvider(WrappedKeyProvider):
             raise ConfigurationError(
                 "the key provider vault needs the name of a transit key, as in vault:entrepot", setting="key_provider"
             )
-        path = options.get("file")
-        file = FileKeyProvider(Path(path).expanduser() if path else folder / KEYRING_NAME)
+        file = FileKeyProvider.at(options.get("file"), folder)
         return cls(file, _TransitKey(target, options, file.location))

@@ -2,19 +2,22 @@
 
 import contextlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from entrepot._folders import sync_folder
+from entrepot.crypto._document import read_document
 from entrepot.crypto._keys import PURPOSES, hide
 from entrepot.crypto.changing import change_keyring
 from entrepot.crypto.keyring import Key, Keyring
 from entrepot.crypto.passphrase import Passphrase
 from entrepot.crypto.wrapping import open_keyring_file, seal_keyring
 from entrepot.errors import KeyringError, KeyringExistsError
+from entrepot.keys.usage import Usage
 from entrepot.protocols.keys import KeyProvider
 
-__all__ = ["Imported", "export_ring", "import_ring", "open_export", "write_export"]
+__all__ = ["Imported", "check_new", "export_ring", "import_ring", "needs_another", "open_export", "write_export"]
 
 _LARGEST = 1 << 20
 
@@ -46,6 +49,16 @@ def export_ring(ring: Keyring, passphrase: bytes) -> bytes:
     return seal_keyring(ring.to_document(), Passphrase(lambda: held, "the export"))
 
 
+def check_new(path: Path) -> None:
+    """Refuse a file that is there, before anybody types a passphrase for it; `write_export` has the last word.
+
+    Raises:
+        KeyringExistsError: If there is something of that name.
+    """
+    if os.path.lexists(path):
+        raise _there_already(path)
+
+
 def write_export(path: Path, sealed: bytes) -> None:
     """Write an export to a new file, 0600, durably; it may lie on a stick that knows no links.
 
@@ -66,15 +79,19 @@ def write_export(path: Path, sealed: bytes) -> None:
                 path.unlink()  # what is not whole is no export
             raise
     except FileExistsError:
-        raise KeyringExistsError(f"{path} is there already; export to another file", location=str(path)) from None
+        raise _there_already(path) from None
     except OSError as error:
         raise KeyringError(
             f"the export cannot be written to {path}: {error.strerror or type(error).__name__}", location=str(path)
         ) from error
 
 
-def open_export(path: Path, passphrase: bytes) -> Keyring:
+def open_export(path: Path, ask: Callable[[], bytes]) -> Keyring:
     """Return the ring in an export.
+
+    Args:
+        path: Where it is.
+        ask: Returns the passphrase; called when there is an export that needs one.
 
     Raises:
         KeyringError: If it cannot be read, or does not open with this passphrase.
@@ -86,11 +103,25 @@ def open_export(path: Path, passphrase: bytes) -> Keyring:
         raise KeyringError(
             f"{path} cannot be read: {error.strerror or type(error).__name__}", location=str(path)
         ) from error
-    held = hide(passphrase)
     location = str(path)
+    if read_document(content)[0] is not None:
+        raise KeyringError(
+            f"{path} is a keyring in clear, and no export: keep it private; where it is in use, write an export of it"
+            " with `entrepot keys export FILE`, and import that",
+            location=location,
+        )
     return Keyring.from_document(
-        hide(open_keyring_file(content, Passphrase(lambda: held, location), location=location)), location=location
+        hide(open_keyring_file(content, Passphrase(lambda: hide(ask()), location), location=location)),
+        location=location,
     )
+
+
+def needs_another(theirs: Keyring, usage: Usage) -> str:
+    """Return one thing that is here, if there is any and none of all was sealed under a key of this ring; else ""."""
+    if any(key.id in usage.places for key in theirs.all_keys()):
+        return ""
+    first = next(iter(usage.places), "")
+    return usage.first(first) if first else next(iter(usage.foreign.values()), "")
 
 
 def import_ring(provider: KeyProvider, theirs: Keyring) -> Imported:
@@ -162,3 +193,7 @@ def _kept(ours: Key | None, theirs: Key, told: list[str]) -> Key:
         return theirs
     told.append(f"key {ours.id} was destroyed there; here it is disabled, and can still be destroyed")
     return replace(ours, state="disabled")
+
+
+def _there_already(path: Path) -> KeyringExistsError:
+    return KeyringExistsError(f"{path} is there already; export to another file", location=str(path))

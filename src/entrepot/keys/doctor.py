@@ -9,8 +9,10 @@ from typing import Final, Literal
 
 from entrepot.blocks._epochs import EPOCH
 from entrepot.blocks.documents import BlockDocuments
+from entrepot.blocks.stores import Store
 from entrepot.crypto.keyring import Key, Keyring
 from entrepot.errors import EntrepotError, KeyProviderError, KeyringError, KeyringPermissionError
+from entrepot.keys.rotating import rewrap_command
 from entrepot.keys.usage import Tick, Usage, known_storages, usage_of
 from entrepot.protocols.documents import DocumentRef, RewrapsDocuments
 from entrepot.protocols.keys import KeyProvider
@@ -55,7 +57,7 @@ class Examined:
 
 def examine(
     open_provider: Callable[[], KeyProvider],
-    documents: BlockDocuments,
+    open_stores: Callable[[], Sequence[Store]],
     open_storages: Callable[[], Sequence[Storage]],
     tick: Tick = lambda _what, _count: None,
 ) -> Examined:
@@ -63,8 +65,9 @@ def examine(
 
     Args:
         open_provider: Returns what keeps the keyring.
-        documents: Saved blocks; their keys are looked up here, not by them.
-        open_storages: Returns the stores of results; one that is named by a block may need the very keys.
+        open_stores: Returns the stores of saved blocks; their keys are looked up here, not by them. One that is named
+            by a block may need the very keys.
+        open_storages: Returns the stores of results; the same holds of them.
         tick: Told what is looked at, and how many were.
     """
     findings: list[Finding] = []
@@ -79,6 +82,11 @@ def examine(
     except EntrepotError as error:
         findings.append(_of_error(error, location))
         is_there = True  # as far as can be known
+    saved: Sequence[Store] = ()
+    try:
+        saved = open_stores()
+    except EntrepotError as error:
+        findings.append(Finding("problem", "store", f"a store of blocks cannot be looked at: {error}"))
     storages: Sequence[Storage]
     try:
         storages = open_storages()
@@ -86,15 +94,19 @@ def examine(
         findings.append(Finding("problem", "store", f"a store of results cannot be looked at: {error}"))
         storages = known_storages()
     try:
-        usage = usage_of(ring, documents, storages, tick)
+        usage = usage_of(ring, saved, storages, tick)
     except EntrepotError as error:
         findings.append(Finding("problem", "store", f"what needs which key is not known: {error}"))
-        usage = Usage()
+        usage, saved = Usage(), ()
     if not is_there:
         findings += _no_ring(location, usage)
     if ring is not None:
         findings += _of_keys(ring, usage)
-        findings += _of_documents(ring, usage, documents)
+        for where in usage.unreadable[:_SHOWN]:
+            detail = f"{where} is no sealed document: it was altered, cut short or planted"
+            findings.append(Finding("problem", "damaged", detail))
+        for place in saved:
+            findings += _of_documents(ring, place.documents)
     return Examined(location, ring, tuple(sorted(findings, key=lambda finding: finding.level == "advice")))
 
 
@@ -167,7 +179,7 @@ def _of_keys(ring: Keyring, usage: Usage) -> Iterator[Finding]:
                 "advice",
                 "not rewrapped",
                 f"{_needs(usage, key_id)} key {key_id}, which is not the primary block key any more",
-                "entrepot keys rewrap",
+                rewrap_command(usage, key_id),
             )
     for key_id, where in usage.foreign.items():
         yield Finding(
@@ -204,9 +216,7 @@ def _closed(key: Key, usage: Usage) -> Iterator[Finding]:
     )
 
 
-def _of_documents(ring: Keyring, usage: Usage, documents: BlockDocuments) -> Iterator[Finding]:
-    for where in usage.unreadable[:_SHOWN]:
-        yield Finding("problem", "damaged", f"{where} is no sealed document: it was altered, cut short or planted")
+def _of_documents(ring: Keyring, documents: BlockDocuments) -> Iterator[Finding]:
     here = BlockDocuments(documents.store, lambda: ring)
     store = documents.store
     refs: Sequence[DocumentRef] = sorted(

@@ -12,12 +12,12 @@ from entrepot.blocks.rewrap import Rewrapped, rewrap_documents
 from entrepot.coordination import pauses
 from entrepot.crypto.changing import change_keyring
 from entrepot.crypto.keyring import Key, Keyring, Purpose
-from entrepot.errors import IntegrityError, KeyInUseError, UnknownKeyError
+from entrepot.errors import IntegrityError, KeyInUseError, KeyringError, UnknownKeyError
 from entrepot.flow_runs.sealing import reseal_answer
 from entrepot.keys.usage import Usage
 from entrepot.protocols.keys import KeyProvider
 
-__all__ = ["Rotated", "destroy", "disable", "enable", "promote", "rewrap", "stage"]
+__all__ = ["Rotated", "destroy", "disable", "enable", "promote", "rewrap", "rewrap_command", "stage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +70,18 @@ def promote(provider: KeyProvider, purposes: Sequence[Purpose]) -> list[Rotated]
     return [Rotated(purpose, before[purpose], ring.primary(purpose).id) for purpose in purposes]
 
 
-def rewrap(documents: BlockDocuments, tick: Callable[[int, int], object] = lambda _, __: None) -> Rewrapped:
+def rewrap(
+    documents: BlockDocuments, tick: Callable[[int, int], object] = lambda _, __: None, *, answers: bool = True
+) -> Rewrapped:
     """Seal saved blocks and answers to runs again under the primary block key.
 
     Results stay as they are: their signatures, and the digests that are the names of their payloads, are made with the
     key of their time, which goes on verifying them until it is disabled.
+
+    Args:
+        documents: The blocks. Of a store that others share, all of them need the primary key first.
+        tick: Told how many versions were looked at in this pass, of how many.
+        answers: Whether to do the answers to runs, too: they are this home's.
 
     Raises:
         KeyringError: If the keyring cannot be used.
@@ -82,7 +89,7 @@ def rewrap(documents: BlockDocuments, tick: Callable[[int, int], object] = lambd
     """
     found = rewrap_documents(documents, tick)
     ring = documents.ring()
-    for pause in pauses.list_answered():
+    for pause in pauses.list_answered() if answers else ():
         try:
             fresh = reseal_answer(ring, pause)
         except (IntegrityError, UnknownKeyError) as error:
@@ -133,19 +140,25 @@ def enable(provider: KeyProvider, key_id: str) -> Keyring:
 
     Raises:
         UnknownKeyError: If there is no such key.
-        KeyringError: If it was destroyed.
+        KeyringError: If it was destroyed, or is staged.
     """
 
     def change(ring: Keyring) -> Keyring | None:
         held = _held(ring, key_id)
-        return None if held is not None and held.state == "enabled" else ring.with_state(key_id, "enabled")
+        if held.state == "staged":  # enabled, it would be no new key any more, and the next rotation make another
+            raise KeyringError(
+                f"key {key_id} is staged: it opens already, and a rotation makes it the primary one: entrepot keys"
+                f" rotate --purpose {held.purpose}",
+                location=ring.location,
+            )
+        return None if held.state == "enabled" else ring.with_state(key_id, "enabled")
 
     return change_keyring(provider, change)
 
 
 def _dropped(ring: Keyring, key_id: str, usage: Usage | None, state: str) -> Keyring | None:
     held = _held(ring, key_id)
-    if held is None or held.state == "destroyed":
+    if held.state == "destroyed":
         return ring.with_state(key_id, "disabled")  # raises, and says why
     if held.state == state:
         return None
@@ -163,10 +176,18 @@ def _dropped(ring: Keyring, key_id: str, usage: Usage | None, state: str) -> Key
     return ring.with_state(key_id, "destroyed" if state == "destroyed" else "disabled")
 
 
+def rewrap_command(usage: Usage, key_id: str) -> str:
+    """Return what seals again what is under a key: in which store, or in both."""
+    is_of_team = bool(usage.count_in(key_id, "team"))
+    is_own = bool(usage.count_in(key_id, "local") or usage.count(key_id, "answers"))
+    commands = ["entrepot keys rewrap"] if is_own or not is_of_team else []
+    return " && ".join([*commands, *(["entrepot keys rewrap --store team"] if is_of_team else [])])
+
+
 def _in_use(ring: Keyring, key: Key, usage: Usage) -> KeyInUseError:
     count = usage.count(key.id)
     todo = (
-        "run: entrepot keys rewrap"
+        f"run: {rewrap_command(usage, key.id)}"
         if key.purpose == "block"
         else "wait until they have expired and were collected (entrepot store gc), or give them up with --force: then"
         " they are computed again"
@@ -179,8 +200,16 @@ def _in_use(ring: Keyring, key: Key, usage: Usage) -> KeyInUseError:
     )
 
 
-def _held(ring: Keyring, key_id: str) -> Key | None:
-    return next((key for key in ring.all_keys() if key.id == key_id), None)
+def _held(ring: Keyring, key_id: str) -> Key:
+    for key in ring.all_keys():
+        if key.id == key_id:
+            return key
+    raise UnknownKeyError(
+        f"no key {key_id!a} in keyring {ring.ring_id} ({ring.location}); there are"
+        f" {', '.join(key.id for key in ring.all_keys())}: entrepot keys status",
+        location=ring.location,
+        key_id=key_id,
+    )
 
 
 def _staged(ring: Keyring, purpose: Purpose) -> Key | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from entrepot import home
-from entrepot.blocks.documents import BlockDocuments
+from entrepot.blocks.stores import Store
 from entrepot.coordination import pauses
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.seal import read_key
@@ -43,12 +43,14 @@ class Place:
         where: The store.
         first: The first thing there that needs it.
         count: How many do.
+        store: Of blocks, whose store it is: "team" or "local".
     """
 
     what: str
     where: str
     first: str
     count: int
+    store: str = ""
 
 
 @dataclass(slots=True)
@@ -69,6 +71,10 @@ class Usage:
         """Return how many things need a key; of some kinds only, where they are given."""
         return sum(place.count for place in self.places.get(key_id, ()) if not what or place.what in what)
 
+    def count_in(self, key_id: str, store: str) -> int:
+        """Return how many versions of blocks need a key in the store of a kind."""
+        return sum(place.count for place in self.places.get(key_id, ()) if place.store == store)
+
     def stores(self, key_id: str) -> list[str]:
         """Return where things are that need a key."""
         return list(dict.fromkeys(place.where for place in self.places.get(key_id, ())))
@@ -78,9 +84,9 @@ class Usage:
         places = self.places.get(key_id, ())
         return f"{places[0].first} in {places[0].where}" if places else ""
 
-    def _add(self, what: str, where: str, found: "Counter[str]", firsts: dict[str, str]) -> None:
+    def _add(self, what: str, where: str, found: "Counter[str]", firsts: dict[str, str], store: str = "") -> None:
         for key_id, count in found.items():
-            self.places.setdefault(key_id, []).append(Place(what, where, firsts[key_id], count))
+            self.places.setdefault(key_id, []).append(Place(what, where, firsts[key_id], count, store))
 
 
 def known_storages(*more: Storage) -> list[Storage]:
@@ -91,7 +97,7 @@ def known_storages(*more: Storage) -> list[Storage]:
 
 def usage_of(
     ring: Keyring | None,
-    documents: BlockDocuments,
+    saved: Sequence[Store],
     storages: Sequence[Storage],
     tick: Tick = lambda _what, _count: None,
 ) -> Usage:
@@ -99,7 +105,7 @@ def usage_of(
 
     Args:
         ring: The keys; without them, nothing can be seen inside of encrypted records.
-        documents: Saved blocks.
+        saved: Stores of saved blocks, as `blocks.stores.stores` gives them: the team's too.
         storages: Stores of results, as `ResultStore.storage` has them; encrypted ones too.
         tick: Told what is looked at, and how many were.
 
@@ -107,15 +113,16 @@ def usage_of(
         StorageError: If a store cannot be read: nobody knows then what it needs.
     """
     usage = Usage()
-    _count_documents(usage, ring, documents, tick)
+    for place in saved:
+        _count_documents(usage, ring, place, tick)
     _count_answers(usage)
     for storage in storages:
         _count_results(usage, ring, storage, tick)
     return usage
 
 
-def _count_documents(usage: Usage, ring: Keyring | None, documents: BlockDocuments, tick: Tick) -> None:
-    store = documents.store
+def _count_documents(usage: Usage, ring: Keyring | None, place: Store, tick: Tick) -> None:
+    store = place.documents.store
     found: Counter[str] = Counter()
     firsts: dict[str, str] = {}
     refs = store.every() if isinstance(store, RewrapsDocuments) else store.list()
@@ -135,7 +142,7 @@ def _count_documents(usage: Usage, ring: Keyring | None, documents: BlockDocumen
                 firsts.setdefault(ids[1], str(ref))
             elif not is_gone:
                 usage.unreadable.append(f"{ref} in {store.location}")
-    usage._add("blocks", store.location, found, firsts)  # noqa: SLF001  the other half of the same class
+    usage._add("blocks", store.location, found, firsts, place.kind)  # noqa: SLF001  the other half of the same class
 
 
 def _count_answers(usage: Usage) -> None:

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from entrepot import home
-from entrepot.blocks.documents import default_documents
+from entrepot import home, settings
+from entrepot.blocks.stores import stores
 from entrepot.cli.block_fields import interactive
+from entrepot.cli.block_listing import InStore
 from entrepot.cli.keys.topic import Storages, app, count_usage, purposes_of
 from entrepot.cli.options import Yes
 from entrepot.cli.output import ok, warn
@@ -55,7 +56,8 @@ def rotate(
     """Put a new key in the place of the primary one, and seal all saved blocks again under it.
 
     Programs that run need not be stopped. Stopped half-way, it goes on when it is run again. The old key stays enabled:
-    results that were signed with it go on being used. A staged key that waits is the new one.
+    results that were signed with it go on being used. A staged key that waits is the new one. Blocks of a team's store
+    are left under their old key: see `entrepot keys rewrap --help`.
     """
     purposes = purposes_of(purpose)
     home.ring()  # where there is none yet, there is nothing to rotate: it is made, as on any first need
@@ -67,23 +69,50 @@ def rotate(
                 ok(f"{key.purpose} key {key.id} is staged; to use it: entrepot keys rotate --purpose {key.purpose}")
         return
     for one in rotating.promote(provider, purposes):
-        ok(f"{one.purpose} key {one.new} is the primary one now, after {one.old}")
+        if one.new == one.old:
+            ok(f"{one.purpose} key {one.new} is the primary one: another program rotated at the same time")
+        else:
+            ok(f"{one.purpose} key {one.new} is the primary one now, after {one.old}")
     if "block" in purposes and not no_rewrap:
         rewrap()
 
 
-@app.command(epilog="\b\nExamples:\n  entrepot keys rewrap\n")
-def rewrap() -> None:
+@app.command(
+    epilog=(
+        "\b\n"
+        "Examples:\n"
+        "  entrepot keys rewrap\n"
+        "  entrepot keys rewrap --store team      once all who share that store have the new key\n"
+    ),
+)
+def rewrap(*, store: InStore = None) -> None:
     """Seal every version of every saved block again that is not under the primary key.
 
     Blocks can be saved, loaded and deleted meanwhile. Stopped at any moment, it goes on when it is run again. Results
-    stay as they are: the key of their time goes on verifying them.
+    stay as they are: the key of their time goes on verifying them. The team's store is done only with --store team:
+    who has not got the new key by then can open nothing in it.
     """
-    with progress_bar(after=0) as told:  # of what changes keys one sees that it does
-        found = rotating.rewrap(default_documents(), lambda count, total: told("sealing", count, total))
+    (place,) = stores(store or "local")[:1]
+    try:
+        with progress_bar(after=0) as told:  # of what changes keys one sees that it does
+            found = rotating.rewrap(
+                place.documents,
+                lambda count, total: told("sealing", count, total),
+                answers=place.kind == "local",
+            )
+    except KeyboardInterrupt:
+        again = " --store team" if place.kind == "team" else ""
+        ok(f"stopped; all opens as before, and what is left is sealed again by: entrepot keys rewrap{again}")
+        raise
     for where, problem in found.problems.items():
         warn(f"{where} stays as it is: {problem}")
-    ok(f"{found.done} of {found.seen} documents are sealed again; they are under key {found.key_id} now")
+    location = place.documents.store.location
+    ok(f"{found.done} of {found.seen} documents are sealed again; they are under key {found.key_id} now: {location}")
+    if place.kind == "local" and settings.current().blocks_team not in {None, settings.current().blocks_storage}:
+        ok(
+            f"the team's store, {settings.current().blocks_team}, stays as it is: when all who share it have this"
+            " keyring, run: entrepot keys rewrap --store team"
+        )
     if found.problems:
         raise typer.Exit(1)
 

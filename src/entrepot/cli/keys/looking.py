@@ -5,8 +5,8 @@ from typing import Any
 
 import typer
 
-from entrepot import home
-from entrepot.blocks.documents import default_documents
+from entrepot import home, settings
+from entrepot.blocks.stores import stores
 from entrepot.cli.keys.topic import Storages, app, count_usage, result_storages
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import fitting, ok, print_json, show, table, told, warn, when
@@ -26,7 +26,8 @@ _STYLES = {"enabled": "green", "staged": "cyan", "disabled": "yellow", "destroye
 def status(*, storage: Storages = None, as_json: AsJson = False) -> None:
     """Show each key, and how many versions of blocks, answers and objects of result stores need it.
 
-    Looked at are the saved blocks, the store of the settings, the one in the home, and those that are named here.
+    Looked at are the saved blocks, those of the team's store too (blocks_team), and the stores of results: the one of
+    the settings, the one in the home, and those that are named here. --json says how many are in which.
     """
     provider = home.key_provider()
     ring = home.ring() if provider.read() is not None else None
@@ -53,15 +54,17 @@ def status(*, storage: Storages = None, as_json: AsJson = False) -> None:
                 key["purpose"],
                 told(f"{key['state']}, primary" if key["primary"] else key["state"], _STYLES[key["state"]]),
                 when(key["created"]),
-                key["blocks"],
+                usage.count_in(key["id"], "local"),
+                usage.count_in(key["id"], "team"),
                 key["answers"],
                 key["results"],
                 len(key["stores"]),
             )
             for key in keys
         ]
-        columns = ("Key", "Purpose", "State", "Created", "Blocks", "Answers", "Results", "Stores")
-        fewer = ((), ("Stores",), ("Stores", "Created"))
+        columns = ("Key", "Purpose", "State", "Created", "Blocks", "Team's", "Answers", "Results", "Stores")
+        alone = () if settings.current().blocks_team else ("Team's",)
+        fewer = (alone, (*alone, "Stores"), (*alone, "Stores", "Created"))
         show(fitting(*(table(columns, rows, keep=("Key", "State"), without=some) for some in fewer)))
         ok(f"keyring {ring.ring_id}, epoch {ring.epoch}, at {ring.location}")
     for one in missing:
@@ -76,7 +79,7 @@ def doctor(*, storage: Storages = None, as_json: AsJson = False) -> None:
     whether blocks and results need keys that are not there. Exits with 1 if there is a problem.
     """
     with progress_bar() as progress:
-        found = examine(home.key_provider, default_documents(), lambda: result_storages(storage), progress)
+        found = examine(home.key_provider, stores, lambda: result_storages(storage), progress)
     problems = [finding for finding in found.findings if finding.level == "problem"]
     if as_json:
         print_json(
@@ -110,5 +113,8 @@ def _facts(key: Key, ring: Keyring, usage: Usage) -> dict[str, Any]:
     }
 
 
-def _counts(usage: Usage, key_id: str) -> dict[str, int]:
-    return {what: usage.count(key_id, what) for what in ("blocks", "answers", "results")}
+def _counts(usage: Usage, key_id: str) -> dict[str, Any]:
+    counts: dict[str, Any] = {what: usage.count(key_id, what) for what in ("blocks", "answers", "results")}
+    facts = ("what", "where", "store", "count")
+    places = [{name: getattr(place, name) for name in facts} for place in usage.places.get(key_id, ())]
+    return {**counts, "places": places}

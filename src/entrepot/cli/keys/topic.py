@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from entrepot import settings
-from entrepot.blocks.documents import default_documents
+from entrepot.blocks.stores import stores
 from entrepot.cli.block_fields import interactive
 from entrepot.cli.options import topic
 from entrepot.cli.records import open_store
@@ -80,7 +80,7 @@ def count_usage(ring: Keyring | None, more: Sequence[str] | None) -> Usage:
         StorageError: If a store cannot be read.
     """
     with progress_bar() as told:
-        return usage_of(ring, default_documents(), result_storages(more), told)
+        return usage_of(ring, stores(), result_storages(more), told)
 
 
 def ask_passphrase(file: Path | None, *, again: bool) -> bytes:

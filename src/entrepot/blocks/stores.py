@@ -1,0 +1,190 @@
+"""In which store of documents a saved block is: in the team's, or in one's own; and on which of them something acts.
+
+What looks at a block (`history`, `load(version=)`, `diff`) takes the first store that has it, in the order in which
+blocks are looked up. What changes one (`delete`, `rollback`) does not choose for its caller: it acts where the block
+is, and asks where two stores have one of that name.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, TypeAlias, get_args
+
+from entrepot import settings
+from entrepot.blocks._finding import find, is_open
+from entrepot.blocks._misspelt import misspelt
+from entrepot.blocks.core import Block
+from entrepot.blocks.documents import BlockDocuments, current_documents
+from entrepot.blocks.sources import PREFIX, sources, variable_of
+from entrepot.blocks.teams import StoredBlocks
+from entrepot.errors import AmbiguousBlockNameError, BlockNotFoundError, OptionError
+from entrepot.plugins import BLOCKS
+from entrepot.protocols.documents import DocumentRef
+
+__all__ = ["NAMES", "Listed", "Store", "StoreName", "buried", "every", "find_first", "find_only", "listed", "stores"]
+
+StoreName: TypeAlias = Literal["team", "local"]
+"""The documents that a team shares (the setting `blocks_team`), or those that one saves to."""
+
+NAMES: Final[tuple[str, ...]] = get_args(StoreName)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Documents where a block can be.
+
+    Attributes:
+        kind: Whose they are.
+        documents: The documents.
+    """
+
+    kind: StoreName
+    documents: BlockDocuments
+
+    def __str__(self) -> str:
+        whose = "the team's store" if self.kind == "team" else "one's own store"
+        return f"{whose}, {self.documents.store.location}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One block that is somewhere; it was not opened.
+
+    Attributes:
+        slug: The block type.
+        name: The block's name.
+        kind: "environment", "team" or "local".
+        location: The variable, or the store.
+        version: The newest; None of the environment.
+        modified: When that was written, or None where nobody says.
+        hidden: Whether a place that is asked before has a block of this type and name.
+    """
+
+    slug: str
+    name: str
+    kind: Literal["environment", StoreName]
+    location: str
+    version: int | None
+    modified: datetime | None
+    hidden: bool
+
+
+def stores(only: str | None = None) -> list[Store]:
+    """Return the stores where a block is looked up, in that order.
+
+    Args:
+        only: "team" or "local", to leave out the other one: it is not even opened.
+
+    Raises:
+        OptionError: If that names none, or there is no team's.
+        EntrepotError: If the documents that the setting `blocks_team` names cannot be opened.
+    """
+    if only is not None and only not in NAMES:
+        raise OptionError(f"{only!a} is no store of blocks; known: {', '.join(NAMES)}", option="store")
+    own = Store("local", current_documents())
+    if only == "local":
+        return [own]
+    teams = [Store("team", each.documents) for each in sources() if isinstance(each, StoredBlocks)]
+    now = settings.current()
+    if not teams and only == "team" and now.blocks_team is not None and now.blocks_team == now.blocks_storage:
+        return [Store("team", own.documents)]  # it is saved to directly
+    if not teams and only == "team":
+        raise OptionError(
+            "there is no team's store: the setting blocks_team says where it is (entrepot config set blocks_team URL)",
+            option="store",
+        )
+    return teams if only == "team" else [*teams, own]
+
+
+def find_first(cls: type[Block], name: str, only: str | None = None) -> tuple[Store, DocumentRef]:
+    """Return the newest version of a block in the first store that has it.
+
+    Raises:
+        BlockNotFoundError: If none has.
+        AmbiguousBlockNameError: If the first that has such a name has it of several types.
+        OptionError: As `stores`.
+    """
+    return next(every(cls, name, only))
+
+
+def find_only(cls: type[Block], name: str, only: str | None = None) -> tuple[Store, DocumentRef]:
+    """Return the newest version of a block that is to be changed, and where it is.
+
+    Raises:
+        AmbiguousBlockNameError: If two stores have one.
+        BlockNotFoundError: If none has.
+        OptionError: As `stores`.
+    """
+    found = list(every(cls, name, only))
+    if len(found) == 1:
+        return found[0]
+    candidates = [f"{ref.slug}/{ref.name} in {place}" for place, ref in found]
+    raise AmbiguousBlockNameError(
+        f"{name!r} is in more than one store: {'; '.join(candidates)}. Nothing was changed; say which is meant:"
+        " store='team' or store='local' (--store team or --store local)",
+        name=name,
+        candidates=candidates,
+    )
+
+
+def every(cls: type[Block], name: str, only: str | None = None) -> Iterator[tuple[Store, DocumentRef]]:
+    """Yield the newest version of a block in each store that has it; raises as `find_first`."""
+    missing: list[BlockNotFoundError] = []
+    places = stores(only)
+    for place in places:
+        try:
+            ref = find(cls, name, place.documents)
+        except BlockNotFoundError as error:
+            missing.append(error)
+        else:
+            yield place, ref
+    if len(missing) == 1 == len(places):
+        raise missing[0]
+    if len(missing) == len(places):
+        raise BlockNotFoundError("; and ".join(map(str, missing)), name=missing[0].name)
+
+
+def buried(cls: type[Block], name: str, only: str | None = None) -> tuple[Store, DocumentRef] | None:
+    """Return where a block was that is deleted, and its newest version; None where none says so."""
+    slug, _, rest = name.rpartition("/")
+    slug = slug or ("" if is_open(cls) else cls.get_block_type_slug())
+    places = [(place, place.documents.store.latest(slug, rest)) for place in stores(only)] if slug else []
+    return next(((place, ref) for place, ref in places if ref is not None), None)
+
+
+def listed(slug: str | None = None, only: str | None = None) -> list[Listed]:
+    """Return what is in the environment and in the stores, by type and name, and then in the order of looking up.
+
+    Args:
+        slug: Only blocks of this type.
+        only: "team" or "local", for that store alone; what hides it is not looked at.
+
+    Raises:
+        OptionError: As `stores`.
+        StorageError: If a store cannot be reached.
+    """
+    saved = [(place, ref) for place in stores(only) for ref in place.documents.store.list(slug)]
+    given = [] if only is not None else list(_given([ref for _, ref in saved]))
+    found = [each for each in given if slug in {None, each.slug}]
+    seen = {(each.slug, each.name) for each in found}
+    for place, ref in saved:
+        where, hidden = place.documents.store.location, (ref.slug, ref.name) in seen
+        found.append(Listed(ref.slug, ref.name, place.kind, where, ref.version, ref.modified, hidden))
+        seen.add((ref.slug, ref.name))
+    return sorted(found, key=lambda each: (each.slug, each.name))
+
+
+def _given(saved: list[DocumentRef]) -> Iterator[Listed]:
+    """Yield the blocks of variables; what capitals leave open is as it is saved, else with `-`."""
+    odd = {each.variable for each in misspelt()}
+    variables = sorted(each for each in os.environ if each.startswith(PREFIX) and each not in odd)
+    if not variables:
+        return
+    types = {variable_of(each, ""): each for each in BLOCKS.names()}
+    names = {variable_of(ref.slug, ref.name): ref for ref in saved}
+    for variable in variables:
+        kind, _, name = variable.removeprefix(PREFIX).partition("__")
+        slug = types.get(f"{PREFIX}{kind}__", kind.lower().replace("_", "-"))
+        ref = names.get(variable, DocumentRef(slug, name.lower().replace("_", "-"), 1))
+        yield Listed(ref.slug, ref.name, "environment", variable, None, None, hidden=False)

@@ -1,0 +1,121 @@
+"""`entrepot block ls`, and the option that says in which store of blocks a command is to look."""
+
+from collections.abc import Sequence
+from typing import Annotated, Final, cast
+
+import typer
+
+from entrepot import settings
+from entrepot.blocks import Block
+from entrepot.blocks._finding import find
+from entrepot.blocks._misspelt import misspelt
+from entrepot.blocks.stores import NAMES, Store, StoreName, listed
+from entrepot.cli.completing import block_types
+from entrepot.cli.options import AsJson
+from entrepot.cli.output import fitting, ok, print_json, show, table, told, warn, when
+from entrepot.errors import BlockNotFoundError, OptionError, StorageError
+from entrepot.protocols.documents import DocumentRef
+
+__all__ = ["InStore", "ls", "refs_in", "within"]
+
+
+def _store(text: str) -> StoreName:
+    if text not in NAMES:
+        raise OptionError(f"--store {text!r} is none of: {', '.join(NAMES)}", option="--store")
+    return cast("StoreName", text)
+
+
+InStore = Annotated[
+    StoreName | None,
+    typer.Option(
+        "--store",
+        parser=_store,
+        metavar="team|local",
+        help="Only in the store that a team shares (blocks_team), or only in one's own.",
+    ),
+]
+
+_STYLES: Final = {"environment": "cyan", "team": "magenta", "local": ""}
+
+
+def ls(
+    *,
+    type_: Annotated[
+        str | None, typer.Option("--type", "-t", help="Only blocks of this type.", autocompletion=block_types)
+    ] = None,
+    store: InStore = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the blocks of the environment, of the team and one's own. None is opened.
+
+    Of those of one type and name the first is used; the others are marked as hidden.
+
+    \b
+    Examples:
+      entrepot block ls
+      entrepot block ls --type s3
+      entrepot block ls --store local        without a look at the team's store
+    """  # noqa: D301  click's mark for lines that are kept as they are
+    try:
+        found = listed(type_, store)
+    except StorageError as error:
+        if store is None:
+            error.add_note("What is one's own: entrepot block ls --store local")
+        raise
+    if as_json:
+        print_json(
+            [
+                {
+                    "type": each.slug,
+                    "name": each.name,
+                    "version": each.version,
+                    "modified": each.modified,
+                    "store": each.kind,
+                    "location": each.location,
+                    "hidden": each.hidden,
+                }
+                for each in found
+            ]
+        )
+        return
+    for odd in misspelt():
+        warn(str(odd))
+    if not found:
+        ok("no blocks are saved; `entrepot block create TYPE NAME` saves one, `entrepot block types` lists the types")
+        return
+    rows = [
+        (
+            f"{each.slug}/{each.name}",
+            each.version,
+            when(each.modified),
+            told(f"{each.kind}, hidden" if each.hidden else each.kind, "yellow" if each.hidden else _STYLES[each.kind]),
+        )
+        for each in found
+    ]
+    columns = ("Block", "Version", "Saved", "From")
+    show(fitting(*(table(columns, rows, keep=("Block", "From"), without=some) for some in ((), ("Version",)))))
+    variables = [each.location for each in found if each.kind == "environment"]
+    if variables:
+        ok(f"of the environment: {', '.join(variables)}")
+
+
+def refs_in(place: Store, names: Sequence[str] | None) -> list[DocumentRef]:
+    """Return the newest versions of blocks of one store: of those that are named, or of all.
+
+    Raises:
+        BlockNotFoundError: If there is none of a name; where another store could have it, that is said.
+        AmbiguousBlockNameError: If blocks of several types have a name.
+    """
+    if not names:
+        return list(place.documents.store.list())
+    try:
+        return [find(Block, name, place.documents) for name in names]
+    except BlockNotFoundError as error:
+        if place.kind == "local" and settings.current().blocks_team is not None:
+            error.add_note("What the team's store has is meant with --store team")
+        raise
+
+
+def within(store: StoreName, location: str) -> str:
+    """Return words for where something was done, to follow what it was: nothing where there is no team's store."""
+    return f" in the team's store, {location}" if store == "team" else ""
