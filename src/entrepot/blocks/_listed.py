@@ -62,7 +62,8 @@ def _forms(reference: str) -> list[str] | None:
     """Return a reference without its scheme, as it is written and decoded; None if it is not what it looks like."""
     scheme, _, rest = reference.partition("://")
     forms = [rest]
-    if len(rest) > _LONGEST:
+    cut = scheme.lower() == _FILE and any(mark in rest for mark in "?#")  # of a path, they would be left out
+    if cut or len(rest) > _LONGEST:
         return None
     while (decoded := unquote(forms[-1])) != forms[-1]:
         forms.append(decoded)
