@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field, SecretBytes, SecretStr, field_validator
+from pydantic import BaseModel, Field, PrivateAttr, SecretBytes, SecretStr, field_validator
 from typer.testing import CliRunner
 
 from entrepot import flow, settings, task
@@ -73,6 +73,7 @@ class OfCode(Block):
     made: SecretStr = SecretReference("env://PREY")
     within: tuple[str, SecretStr] = ("a", SecretReference("env://PREY"))
     login: Login = Login()
+    _hidden: SecretStr = PrivateAttr(SecretReference("env://PREY"))
     anything: Any = Field(default_factory=lambda: [SecretReference("env://PREY")])
 
 
@@ -209,6 +210,8 @@ class TestRefused:
             assert set(found) == {"text", "made", "within[1]", "login.token", "anything[0]"}
             for reference in found.values():
                 refuses(reference)
+            refuses(block._hidden)
+        assert OfCode(url="https://mine")._hidden.get_secret_value() == PREY
         for reference in dict(references_in(OfCode(url="https://mine"))).values():
             assert reference.get_secret_value() == PREY
 
@@ -374,8 +377,10 @@ class TestBlocksOfTheStore:
                 JSON.load("outer")
             assert 'blocks_team_references = ["block://secret/mine"]' in "".join(caught.value.__notes__)
         monkeypatch.setenv(LIST, "block://secret/mine")
-        assert JSON.load("outer").value.get() == PREY
-        assert Hook.load("via").token.get_secret_value() == PREY
+        for _ in range(2):  # of the environment, then of one's own documents
+            assert JSON.load("outer").value.get() == PREY
+            assert Hook.load("via").token.get_secret_value() == PREY
+            monkeypatch.delenv("ENTREPOT_BLOCK__SECRET__MINE", raising=False)
 
     def test_a_listed_block_of_this_user_inside_keeps_its_own_references(
         self, store: Path, monkeypatch: pytest.MonkeyPatch

@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -15,6 +14,7 @@ from entrepot import flow
 from entrepot.blocks import Secret, SecretReference, _lookups
 from entrepot.errors import SecretReferenceError
 from entrepot.plugins import SECRET_SOURCES
+from entrepot_test_processes import until
 
 HUNTER = "hunter2-of-the-lookups"
 LONG = 60  # seconds: what should come does, and what should not is not waited for
@@ -65,16 +65,9 @@ def ask_at_once(pool: ThreadPoolExecutor, number: int) -> list[str]:
     kept = _lookups._kept()
     assert kept is not None
     (flight,) = kept.flights.values()
-    _until(lambda: len(flight.done._cond._waiters) == number - 1)  # type: ignore[attr-defined]  each waits for the first
+    until(lambda: len(flight.done._cond._waiters) == number - 1)  # type: ignore[attr-defined]  each waits for the first
     Door.open.set()
     return [future.result(LONG) for future in futures]
-
-
-def _until(holds: object) -> None:
-    end = time.monotonic() + LONG
-    while not holds():  # type: ignore[operator]
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 @pytest.mark.parametrize(("behaviour", "said"), [("answer", HUNTER), ("fail", "the door is shut; knock")])
@@ -117,7 +110,7 @@ def test_who_is_stopped_while_asking_leaves_it_to_the_next() -> None:
             kept = _lookups._kept()
             assert kept is not None
             (flight,) = kept.flights.values()
-            _until(lambda: flight.done._cond._waiters)  # type: ignore[attr-defined]
+            until(lambda: bool(flight.done._cond._waiters))  # type: ignore[attr-defined]
             Door.open.set()
             assert isinstance(first.exception(LONG), KeyboardInterrupt)
             with pytest.raises(KeyboardInterrupt):

@@ -16,7 +16,17 @@ from typing import Any, NamedTuple
 import keyring
 import keyring.backend
 import pytest
-from pydantic import BaseModel, Field, RootModel, SecretBytes, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    PrivateAttr,
+    RootModel,
+    SecretBytes,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 from typer.testing import CliRunner
 
 from entrepot import flow, task
@@ -209,6 +219,17 @@ class TestWhereTheyStand:
         assert one != SecretBytesReference("counting://a")
         assert SecretStr("counting://a") != one
         assert Counting.asked == []
+
+    def test_it_is_true_and_a_private_one_is_copied_without_asking(self) -> None:
+        class WithPrivateReference(Block):
+            _token: SecretStr = PrivateAttr(SecretReference("counting://private"))
+
+        assert SecretReference("counting://a")
+        one, other = WithPrivateReference(), WithPrivateReference()
+        assert one._token == other._token
+        assert one._token is not other._token
+        assert Counting.asked == []
+        assert len(SecretReference("counting://a")) == len(f"{HUNTER}-a")
 
     def test_what_is_no_reference_is_refused_without_repeating_it(self) -> None:
         with pytest.raises(SecretReferenceError, match="is written scheme") as caught:

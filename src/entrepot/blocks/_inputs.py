@@ -188,7 +188,7 @@ def mark_foreign(block: BaseModel, store: str) -> None:
         block: The block.
         store: The location of that store.
     """
-    for values in (vars(block), block.model_extra or {}):
+    for values in (vars(block), block.model_extra or {}, block.__pydantic_private__ or {}):
         for name, value in list(values.items()):
             if any(not each.store for _, each in _found(value, name, 0, named=False)):
                 values[name] = own = copy.deepcopy(value)

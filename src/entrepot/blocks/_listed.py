@@ -22,6 +22,7 @@ _ALL: Final = "*"
 _FILE: Final = "file"
 _SIGNS: Final = "*, "  # what a list of patterns would take for something else
 _DECODED: Final = 4  # a text that is quoted more often than this was made to deceive
+_LONGEST: Final = 4096  # characters: what a pattern with several stars takes long to look at is none
 _ODD: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 
 
@@ -61,6 +62,9 @@ def _forms(reference: str) -> list[str] | None:
     """Return a reference without its scheme, as it is written and decoded; None if it is not what it looks like."""
     scheme, _, rest = reference.partition("://")
     forms = [rest]
+    cut = scheme.lower() == _FILE and any(mark in rest for mark in "?#")  # of a path, they would be left out
+    if cut or len(rest) > _LONGEST:
+        return None
     while (decoded := unquote(forms[-1])) != forms[-1]:
         forms.append(decoded)
         if len(forms) > _DECODED:

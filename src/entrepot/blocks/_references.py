@@ -80,6 +80,9 @@ class _ByPlace(Generic[T]):
     def _from_source(self, found: str | bytes) -> T:
         raise NotImplementedError
 
+    def __bool__(self) -> bool:
+        return True  # nobody is asked to tell that there is one; pydantic looks at what it copies in this way
+
     def __len__(self) -> int:
         return len(self.get_secret_value())
 

@@ -237,19 +237,21 @@ def load_inner(slug: str, name: str, documents: BlockDocuments, within: tuple[st
     """
     ref = DocumentRef(slug, name, 1)
     reference = f"block://{slug}/{name}"
-    block = from_sources(slug, name) if not documents.foreign or is_listed(reference) else None
+    listed = documents.foreign and is_listed(reference)
+    block = from_sources(slug, name) if listed or not documents.foreign else None
     if block is None:
+        place = current_documents() if listed else documents
         try:
-            ref = documents.believe(documents.latest(slug, name))
+            ref = place.believe(place.latest(slug, name))
         except BlockNotFoundError as error:
-            if documents.foreign:
+            if documents.foreign and not listed:
                 error.add_note(
                     "Blocks of a shared store find each other there, and nowhere else; so that they find that one of"
                     f" yours, set {line_for(reference)}."
                 )
             error.args = (f"{error}{hint_for(slug, name)}",)
             raise
-        block = _load(ref, documents, within)
+        block = _load(ref, place, within)
     _set_origin(block, _origin_in(block, ref, documents))
     return block
 

@@ -10,8 +10,8 @@ class SecretSource(Protocol):
     """Gives the secrets behind the references of one scheme.
 
     Entry points of the group `entrepot.secret_sources` name, by scheme, a class that is made without arguments, anew
-    for each secret, in any thread; an answer that takes longer than two minutes comes too late. What it has to know (an
-    address, a token) it finds in the environment.
+    for each secret, in any thread. What it has to know (an address, a token) it finds in the environment. An answer
+    that takes longer than two minutes comes too late.
     """
 
     def get(self, rest: str) -> str | bytes:
