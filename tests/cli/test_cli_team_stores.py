@@ -62,7 +62,9 @@ class TestListing:
     ) -> None:
         team.rename(team.with_name("away"))
         team.write_text("no folder")
-        assert "entrepot block ls --store local" in invoke("block", "ls", exit_code=1).stderr
+        for command in (["ls"], ["history", "own"], ["delete", "own", "--yes"], ["show", "own", "--version", "1"]):
+            assert "or --store local" in invoke("block", *command, exit_code=1).stderr
+        assert "store" not in invoke("block", "history", "own", "--store", "local").stderr
         assert len(invoke("block", "ls", "--store", "local", "--json").data) == 2
 
     def test_a_store_that_is_none_is_refused(self, invoke: Invoke) -> None:

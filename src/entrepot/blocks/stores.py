@@ -5,6 +5,7 @@ blocks are looked up. What changes one (`delete`, `rollback`) does not choose fo
 is, and asks where two stores have one of that name.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.sources import PREFIX, sources, variable_of
 from entrepot.blocks.teams import StoredBlocks
-from entrepot.errors import AmbiguousBlockNameError, BlockNotFoundError, OptionError
+from entrepot.errors import AmbiguousBlockNameError, BlockNotFoundError, EntrepotError, OptionError
 from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
 
@@ -130,10 +131,12 @@ def find_only(cls: type[Block], name: str, only: str | None = None) -> tuple[Sto
 def every(cls: type[Block], name: str, only: str | None = None) -> Iterator[tuple[Store, DocumentRef]]:
     """Yield the newest version of a block in each store that has it; raises as `find_first`."""
     missing: list[BlockNotFoundError] = []
-    places = stores(only)
+    with _hinted(only):
+        places = stores(only)
     for place in places:
         try:
-            ref = find(cls, name, place.documents)
+            with _hinted(place.kind):
+                ref = find(cls, name, place.documents)
         except BlockNotFoundError as error:
             missing.append(error)
         else:
@@ -163,7 +166,8 @@ def listed(slug: str | None = None, only: str | None = None) -> list[Listed]:
         OptionError: As `stores`.
         StorageError: If a store cannot be reached.
     """
-    saved = [(place, ref) for place in stores(only) for ref in place.documents.store.list(slug)]
+    with _hinted(only):
+        saved = [(place, ref) for place in stores(only) for ref in place.documents.store.list(slug)]
     given = [] if only is not None else list(_given([ref for _, ref in saved]))
     found = [each for each in given if slug in {None, each.slug}]
     seen = {(each.slug, each.name) for each in found}
@@ -172,6 +176,19 @@ def listed(slug: str | None = None, only: str | None = None) -> list[Listed]:
         found.append(Listed(ref.slug, ref.name, place.kind, where, ref.version, ref.modified, hidden))
         seen.add((ref.slug, ref.name))
     return sorted(found, key=lambda each: (each.slug, each.name))
+
+
+@contextlib.contextmanager
+def _hinted(kind: str | None) -> Iterator[None]:
+    """Say of an error that may be of the team's store how to do without that."""
+    try:
+        yield
+    except (BlockNotFoundError, AmbiguousBlockNameError, OptionError):
+        raise
+    except EntrepotError as error:
+        if kind != "local" and settings.current().blocks_team is not None:
+            error.add_note("What is one's own can be had without the team's store: store='local', or --store local")
+        raise
 
 
 def _given(saved: list[DocumentRef]) -> Iterator[Listed]:
