@@ -198,6 +198,15 @@ class TestDoctorAndFiles:
         assert "2 not installed" in invoke("block", "doctor", "--strict", exit_code=1).stderr
         assert {row["store"] for row in invoke("block", "doctor", "--store", "team", "--json").data} == {"team"}
 
+    def test_a_block_of_ones_own_is_found_although_its_class_is_not_installed(
+        self, invoke: Invoke, newer: type[Block]
+    ) -> None:
+        Block.delete("elsewhere/e", store="team")
+        assert [each.store for each in Block.history("elsewhere/e")] == ["local"]
+        assert "mine" in invoke("block", "show", "elsewhere/e").stdout
+        assert "deleted elsewhere/e\n" in invoke("block", "delete", "elsewhere/e", "--yes").stderr
+        assert "elsewhere" in invoke("block", "history", "elsewhere/nothing", exit_code=1).stderr
+
     def test_migrate_leaves_the_teams_alone_until_it_is_told(self, invoke: Invoke, newer: type[Block]) -> None:
         rows = invoke("block", "migrate", "--all", "--json").data
         assert ("depot", "local", "migrated") in [(row["type"], row["store"], row["state"]) for row in rows]

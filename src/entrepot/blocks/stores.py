@@ -18,7 +18,13 @@ from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.sources import PREFIX, sources, variable_of
 from entrepot.blocks.teams import StoredBlocks
-from entrepot.errors import AmbiguousBlockNameError, BlockNotFoundError, EntrepotError, OptionError
+from entrepot.errors import (
+    AmbiguousBlockNameError,
+    BlockNotFoundError,
+    EntrepotError,
+    OptionError,
+    UnknownBlockTypeError,
+)
 from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
 
@@ -102,6 +108,7 @@ def find_first(cls: type[Block], name: str, only: str | None = None) -> tuple[St
 
     Raises:
         BlockNotFoundError: If none has.
+        UnknownBlockTypeError: If none has, and no installed or imported class has the slug.
         AmbiguousBlockNameError: If the first that has such a name has it of several types.
         OptionError: As `stores`.
     """
@@ -130,21 +137,22 @@ def find_only(cls: type[Block], name: str, only: str | None = None) -> tuple[Sto
 
 def every(cls: type[Block], name: str, only: str | None = None) -> Iterator[tuple[Store, DocumentRef]]:
     """Yield the newest version of a block in each store that has it; raises as `find_first`."""
-    missing: list[BlockNotFoundError] = []
+    missing: list[BlockNotFoundError | UnknownBlockTypeError] = []
     with _hinted(only):
         places = stores(only)
     for place in places:
         try:
             with _hinted(place.kind):
                 ref = find(cls, name, place.documents)
-        except BlockNotFoundError as error:
+        except (BlockNotFoundError, UnknownBlockTypeError) as error:
             missing.append(error)
         else:
             yield place, ref
-    if len(missing) == 1 == len(places):
+    if len(missing) < len(places):
+        return
+    if len(places) == 1 or isinstance(missing[0], UnknownBlockTypeError):
         raise missing[0]
-    if len(missing) == len(places):
-        raise BlockNotFoundError("; and ".join(map(str, missing)), name=missing[0].name)
+    raise BlockNotFoundError("; and ".join(map(str, missing)), name=missing[0].name)
 
 
 def buried(cls: type[Block], name: str, only: str | None = None) -> tuple[Store, DocumentRef] | None:
@@ -183,7 +191,7 @@ def _hinted(kind: str | None) -> Iterator[None]:
     """Say of an error that may be of the team's store how to do without that."""
     try:
         yield
-    except (BlockNotFoundError, AmbiguousBlockNameError, OptionError):
+    except (BlockNotFoundError, UnknownBlockTypeError, AmbiguousBlockNameError, OptionError):
         raise
     except EntrepotError as error:
         if kind != "local" and settings.current().blocks_team is not None:
