@@ -151,6 +151,21 @@ class TestOlder:
             planned(file)
         assert HUNTER not in repr((str(caught.value), caught.value.__cause__, caught.value.__context__))
 
+    def test_a_secret_that_a_migration_makes_up_is_none_of_the_file(self, tmp_path: Path) -> None:
+        class Depot(Block):
+            _schema_version = 2
+            token: SecretStr
+
+            @migrates(from_version=1)
+            @staticmethod
+            def _default(fields: dict[str, Any]) -> None:
+                fields["token"] = "nobody"
+
+        file = tmp_path / "b.toml"
+        file.write_text('[blocks.depot.d]\n"$schema_version" = 1\n')
+        (made,) = planned(file)
+        assert made.block.token.get_secret_value() == "nobody"  # type: ignore[attr-defined]
+
     def test_a_migration_that_fails_is_named_without_values(self, tmp_path: Path) -> None:
         file = tmp_path / "b.toml"
         define_new()

@@ -62,7 +62,9 @@ class TestListing:
     ) -> None:
         team.rename(team.with_name("away"))
         team.write_text("no folder")
-        assert "entrepot block ls --store local" in invoke("block", "ls", exit_code=1).stderr
+        for command in (["ls"], ["history", "own"], ["delete", "own", "--yes"], ["show", "own", "--version", "1"]):
+            assert "or --store local" in invoke("block", *command, exit_code=1).stderr
+        assert "store" not in invoke("block", "history", "own", "--store", "local").stderr
         assert len(invoke("block", "ls", "--store", "local", "--json").data) == 2
 
     def test_a_store_that_is_none_is_refused(self, invoke: Invoke) -> None:
@@ -195,6 +197,15 @@ class TestDoctorAndFiles:
         assert (states["elsewhere", "team"], states["string", "team"]) == ("not installed", "ok")
         assert "2 not installed" in invoke("block", "doctor", "--strict", exit_code=1).stderr
         assert {row["store"] for row in invoke("block", "doctor", "--store", "team", "--json").data} == {"team"}
+
+    def test_a_block_of_ones_own_is_found_although_its_class_is_not_installed(
+        self, invoke: Invoke, newer: type[Block]
+    ) -> None:
+        Block.delete("elsewhere/e", store="team")
+        assert [each.store for each in Block.history("elsewhere/e")] == ["local"]
+        assert "mine" in invoke("block", "show", "elsewhere/e").stdout
+        assert "deleted elsewhere/e\n" in invoke("block", "delete", "elsewhere/e", "--yes").stderr
+        assert "elsewhere" in invoke("block", "history", "elsewhere/nothing", exit_code=1).stderr
 
     def test_migrate_leaves_the_teams_alone_until_it_is_told(self, invoke: Invoke, newer: type[Block]) -> None:
         rows = invoke("block", "migrate", "--all", "--json").data

@@ -220,6 +220,8 @@ class _Reader:
 
     def again(self, value: object, facts: FieldFacts, path: str) -> object:
         """Return what a migration left in a field: what is still a text there is read as what the field takes."""
+        if isinstance(value, str) and "://" not in value and value not in self._clear:
+            return value  # of the migration's own
         if isinstance(value, str | list | dict) and (facts.secret or facts.block):
             return self.value(value, facts, path)
         if facts.bare is SecretBytes and isinstance(value, SecretReference):

@@ -5,6 +5,7 @@ blocks are looked up. What changes one (`delete`, `rollback`) does not choose fo
 is, and asks where two stores have one of that name.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,13 @@ from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.sources import PREFIX, sources, variable_of
 from entrepot.blocks.teams import StoredBlocks
-from entrepot.errors import AmbiguousBlockNameError, BlockNotFoundError, OptionError
+from entrepot.errors import (
+    AmbiguousBlockNameError,
+    BlockNotFoundError,
+    EntrepotError,
+    OptionError,
+    UnknownBlockTypeError,
+)
 from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
 
@@ -102,6 +109,7 @@ def find_first(cls: type[Block], name: str, only: str | None = None) -> tuple[St
 
     Raises:
         BlockNotFoundError: If none has.
+        UnknownBlockTypeError: If none has, and no installed or imported class has the slug.
         AmbiguousBlockNameError: If the first that has such a name has it of several types.
         OptionError: As `stores`.
     """
@@ -130,19 +138,22 @@ def find_only(cls: type[Block], name: str, only: str | None = None) -> tuple[Sto
 
 def every(cls: type[Block], name: str, only: str | None = None) -> Iterator[tuple[Store, DocumentRef]]:
     """Yield the newest version of a block in each store that has it; raises as `find_first`."""
-    missing: list[BlockNotFoundError] = []
-    places = stores(only)
+    missing: list[BlockNotFoundError | UnknownBlockTypeError] = []
+    with _hinted(only):
+        places = stores(only)
     for place in places:
         try:
-            ref = find(cls, name, place.documents)
-        except BlockNotFoundError as error:
+            with _hinted(place.kind):
+                ref = find(cls, name, place.documents)
+        except (BlockNotFoundError, UnknownBlockTypeError) as error:
             missing.append(error)
         else:
             yield place, ref
-    if len(missing) == 1 == len(places):
+    if len(missing) < len(places):
+        return
+    if len(places) == 1 or isinstance(missing[0], UnknownBlockTypeError):
         raise missing[0]
-    if len(missing) == len(places):
-        raise BlockNotFoundError("; and ".join(map(str, missing)), name=missing[0].name)
+    raise BlockNotFoundError("; and ".join(map(str, missing)), name=missing[0].name)
 
 
 def buried(cls: type[Block], name: str, only: str | None = None) -> tuple[Store, DocumentRef] | None:
@@ -164,7 +175,8 @@ def listed(slug: str | None = None, only: str | None = None) -> list[Listed]:
         OptionError: As `stores`.
         StorageError: If a store cannot be reached.
     """
-    saved = [(place, ref) for place in stores(only) for ref in place.documents.store.list(slug)]
+    with _hinted(only):
+        saved = [(place, ref) for place in stores(only) for ref in place.documents.store.list(slug)]
     given = [] if only is not None else list(_given([ref for _, ref in saved]))
     found = [each for each in given if slug in {None, each.slug}]
     seen = {(each.slug, each.name) for each in found}
@@ -173,6 +185,19 @@ def listed(slug: str | None = None, only: str | None = None) -> list[Listed]:
         found.append(Listed(ref.slug, ref.name, place.kind, where, ref.version, ref.modified, hidden))
         seen.add((ref.slug, ref.name))
     return sorted(found, key=lambda each: (each.slug, each.name))
+
+
+@contextlib.contextmanager
+def _hinted(kind: str | None) -> Iterator[None]:
+    """Say of an error that may be of the team's store how to do without that."""
+    try:
+        yield
+    except (BlockNotFoundError, UnknownBlockTypeError, AmbiguousBlockNameError, OptionError):
+        raise
+    except EntrepotError as error:
+        if kind != "local" and settings.current().blocks_team is not None:
+            error.add_note("What is one's own can be had without the team's store: store='local', or --store local")
+        raise
 
 
 def _given(saved: list[DocumentRef]) -> Iterator[Listed]:

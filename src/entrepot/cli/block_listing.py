@@ -13,7 +13,7 @@ from entrepot.blocks.stores import NAMES, Store, StoreName, listed
 from entrepot.cli.completing import block_types
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import fitting, ok, print_json, show, table, told, warn, when
-from entrepot.errors import BlockNotFoundError, OptionError, StorageError
+from entrepot.errors import BlockNotFoundError, OptionError
 from entrepot.protocols.documents import DocumentRef
 
 __all__ = ["InStore", "ls", "refs_in", "within"]
@@ -56,12 +56,7 @@ def ls(
       entrepot block ls --type s3
       entrepot block ls --store local        without a look at the team's store
     """  # noqa: D301  click's mark for lines that are kept as they are
-    try:
-        found = listed(type_, store)
-    except StorageError as error:
-        if store is None:
-            error.add_note("What is one's own: entrepot block ls --store local")
-        raise
+    found = listed(type_, store)
     if as_json:
         print_json(
             [
