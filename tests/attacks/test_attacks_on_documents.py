@@ -137,9 +137,9 @@ def test_attack_07_a_document_of_another_keyring_is_planted(victim: Victim) -> N
 def test_attack_08_a_document_names_a_key_that_may_not_open_it(victim: Victim) -> None:
     ring = Keyring.from_document(victim.ring(), location="here")
     old, sealed = ring.primary("block").id, victim.objects()[A2]
-    with victim.attacked({A2: spelled(json.loads(sealed) | {"key": ring.primary("result").id})}):
-        with refused(UnknownKeyError, "a key for result data, not for block data"):
-            Secret.load("a")
+    of_results = spelled(json.loads(sealed) | {"key": ring.primary("result").id})
+    with victim.attacked({A2: of_results}), refused(UnknownKeyError, "a key for result data, not for block data"):
+        Secret.load("a")
     rotated = ring.with_new_primary("block").with_state(old, "disabled")
     with victim.other_ring(bytes(rotated.to_document())), refused(UnknownKeyError, f"entrepot keys enable {old}"):
         Secret.load("a")

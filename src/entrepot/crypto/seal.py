@@ -208,9 +208,8 @@ def _read(sealed: bytes | memoryview) -> _Envelope | None:
         return None
     sealed = bytes(sealed)
     # A swarm of small parts would take 25 times its size in memory, before anything of it is found to be unsound.
-    if max(map(sealed.count, (b"[", b"{", b","))) > _MOST_PARTS:
-        return None
-    fields, problem = parse(sealed)
+    is_swarm = max(map(sealed.count, (b"[", b"{", b","))) > _MOST_PARTS
+    fields, problem = (None, "a swarm") if is_swarm else parse(sealed)
     if problem or not isinstance(fields, dict) or fields.keys() != {*_Envelope._fields, "format"}:
         return None
     header = fields["header"]
