@@ -24,6 +24,7 @@ from entrepot.crypto.seal import seal, unseal
 from entrepot.errors import (
     BlockSchemaError,
     EntrepotError,
+    IntegrityError,
     SerializationError,
     UnhashableValueError,
     UnknownKeyError,
@@ -241,7 +242,6 @@ def _load(
             " another block inside",
             name=address,
         )
-    found: type[Block] = BLOCKS.get(ref.slug) if cls is None else cls
 
     def resolve(slug: str, name: str) -> Block:
         try:
@@ -254,7 +254,15 @@ def _load(
     body = memoryview(opened)  # prints as an address, where the bytes would print themselves
     del opened
     documents.remember(ref)
-    saved = int(header.get("schema_version", 1))
+    # Now, and not before: what does not verify imports no plugin.
+    found: type[Block] = BLOCKS.get(ref.slug) if cls is None else cls
+    saved = header.get("schema_version", 1)
+    if not isinstance(saved, int):
+        raise IntegrityError(
+            f"{ref} in {documents.store.location} says no schema version: another program sealed it; load an earlier"
+            f" version, or make one the newest again: entrepot block rollback {address} VERSION",
+            location=documents.store.location,
+        )
     if saved > found._schema_version:  # noqa: SLF001  a setting of classes, for us
         raise _newer_error(ref, found, saved)
     loaded = quietly(lambda: decode_fields(found, json.loads(bytes(body)), resolve, version=saved))
