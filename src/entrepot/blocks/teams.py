@@ -8,6 +8,8 @@ from entrepot.blocks import _saving, shared
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.sources import sources
+from entrepot.errors import BlockNotFoundError, IntegrityError
+from entrepot.protocols.documents import DocumentRef
 
 __all__ = ["Place", "StoredBlocks", "of_the_setting", "where"]
 
@@ -28,9 +30,9 @@ class StoredBlocks:
         return self._documents.store.location
 
     def has(self, slug: str, name: str) -> bool:
-        """Say whether a block is saved there."""
+        """Say whether a block is saved there, or should be: what was taken away or hidden is not passed over."""
         ref = self._documents.store.latest(slug, name)
-        return ref is not None and not ref.deleted
+        return (ref is not None and not ref.deleted) or self._is_hidden(slug, name, ref)
 
     def slugs(self, name: str) -> list[str]:
         """Return the types of the blocks that are saved there under this name, sorted."""
@@ -40,8 +42,24 @@ class StoredBlocks:
         """Return the newest version of a block, or None where there is none; raises as `Block.load`."""
         ref = self._documents.store.latest(slug, name)
         if ref is None or ref.deleted:
-            return None  # it was deleted a moment ago
+            if not self._is_hidden(slug, name, ref):
+                return None  # it was deleted a moment ago
+            ref = self._documents.latest(slug, name)  # raises, and says what is wrong
         return _saving.load_newest(self._documents.believe(ref), self._documents)
+
+    def _is_hidden(self, slug: str, name: str, ref: DocumentRef | None) -> bool:
+        """Return whether a block that is not there was seen from here, or has a tombstone that was planted."""
+        marks = self._documents.marks
+        if marks is not None and marks.highest(slug, name) > (0 if ref is None else ref.version):
+            return True
+        if ref is not None:
+            try:
+                self._documents.latest(slug, name)
+            except IntegrityError:
+                return True
+            except BlockNotFoundError:
+                pass
+        return False
 
 
 def of_the_setting() -> list[StoredBlocks]:
