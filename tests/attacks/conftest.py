@@ -8,6 +8,9 @@ from entrepot import home
 from entrepot.crypto.keyring import Keyring
 from entrepot.storage import MemoryStorage, open_storage
 from entrepot_test_attacks import Victim
+from entrepot_test_sites import site
+
+__all__ = ["home_victim", "site", "victim"]
 
 
 @pytest.fixture(autouse=True)

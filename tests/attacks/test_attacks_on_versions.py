@@ -31,6 +31,8 @@ def test_attack_14_every_version_is_taken_away(home_victim: Victim) -> None:
     says = "version 2 of it was seen from here: it was taken away since; restore it"
     with home_victim.attacked({A1: None, A2: None}), refused(BlockNotFoundError, says):
         Secret.load("a")
+    with pytest.raises(BlockNotFoundError, match="saved there: a, b"):
+        Secret.load("never-saved")
     home_victim.write({A1: None, A2: None})
     assert Secret(value="again").save("a").version == 3, "no number is used twice"
 
@@ -138,3 +140,7 @@ def test_attack_20_marks_of_what_was_seen_are_taken_away_or_garbled(home_victim:
     home_victim.put(A2, taken)
     home_victim.lives_well()
     assert Path(marks, "00000002").is_file(), "it is marked again"
+    (marks / "00000002").unlink()
+    marks.rmdir()
+    marks.touch()  # no folder: nothing can be marked
+    home_victim.lives_well()
