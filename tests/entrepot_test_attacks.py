@@ -95,13 +95,13 @@ class Victim:
         """Put another document in the place of the keyring, as a new process finds it (or one that runs)."""
         self.lives_well()
         before, held = self.objects(), self.ring()
-        self._keep(document)
+        self.keep_ring(document)
         if anew:
             self.starts_anew()
         yield
         assert self.objects() == before, "what is saved is not touched under another keyring"
         assert self._kept() == document, "a keyring that is refused is left as it is"
-        self._keep(held)
+        self.keep_ring(held)
         self.starts_anew()
         self.lives_well()
 
@@ -109,7 +109,7 @@ class Victim:
         """Forget the keyring, as a new process of the victim does not know it."""
         home._rings.clear()
 
-    def _keep(self, document: bytes) -> None:
+    def keep_ring(self, document: bytes) -> None:
         if self.ring_file is None:
             os.environ["ENTREPOT_KEYRING"] = document.decode("utf-8", "surrogateescape")
         else:
