@@ -293,4 +293,8 @@ def test_attack_52_a_key_service_gives_another_key(tmp_path: Path) -> None:
             provider.replace(ring.with_staged("block").to_document(), old=ring.to_document())
     assert file.read_bytes() == kept
     service.key = key
+    file.write_bytes(Keyring.generate().to_document())  # in clear, where a sealed one is due
+    with refused(KeyringError, "is not sealed, and the key provider service keeps sealed ones"):
+        provider.read()
+    file.write_bytes(kept)
     assert provider.read() == ring.to_document()
