@@ -1,5 +1,6 @@
 """The victims: each of their two places of documents, with each of their two places of a keyring."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,12 @@ __all__ = ["home_victim", "site", "victim"]
 def _no_known_rings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(home, "_rings", {})
     monkeypatch.setattr(home, "_providers", {})
+
+
+@pytest.fixture(autouse=True)
+def _no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for no disk: what is attacked here is not what a power cut takes away, and there are hundreds of victims."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 def _victim(place: str, entrepot_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
