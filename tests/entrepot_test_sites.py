@@ -4,7 +4,12 @@ import os
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+
+from entrepot.plugins import discovery
 
 
 class FakeSite:
@@ -38,6 +43,21 @@ class FakeSite:
             text = "".join(f"[entrepot.{group}]\n{lines}\n" for group, lines in groups.items())
         (info / "entry_points.txt").write_text(text)
         return info
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSite]:
+    """Give a folder of fake distributions on `sys.path`; the `conftest.py` of a folder of tests imports it."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    before = set(sys.modules)
+    discovery.reset()
+    yield FakeSite(folder)
+    discovery.reset()
+    for name in set(sys.modules) - before:
+        if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
 
 
 def uv() -> str:

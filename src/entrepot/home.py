@@ -119,6 +119,7 @@ def key_provider() -> KeyProvider:
     Raises:
         ConfigurationError: If the setting cannot be that.
         PluginError: If there is no such provider, or it cannot be loaded.
+        KeyProviderError: If it fails as it is opened.
     """
     now = settings.current()
     if now.key_provider is None:
@@ -129,10 +130,13 @@ def key_provider() -> KeyProvider:
     if known is None:
         from urllib.parse import parse_qsl  # noqa: PLC0415  only who sets a provider pays for it
 
+        from entrepot.crypto.guarded import guard, guarded_call  # noqa: PLC0415  the same
+
         described, _, query = now.key_provider.partition("?")
         name, _, target = described.partition(":")
         options = dict(parse_qsl(query, keep_blank_values=True))
-        known = KEY_PROVIDERS.get(name).open(target, options, folder=now.home)
+        opens = KEY_PROVIDERS.get(name)
+        known = guard(guarded_call(name, described, lambda: opens.open(target, options, folder=now.home)), name)
         _providers[now.key_provider, now.home] = known
     return known
 

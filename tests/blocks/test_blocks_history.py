@@ -330,30 +330,12 @@ class TestWhatWasTakenAway:
             Secret(value=f"v{number}").save("x", overwrite=True)
         return tmp_path / "kept/secret/x"
 
-    def test_an_older_version_as_the_newest_is_noticed(self, kept: BlockDocuments, tmp_path: Path) -> None:
-        folder = self.versions(tmp_path)
-        (folder / "00000003.json").unlink()
-        for name in ("x", "secret/x"):
-            with pytest.raises(IntegrityError, match=r"version 3 .* was seen from here.* is version 2") as caught:
-                Block.load(name)
-        assert "`entrepot block rollback secret/x 2`" in str(caught.value)
-        JSON(value=1).save("other")
-
     def test_so_is_one_inside_another_block(self, kept: BlockDocuments, tmp_path: Path) -> None:
         folder = self.versions(tmp_path)
         JSON(value=Secret.load("x")).save("outer")
         (folder / "00000003.json").unlink()
         with pytest.raises(IntegrityError, match="was seen from here"):
             JSON.load("outer")
-
-    def test_what_is_meant_can_be_said(self, kept: BlockDocuments, tmp_path: Path) -> None:
-        folder = self.versions(tmp_path)
-        taken = (folder / "00000003.json").read_bytes()
-        (folder / "00000003.json").unlink()
-        assert Secret.rollback("x", 2).version == 4, "a number is not used twice"
-        assert Secret.load("x").get() == "v2"
-        (folder / "00000003.json").write_bytes(taken)
-        assert Secret.load("x").get() == "v2"
 
     def test_a_save_says_it_too_and_a_deletion_is_not_held_up(self, kept: BlockDocuments, tmp_path: Path) -> None:
         folder = self.versions(tmp_path)
@@ -362,16 +344,6 @@ class TestWhatWasTakenAway:
         (folder / "00000004.json").unlink()
         Secret.delete("x")
         assert [path.name for path in folder.iterdir()] == ["00000005.deleted.json"]
-
-    def test_all_taken_away_is_told_from_never_saved(self, kept: BlockDocuments, tmp_path: Path) -> None:
-        folder = self.versions(tmp_path)
-        for path in folder.iterdir():
-            path.unlink()
-        with pytest.raises(BlockNotFoundError, match="version 3 of it was seen from here: it was taken away"):
-            Secret.load("x")
-        with pytest.raises(BlockNotFoundError, match="none is saved there"):
-            Secret.load("never")
-        assert Secret(value="again").save("x").version == 4
 
     def test_another_program_that_loaded_the_newer_one_notices_too(
         self, kept: BlockDocuments, tmp_path: Path, ring: Keyring
@@ -386,32 +358,6 @@ class TestWhatWasTakenAway:
             Secret.load("x")
         with use_documents(never):
             assert Secret.load("x").get() == "v2", "who has never seen a newer one cannot know"
-
-    def test_marks_that_are_lost_damaged_or_cannot_be_written_are_none(
-        self, kept: BlockDocuments, tmp_path: Path
-    ) -> None:
-        folder = self.versions(tmp_path)
-        (folder / "00000003.json").unlink()
-        (place,) = (tmp_path / "seen").glob("*/secret/x")
-        for path in place.iterdir():
-            path.unlink()
-        (place / "nonsense").touch()
-        (place / "999999999").touch()
-        assert Secret.load("x").get() == "v2"
-        for path in place.iterdir():
-            path.unlink()
-        place.rmdir()
-        place.touch()  # no folder: nothing can be marked
-        assert Secret(value="v3").save("x", overwrite=True).version == 3
-        assert Secret.load("x").get() == "v3"
-
-    def test_a_garbled_newest_version_is_damage_and_marks_nothing(self, kept: BlockDocuments, tmp_path: Path) -> None:
-        folder = self.versions(tmp_path)
-        (folder / "99999999.json").write_bytes(b"x")
-        with pytest.raises(IntegrityError, match="version 99999999"):
-            Secret.load("x")
-        (folder / "99999999.json").unlink()
-        assert Secret.load("x").get() == "v3"
 
     def test_a_version_that_came_after_the_look_is_not_missing(
         self, kept: BlockDocuments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -9,7 +9,6 @@ import pytest
 
 from entrepot.blocks.core import Block
 from entrepot.blocks.system import JSON, Secret
-from entrepot.errors import KeyringMissingError, KeyringPermissionError
 
 
 def run(script: str, *, check: bool = True, **environment: str) -> str:
@@ -54,27 +53,6 @@ def test_a_pickle_of_one_process_opens_in_another(tmp_path: Path) -> None:
         f"import pickle; pickle.load(open({path!r}, 'rb'))", check=False, ENTREPOT_HOME=str(tmp_path / "other")
     )
     assert "UnknownKeyError" in failed
-
-
-def test_a_keyring_that_went_away_is_not_replaced(entrepot_home: Path) -> None:
-    run(SAVE)
-    kept = (entrepot_home / "keyring.json").read_bytes()
-    (entrepot_home / "keyring.json").unlink()
-    for call in (lambda: Secret.load("my-api-key"), lambda: Secret(value="x").save("another")):
-        with pytest.raises(KeyringMissingError, match=r"secret/my-api-key.*backup"):
-            call()
-    assert not (entrepot_home / "keyring.json").exists()
-    assert Secret.names() == ["my-api-key"], "names need no key"
-    (entrepot_home / "keyring.json").write_bytes(kept)
-    (entrepot_home / "keyring.json").chmod(0o600)
-    assert Secret.load("my-api-key").get() == "sésame"
-
-
-def test_a_keyring_that_others_can_read_is_refused(entrepot_home: Path) -> None:
-    run(SAVE)
-    (entrepot_home / "keyring.json").chmod(0o644)
-    with pytest.raises(KeyringPermissionError, match="chmod 600"):
-        Secret.load("my-api-key")
 
 
 def test_the_keyring_can_come_from_the_environment(entrepot_home: Path, tmp_path: Path) -> None:

@@ -1,10 +1,7 @@
 import copy
 import gc
 import inspect
-import json
 import pickle
-import traceback
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -93,79 +90,6 @@ class TestKeyring:
     def test_a_key_for_one_purpose_is_unknown_for_the_other(self, ring: Keyring) -> None:
         with pytest.raises(UnknownKeyError, match="for result data"):
             ring.key(ring.primary("result").id, "block")
-
-
-def _edit(change: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], bytes]:
-    def edit(document: dict[str, Any]) -> bytes:
-        change(document)
-        return json.dumps(document).encode()
-
-    return edit
-
-
-def _swap_materials(document: dict[str, Any]) -> None:
-    one, two = document["keys"]
-    one["material"], two["material"] = two["material"], one["material"]
-
-
-DAMAGE: dict[str, tuple[Callable[[dict[str, Any]], bytes], str]] = {
-    "not JSON": (lambda _: b"\x00garbage", "not JSON"),
-    "empty": (lambda _: b"", "not JSON"),
-    "not UTF-8": (lambda _: b'{"format": "\xff"}', "not JSON"),
-    "too deep": (lambda _: b"[" * 100_000, "not JSON"),
-    "a list": (lambda _: b"[]", "no keyring document"),
-    "no format": (_edit(lambda d: d.pop("format")), "no keyring document"),
-    "unknown version": (_edit(lambda d: d.update(format="entrepot-keyring/2")), "entrepot-keyring/2"),
-    "an extra field": (_edit(lambda d: d.update(more=1)), "fields"),
-    "a missing field": (_edit(lambda d: d.pop("epoch")), "fields"),
-    "a name that occurs twice": (lambda d: json.dumps(d).replace('"epoch"', '"epoch": 7, "epoch"').encode(), "twice"),
-    "a wrong ring id": (_edit(lambda d: d.update(ring_id="r1")), "ring id"),
-    "a true epoch": (_edit(lambda d: d.update(epoch=True)), "epoch"),
-    "epoch 0": (_edit(lambda d: d.update(epoch=0)), "epoch"),
-    "keys that are no list": (_edit(lambda d: d.update(keys={})), "list"),
-    "a key that is no object": (_edit(lambda d: d["keys"].append(3)), "key number 3"),
-    "a key with another field": (_edit(lambda d: d["keys"][1].update(x=1)), "key number 2"),
-    "a key id of another form": (_edit(lambda d: d["keys"][0].update(id="../x")), "id of key number 1"),
-    "an unknown purpose": (_edit(lambda d: d["keys"][0].update(purpose="all")), "purpose or state"),
-    "an unknown state": (_edit(lambda d: d["keys"][0].update(state=["enabled"])), "purpose or state"),
-    "a time without a zone": (_edit(lambda d: d["keys"][0].update(created="2025-01-01T00:00:00")), "time"),
-    "no time": (_edit(lambda d: d["keys"][0].update(created=None)), "time"),
-    "duplicate ids": (_edit(lambda d: d["keys"].append(dict(d["keys"][0]))), "occurs twice"),
-    "wrong material for an id": (_edit(_swap_materials), "does not match its material"),
-    "another id for the material": (_edit(lambda d: d["keys"][0].update(id="k" + "0" * 16)), "does not match"),
-    "short material": (_edit(lambda d: d["keys"][0].update(material={"raw": "AAAA"})), "form"),
-    "material that is not base64": (_edit(lambda d: d["keys"][0].update(material={"raw": "!"})), "form"),
-    "wrapped material": (_edit(lambda d: d["keys"][0].update(material={"kms": "AAAA"})), "form"),
-    "an enabled key without material": (_edit(lambda d: d["keys"][0].update(material=None)), "does not fit"),
-    "a destroyed key with material": (_edit(lambda d: d["keys"][0].update(state="destroyed")), "does not fit"),
-    "a missing primary": (_edit(lambda d: d["primary"].update(block="k" + "0" * 16)), "primary block key is missing"),
-    "no primary": (_edit(lambda d: d["primary"].pop("result")), "primary key for each"),
-    "a disabled primary": (_edit(lambda d: d["keys"][0].update(state="disabled")), "is disabled"),
-    "a staged primary": (_edit(lambda d: d["keys"][1].update(state="staged")), "is staged"),
-    "a primary of another purpose": (_edit(lambda d: d["primary"].update(block=d["primary"]["result"])), "for result"),
-}
-
-
-class TestUnsoundDocuments:
-    @pytest.mark.parametrize("what", DAMAGE)
-    def test_each_is_refused_with_its_reason_and_no_material_shows(self, ring: Keyring, what: str) -> None:
-        damage, reason = DAMAGE[what]
-        document = bytes(ring.to_document())
-        materials = materials_of(document)
-        with pytest.raises(KeyringError, match=reason) as caught:
-            Keyring.from_document(damage(json.loads(document)), location="/some/keyring.json")
-        assert "/some/keyring.json" in str(caught.value)
-        assert caught.value.location == "/some/keyring.json"
-        ours = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-        ours.stack.pop(0)  # this test's own frame
-        text = "".join(ours.format()) + repr(caught.value.__context__)
-        assert not [form for material in materials for form in forms_of(material) if form in text]
-
-    def test_every_cut_of_a_document_is_refused(self, ring: Keyring) -> None:
-        document = bytes(ring.to_document()).rstrip()
-        for end in range(len(document)):
-            with pytest.raises(KeyringError):
-                Keyring.from_document(document[:end], location="here")
 
 
 class TestKeyMaterialStaysHidden:

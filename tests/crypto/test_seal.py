@@ -126,39 +126,6 @@ class TestTampering:
         with pytest.raises(IntegrityError):
             opens(copied, sealed)
 
-    def test_fields_swapped_between_two_documents_are_refused(self, ring: Keyring, sealed: bytes) -> None:
-        one, two = json.loads(sealed), json.loads(seal(ring, b"another secret", place=PLACE, header={"schema": "x"}))
-        for name in one:
-            if one[name] != two[name]:
-                with pytest.raises(IntegrityError):
-                    opens(ring, spelled(one | {name: two[name]}))
-        # A data key and a body that fit each other do not fit the commitment of a third document either.
-        pair = {name: two[name] for name in ("body", "nonce", "wrapped")}
-        with pytest.raises(IntegrityError):
-            opens(ring, spelled(one | pair))
-
-    def test_other_spellings_of_the_same_json_are_refused(self, ring: Keyring, sealed: bytes) -> None:
-        document = json.loads(sealed)
-        text = sealed.decode()
-        spellings = [
-            json.dumps(document) + "\n",
-            json.dumps(document, indent=1) + "\n",
-            json.dumps(dict(reversed(document.items())), separators=(",", ":")) + "\n",
-            text.replace('"format"', '"format":"entrepot-seal/1","format"'),
-            text.replace('"entrepot-seal/1"', '"entrepot-seal\\/1"'),
-            text.replace('"schema_version":1', '"schema_version":1.0'),
-            text.replace('"schema_version":1', '"schema_version":true'),
-            text.replace("}\n", ',"more":1}\n'),
-            text.rstrip(),
-            "\ufeff" + text,
-        ]
-        for spelling in spellings:
-            assert spelling != text
-            with pytest.raises(IntegrityError):
-                opens(ring, spelling.encode())
-        with pytest.raises(IntegrityError):
-            opens(ring, text.encode("utf-16"))
-
     def test_base64_has_one_spelling(self, ring: Keyring) -> None:
         sealed = seal(ring, b"1234", place=PLACE)
         document = json.loads(sealed)
@@ -171,26 +138,11 @@ class TestTampering:
         with pytest.raises(IntegrityError):
             opens(ring, spelled(document | {"body": body}))
 
-    @pytest.mark.parametrize(
-        "junk", [b"", b"null\n", b"[]\n", b"{}\n", b"\xff\n", b"[" * 100_000, b"NaN\n", b"1" * 5000]
-    )
-    def test_something_else_altogether_is_refused(self, ring: Keyring, junk: bytes) -> None:
-        with pytest.raises(IntegrityError):
-            opens(ring, junk)
-
     @pytest.mark.parametrize("name", ["body", "commit", "format", "key", "nonce", "ring", "wrapped", "header"])
     @pytest.mark.parametrize("value", [None, 1, [], "", "é", "A===", {"x": None}, {"x": 1.5}])
     def test_a_field_of_another_type_is_refused(self, ring: Keyring, sealed: bytes, name: str, value: object) -> None:
         with pytest.raises(IntegrityError):
             opens(ring, spelled(json.loads(sealed) | {name: value}))
-
-    def test_a_huge_document_is_refused_before_it_is_parsed(
-        self, ring: Keyring, sealed: bytes, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("entrepot.crypto.seal.MAX_SEALED_SIZE", len(sealed) - 1)
-        monkeypatch.setattr("entrepot.crypto.seal.parse", lambda _: pytest.fail("parsed"))
-        with pytest.raises(IntegrityError):
-            opens(ring, sealed)
 
     def test_nothing_is_decrypted_before_the_commitment_is_checked(
         self, ring: Keyring, sealed: bytes, monkeypatch: pytest.MonkeyPatch

@@ -201,20 +201,6 @@ class TestRewrap:
         assert old != new
         assert read_header(new)
 
-    def test_what_is_damaged_stays_and_is_named(self, entrepot_home: Path) -> None:
-        Secret(value="s").save("one")
-        Secret(value="t").save("two")
-        path = entrepot_home / "blocks/secret/one/00000001.json"
-        damaged = path.read_bytes().replace(b'"schema_version":1', b'"schema_version":2')
-        path.write_bytes(damaged)
-        rotate("block")
-        done = rewrap_documents(default_documents())
-        ((where, why),) = done.problems.items()
-        assert "secret/one" in where
-        assert "does not verify" in why
-        assert done.done == 1
-        assert path.read_bytes() == damaged
-
     def test_another_writer_at_the_same_moment_wins(self) -> None:
         storage, ring = MemoryStorage(), Keyring.generate()
         documents = BlockDocuments(StorageDocumentStore(storage), lambda: ring)
@@ -405,32 +391,6 @@ class TestRunningProcesses:
         rotating.destroy(home.key_provider(), old, None)
         with pytest.raises(DestroyedKeyError, match=f"{old}.*keyring.json"):
             Secret.load("one")
-
-    def test_an_older_ring_that_is_put_back_is_noticed_by_who_read_the_newer_one(self, entrepot_home: Path) -> None:
-        home.ring()
-        path = entrepot_home / "keyring.json"
-        older = path.read_bytes()
-        rotate()
-        home.ring()
-        path.write_bytes(older)
-        with pytest.raises(KeyringError, match="older copy"):
-            home.ring()
-
-    def test_an_older_ring_that_is_put_back_is_noticed_by_a_blocks_mark(
-        self, entrepot_home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        home.ring()
-        older = (entrepot_home / "keyring.json").read_bytes()
-        rotate("result")
-        Secret(value="s").save("one")
-        (entrepot_home / "keyring.json").write_bytes(older)
-        monkeypatch.setattr(home, "_rings", {})  # as a new process
-        with caplog.at_level("WARNING", "entrepot.keys"):
-            assert Secret.load("one").get() == "s"
-            assert Secret.load("one").get() == "s"
-        (record,) = [record for record in caplog.records if record.name == "entrepot.keys"]
-        assert "epoch 1" in record.getMessage()
-        assert "epoch 3" in record.getMessage()
 
 
 def test_two_rotations_at_the_same_moment_lose_no_key(monkeypatch: pytest.MonkeyPatch) -> None:

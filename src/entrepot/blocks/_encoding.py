@@ -26,7 +26,7 @@ from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 from entrepot.blocks._annotations import facts_of
 from entrepot.blocks._decoding import ADDRESSES, LISTS, REFERENCES, SCALARS, Misfit, decode_fields, members
 from entrepot.blocks._references import AnyReference
-from entrepot.blocks.fields import MASK, is_mask, is_secret
+from entrepot.blocks.fields import MASK, MASKS, is_mask, is_secret
 from entrepot.errors import EntrepotError, SecretMaskError, SerializationError
 from entrepot.serializers.tagged import TAG, Refusal, Walk, tag, to_plain
 
@@ -41,7 +41,7 @@ Reference = Callable[["Block"], tuple[str, str] | None]
 Veil = Callable[[object], object]
 """Gives what stands for a secret in an identity, from the plain form of the secret."""
 
-_MASK_BYTES: Final = base64.b64encode(MASK.encode()).decode()
+_MASKED_BYTES: Final = frozenset(base64.b64encode(mask.encode()).decode() for mask in MASKS)
 
 
 # --- writing ------------------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def _has_secret(plain: object) -> bool:
 
 
 def _masks(plain: object) -> Iterator[str]:
-    if is_mask(plain) or plain == _MASK_BYTES:
+    if isinstance(plain, str) and (is_mask(plain) or plain in _MASKED_BYTES):
         yield ""
     elif isinstance(plain, list):
         for index, value in enumerate(plain):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from entrepot._names import check_name
+from entrepot.blocks._bounds import beyond_bounds
 from entrepot.errors import BlockFileError
 
 __all__ = ["SCHEMA_VERSION", "Fields", "FileBlocks", "is_block_file", "read_blocks", "split_version", "write_blocks"]
@@ -23,6 +24,8 @@ SCHEMA_VERSION: Final = "$schema_version"
 
 _YAML: Final = frozenset({".yaml", ".yml"})
 _TOML: Final = ".toml"
+_LARGEST: Final = 16 << 20  # bytes of a file
+_MOST: Final = 1_000_000  # values in a file, the aliases of YAML unfolded: ten lines of them can stand for 10**9
 _NOTE: Final = (
     "Blocks, as `entrepot block export` wrote them. Secrets are not in here: a reference says where each one is.\n"
     "`entrepot block apply` saves what is in this file, `entrepot block diff` says what it would change."
@@ -42,12 +45,14 @@ def read_blocks(path: Path) -> FileBlocks:
             that; the message shows no values.
         InvalidNameError: If a type or name may not be one.
     """
+    text = _text_of(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise BlockFileError(f"{path} cannot be read: {reason}", path=str(path)) from None
-    data = _parse_yaml(text, path) if _is_yaml(path) else _parse_toml(text, path)
+        data = _parse_yaml(text, path) if _is_yaml(path) else _parse_toml(text, path)
+        problem = beyond_bounds(data, most=_MOST)
+    except RecursionError:  # of the parser
+        problem = "it is nested too deep"
+    if problem:
+        raise BlockFileError(f"{path} is no file of blocks: {problem}", path=str(path))
     blocks = data.get("blocks") if isinstance(data, Mapping) else None
     if not isinstance(blocks, Mapping) or len(data) != 1:
         raise BlockFileError(
@@ -77,6 +82,20 @@ def split_version(fields: Mapping[str, object], where: str) -> tuple[int | None,
     if type(version) is not int or version < 1:
         raise BlockFileError(f'{where}: "{SCHEMA_VERSION}" is a schema version, a whole number from 1', path="")
     return version, {name: value for name, value in fields.items() if name != SCHEMA_VERSION}
+
+
+def _text_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+        if len(content) <= _LARGEST:
+            return content.decode()
+        reason = f"it is larger than {_LARGEST >> 20} MiB; cut it into several files"
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    except UnicodeDecodeError:
+        reason = "it is no UTF-8 text"
+    raise BlockFileError(f"{path} cannot be read: {reason}", path=str(path))
 
 
 def write_blocks(blocks: FileBlocks, path: Path) -> str:
@@ -114,6 +133,8 @@ def _parse_toml(text: str, path: Path) -> Any:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         problem = str(error)  # it says where, and at most one letter of what
+    except ValueError:
+        problem = "a number in it is too long"
     raise BlockFileError(f"{path} is no TOML: {problem}", path=str(path))
 
 
@@ -180,10 +201,25 @@ def _parse_yaml(text: str, path: Path) -> Any:
     yaml = _yaml()
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc, name-defined]
-        """Refuses a key that is there twice: PyYAML would take the last one, and a block would be lost."""
+        """Refuses a key that is there twice: PyYAML would take the last one, and a block would be lost.
+
+        What its constructors stumble over (`2024-13-45`, a number of 5,000 digits) is an error of YAML, too.
+        """
+
+        def construct_object(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002  as PyYAML has it
+            try:
+                return super().construct_object(node, deep)
+            except (yaml.YAMLError, RecursionError):
+                raise
+            except Exception as error:  # noqa: BLE001  whatever it is: it quotes the value
+                kind = type(error).__name__
+            raise yaml.constructor.ConstructorError(
+                None, None, f"a value is none of its kind ({kind})", node.start_mark
+            )
 
         def construct_mapping(self, node: Any, *, deep: bool = False) -> Any:
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            pairs = node.value if isinstance(node, yaml.MappingNode) else []
+            keys = [self.construct_object(key, deep=True) for key, _ in pairs]
             twice = [key for index, key in enumerate(keys) if key in keys[:index]]
             if twice:
                 raise yaml.constructor.ConstructorError(

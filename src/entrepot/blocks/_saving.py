@@ -28,6 +28,7 @@ from entrepot.errors import (
     BlockNotFoundError,
     BlockSchemaError,
     EntrepotError,
+    IntegrityError,
     SerializationError,
     UnhashableValueError,
     UnknownKeyError,
@@ -266,7 +267,6 @@ def _load(
             " another block inside",
             name=address,
         )
-    found: type[Block] = BLOCKS.get(ref.slug) if cls is None else cls
 
     def resolve(slug: str, name: str) -> Block:
         try:
@@ -279,7 +279,15 @@ def _load(
     body = memoryview(opened)  # prints as an address, where the bytes would print themselves
     del opened
     documents.remember(ref)
-    saved = int(header.get("schema_version", 1))
+    # Now, and not before: what does not verify imports no plugin.
+    found: type[Block] = BLOCKS.get(ref.slug) if cls is None else cls
+    saved = header.get("schema_version", 1)
+    if not isinstance(saved, int):
+        raise IntegrityError(
+            f"{ref} in {documents.store.location} says no schema version: another program sealed it; load an earlier"
+            f" version, or make one the newest again: entrepot block rollback {address} VERSION",
+            location=documents.store.location,
+        )
     if saved > found._schema_version:  # noqa: SLF001  a setting of classes, for us
         raise _newer_error(ref, found, saved)
     whose = Whose(documents.store.location if documents.foreign else "", address)

@@ -131,7 +131,7 @@ def _lowest(ref: DocumentRef, documents: BlockDocuments) -> tuple[int | None, in
         body, header = read_body(ref, documents)
     except EntrepotError:
         return None, None
-    own = (int(header.get("schema_version", 1)), _known(ref.slug))
+    own = (_number(header.get("schema_version", 1)), _known(ref.slug))
     for saved, wanted in [own, *_inner(body)]:
         if wanted is not None and saved < wanted:
             return saved, wanted
@@ -145,9 +145,13 @@ def _inner(plain: object) -> Iterator[tuple[int, int | None]]:
             yield from _inner(each)
     elif isinstance(plain, dict):
         if plain.get(TAG) == "block":
-            yield int(plain.get("schema_version", 1)), _known(str(plain.get("slug")))
+            yield _number(plain.get("schema_version", 1)), _known(str(plain.get("slug")))
         for each in plain.values():
             yield from _inner(each)
+
+
+def _number(said: object) -> int:
+    return said if isinstance(said, int) else 1  # whoever sealed something else is found out by a load
 
 
 def _known(slug: str) -> int | None:

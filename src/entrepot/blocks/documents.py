@@ -10,13 +10,13 @@ import contextvars
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Final
 
 from entrepot import home, settings
 from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.blocks._epochs import EPOCH, warn_if_older
 from entrepot.blocks._marks import Marks
+from entrepot.blocks._offers import offer
 from entrepot.blocks._turns import turns
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.seal import Header, Place, read_header, read_key, reseal, seal, unseal
@@ -39,7 +39,7 @@ __all__ = [
     "use_documents",
 ]
 
-_MAX_VERSION: Final = 99_999_999
+_USUAL: Final = 10_000_000  # versions, of 99,999,999: nobody saves that often
 _SHOWN: Final = 10
 
 _chosen: contextvars.ContextVar["BlockDocuments | None"] = contextvars.ContextVar("entrepot_documents", default=None)
@@ -87,6 +87,8 @@ class BlockDocuments:
         Raises:
             BlockExistsError: If there is one and there may not be, if the newest one is not what was expected, or if
                 other writers kept winning.
+            IntegrityError: If a tombstone does not verify that says there is none, or the newest version was planted
+                to use the numbers up.
             UnknownKeyError: If there is one that was sealed under a key that this keyring does not have, and the caller
                 expected none: who opens that one could not open the next.
         """
@@ -103,11 +105,11 @@ class BlockDocuments:
                 )
             if latest is not None and not latest.deleted and not overwrite:
                 break
+            if latest is not None and latest.deleted and not overwrite:
+                self._check_tombstone(latest)
             if latest is not None and not latest.deleted and expected is None:
                 self._check_ring(ring, latest)
-            ref = DocumentRef(slug, name, _next(latest, seen))
-            if ref.version > _MAX_VERSION:
-                break
+            ref = DocumentRef(slug, name, self._next(latest, slug, name, seen))
             sealed = seal(ring, body, place=_place(ref), header={**header, EPOCH: ring.epoch})
             if self._append(ref, sealed):  # else another writer was faster: the next turn looks again
                 now = self.store.latest(slug, name)
@@ -135,19 +137,23 @@ class BlockDocuments:
         if ref is not None and not ref.deleted:
             return ref
         if ref is not None:
-            # Who has another ring cannot say whether it is ours; what it says is true in either case: there is nothing.
-            with contextlib.suppress(KeyringError, BlockNotFoundError):
-                self.open(ref)
+            self._check_tombstone(ref)
         names = [ref.name for ref in self.store.list(slug)]
-        offer = _offer(name, names)
+        hint = offer(name, names)
         seen = self._seen(slug, name)
         if seen > (0 if ref is None else ref.version):
-            offer = (
-                f"but version {seen} of it was seen from here: it was taken away since; restore it, or save it again"
-            )
+            hint = f"but version {seen} of it was seen from here: it was taken away since; restore it, or save it again"
         raise BlockNotFoundError(
-            f"no {slug} block named {name!r} in {self.store.location}; {offer}", name=f"{slug}/{name}"
+            f"no {slug} block named {name!r} in {self.store.location}; {hint}", name=f"{slug}/{name}"
         )
+
+    def _check_tombstone(self, ref: DocumentRef) -> None:
+        """Refuse one that was planted: it would hide what is there.
+
+        Who has another ring cannot say whether it is ours; what it says is true in either case: there is nothing.
+        """
+        with contextlib.suppress(KeyringError, BlockNotFoundError):
+            self.open(ref)
 
     def at(self, slug: str, name: str, version: int) -> DocumentRef:
         """Return one version of a block that is not deleted.
@@ -221,6 +227,7 @@ class BlockDocuments:
 
         Raises:
             BlockExistsError: If other programs kept writing it.
+            IntegrityError: If the newest version was planted to use the numbers up.
         """
         try:
             ring = self.ring()
@@ -231,9 +238,7 @@ class BlockDocuments:
             latest = self.store.latest(slug, name)
             if latest is None or latest.deleted:
                 return False
-            ref = DocumentRef(slug, name, _next(latest, seen), deleted=True)
-            if ref.version > _MAX_VERSION:
-                return self._remove(slug, name)
+            ref = DocumentRef(slug, name, self._next(latest, slug, name, seen), deleted=True)
             sealed = seal(ring, body, place=_place(ref), header={"deleted": 1})
             if self._append(ref, sealed):  # else another one deleted it, or is about to save it again
                 self.store.prune(ref)
@@ -254,8 +259,8 @@ class BlockDocuments:
         found = [ref for ref in every if ref.name == name]
         if found:
             return found
-        offer = _offer(name, [f"{ref.slug}/{ref.name}" for ref in every])
-        raise BlockNotFoundError(f"no block named {name!r} in {self.store.location}; {offer}", name=name)
+        hint = offer(name, [f"{ref.slug}/{ref.name}" for ref in every])
+        raise BlockNotFoundError(f"no block named {name!r} in {self.store.location}; {hint}", name=name)
 
     def open(self, ref: DocumentRef) -> bytes:
         """Return the body of one version.
@@ -315,6 +320,26 @@ class BlockDocuments:
         """Return the highest version that was ever seen from here; 0 for none."""
         return 0 if self.marks is None else self.marks.highest(slug, name)
 
+    def _next(self, latest: DocumentRef | None, slug: str, name: str, seen: int) -> int:
+        """Return the number of the next version: none is used twice, also where the newest ones were taken away.
+
+        Raises:
+            IntegrityError: If the newest one was planted to use the numbers up.
+        """
+        number = max(0 if latest is None else latest.version, seen) + 1
+        if number > _USUAL and latest is not None:
+            try:
+                self.open(latest)
+            except (IntegrityError, UnknownKeyError) as error:
+                raise IntegrityError(
+                    f"the block {slug}/{name} was not changed: its newest version does not verify, and has so high a"
+                    f" number that somebody planted it, to use the numbers up; it is {slug}/{name}/{latest.version:08d}"
+                    f"{'.deleted' if latest.deleted else ''}.json in {self.store.location}: remove it, and see who can"
+                    " write there",
+                    location=self.store.location,
+                ) from error
+        return number
+
     def _remove(self, slug: str, name: str) -> bool:
         if self.marks is not None:
             self.marks.forget(slug, name)  # first: who looks in between finds nothing missing
@@ -342,23 +367,6 @@ class BlockDocuments:
 def _place(ref: DocumentRef) -> Place:
     place: dict[str, str | int] = {"type": ref.slug, "name": ref.name, "version": ref.version}
     return {**place, "deleted": 1} if ref.deleted else place
-
-
-def _next(latest: DocumentRef | None, seen: int) -> int:
-    """Return the number of the next version: none is used twice, also where the newest ones were taken away."""
-    return max(0 if latest is None else latest.version, seen) + 1
-
-
-def _offer(name: str, names: "list[str]") -> str:
-    if not names:
-        return "none is saved there; save one first"
-    near = get_close_matches(name, names, n=3)
-    by_name = [each for each in names if name in each.split("/")]
-    shown = list(dict.fromkeys([*by_name, *near]))
-    if shown:
-        return f"did you mean {' or '.join(repr(each) for each in shown[:3])}?"
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""  # noqa: PLR2004  what fits a line
-    return f"saved there: {', '.join(names[:10])}{more}"
 
 
 # --- which documents ------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from entrepot.blocks._references import AnyReference
 
 __all__ = [
     "MASK",
+    "MASKS",
     "drop_secret_defaults",
     "holds_secret",
     "is_mask",
@@ -28,7 +29,11 @@ __all__ = [
     "shows",
 ]
 
-_MASKS: Final = frozenset({MASK, repr(MASK.encode()), f"SecretStr({MASK!r})", f"SecretBytes({MASK.encode()!r})"})
+MASKS: Final = frozenset(
+    {MASK, repr(MASK.encode()), f"Secret({MASK!r})", f"SecretStr({MASK!r})", f"SecretBytes({MASK.encode()!r})"}
+)
+"""What secrets print as, by `str` and `repr`."""
+
 _HIDDEN: Final = "the value was refused (the reason is not shown, because it repeats a part of a secret)"
 _SHARED: Final = 8  # characters in a row that a message and a secret may not have in common
 _SHORT: Final = 4  # a shorter secret is in half of all sentences by chance: it is looked for in quotes only
@@ -44,9 +49,8 @@ def is_secret(value: object) -> bool:
 
 def is_mask(value: object) -> bool:
     """Return whether a value is what a secret is shown as."""
-    if isinstance(value, bytes):
-        return value == MASK.encode()
-    return isinstance(value, str) and value in _MASKS
+    text = value.decode("latin-1") if isinstance(value, bytes) else value
+    return isinstance(text, str) and text in MASKS
 
 
 def holds_secret(value: object) -> bool:

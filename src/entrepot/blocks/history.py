@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import TypeVar
 
 from entrepot.blocks._about import UNKNOWN, About, about_now, read_about
+from entrepot.blocks._bounds import beyond_bounds
 from entrepot.blocks._decoding import quietly
 from entrepot.blocks._plain import Change, compare, fields_of, masked
 from entrepot.blocks._saving import body_bytes, bytes_of, load_found
@@ -164,14 +165,15 @@ def read_body(ref: DocumentRef, documents: BlockDocuments) -> tuple[dict[str, ob
     body = memoryview(opened)  # prints as an address
     del opened
     found = quietly(lambda: json.loads(bytes(body) or b"{}"))  # a tombstone of an earlier Entrepot is empty
+    problem = "it has no fields"
     if isinstance(found, dict):
-        return found, header
+        problem = beyond_bounds(found)  # who has our keys may still have another program
+        if not problem:
+            return found, header
     wrong = (
         found
         if isinstance(found, EntrepotError)
-        else IntegrityError(
-            f"version {ref.version} of the block {ref.slug}/{ref.name} has no fields", location=documents.store.location
-        )
+        else IntegrityError(f"{ref} cannot be shown: {problem}", location=documents.store.location)
     )
     del found  # it may be plain text
     raise wrong

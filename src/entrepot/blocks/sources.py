@@ -37,6 +37,8 @@ __all__ = [
 
 PREFIX: Final = "ENTREPOT_BLOCK__"
 
+_reading: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("entrepot_variables_read", default=())
+
 
 class BlockSource(Protocol):
     """A place where blocks are looked up by type and name. Nothing is saved there."""
@@ -92,7 +94,17 @@ class EnvironmentBlocks:
         if not self.has(slug, name):
             return None
         variable = variable_of(slug, name)
-        made = quietly(functools.partial(_read, BLOCKS.get(slug), variable))
+        within = _reading.get()
+        if variable in within:
+            raise BlockFileError(
+                f"{variable} contains itself ({' in '.join((variable, *reversed(within)))}): write one of them out",
+                path=variable,
+            )
+        token = _reading.set((*within, variable))
+        try:
+            made = quietly(functools.partial(_read, BLOCKS.get(slug), variable))
+        finally:
+            _reading.reset(token)
         if isinstance(made, Block):
             return made
         raise made if isinstance(made, BlockFileError) else BlockFileError(f"{variable}: {made}", path=variable)

@@ -9,7 +9,8 @@ from entrepot.blocks import _saving, shared
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.sources import is_opening, sources
-from entrepot.errors import BlockNotFoundError
+from entrepot.errors import BlockNotFoundError, IntegrityError
+from entrepot.protocols.documents import DocumentRef
 
 __all__ = ["Place", "StoredBlocks", "load_from", "of_the_setting", "shared_documents", "where"]
 
@@ -32,9 +33,9 @@ class StoredBlocks:
         return self.documents.store.location
 
     def has(self, slug: str, name: str) -> bool:
-        """Say whether a block is saved there."""
+        """Say whether a block is saved there, or should be: what was taken away or hidden is not passed over."""
         ref = self.documents.store.latest(slug, name)
-        return ref is not None and not ref.deleted
+        return (ref is not None and not ref.deleted) or self._is_hidden(slug, name, ref)
 
     def slugs(self, name: str) -> list[str]:
         """Return the types of the blocks that are saved there under this name, sorted."""
@@ -44,8 +45,24 @@ class StoredBlocks:
         """Return the newest version of a block, or None where there is none; raises as `Block.load`."""
         ref = self.documents.store.latest(slug, name)
         if ref is None or ref.deleted:
-            return None  # it was deleted a moment ago
+            if not self._is_hidden(slug, name, ref):
+                return None  # it was deleted a moment ago
+            ref = self.documents.latest(slug, name)  # raises, and says what is wrong
         return _saving.load_newest(self.documents.believe(ref), self.documents)
+
+    def _is_hidden(self, slug: str, name: str, ref: DocumentRef | None) -> bool:
+        """Return whether a block that is not there was seen from here, or has a tombstone that was planted."""
+        marks = self.documents.marks
+        if marks is not None and marks.highest(slug, name) > (0 if ref is None else ref.version):
+            return True
+        if ref is not None:
+            try:
+                self.documents.latest(slug, name)
+            except IntegrityError:
+                return True
+            except BlockNotFoundError:
+                pass
+        return False
 
 
 def shared_documents() -> list[BlockDocuments]:

@@ -42,6 +42,7 @@ _TAG_SIZE: Final = 16
 _KEY_SIZE: Final = 32
 _KEY_ID: Final = re.compile(r"k[0-9a-f]{16}\Z", re.ASCII)
 _RING_ID: Final = re.compile(r"r[0-9a-f]{16}\Z", re.ASCII)
+_MOST_PARTS: Final = 10_000  # of a document's JSON; a body is one
 _COMMIT_HEX: Final = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 
 Header: TypeAlias = Mapping[str, str | int]
@@ -206,7 +207,9 @@ def _read(sealed: bytes | memoryview) -> _Envelope | None:
     if len(sealed) > MAX_SEALED_SIZE:
         return None
     sealed = bytes(sealed)
-    fields, problem = parse(sealed)
+    # A swarm of small parts would take 25 times its size in memory, before anything of it is found to be unsound.
+    is_swarm = max(map(sealed.count, (b"[", b"{", b","))) > _MOST_PARTS
+    fields, problem = (None, "a swarm") if is_swarm else parse(sealed)
     if problem or not isinstance(fields, dict) or fields.keys() != {*_Envelope._fields, "format"}:
         return None
     header = fields["header"]
