@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from pydantic import SecretStr
 
@@ -21,6 +21,7 @@ _PATIENCE: Final = {  # the option that bounds connecting, in seconds, of driver
     "mysqlconnector": "connection_timeout",
     "pg8000": "timeout",
 }
+_STARS: Final = "***"  # what SQLAlchemy writes in the place of a password
 _PASSING_STATES: Final = ("08", "40", "53", "55P03", "57P")  # connection, deadlock, resources, locks, shutdown
 _PASSING_SQLITE: Final = frozenset({5, 6})  # SQLITE_BUSY, SQLITE_LOCKED
 _PASSING_MYSQL: Final = frozenset({1205, 1213})  # lock wait time-out, deadlock
@@ -34,12 +35,15 @@ def hide(options: Mapping[str, str | SecretStr]) -> dict[str, str | SecretStr]:
     }
 
 
-def make_engine(url: "URL", arguments: dict[str, Any], *, pool_size: int, timeout: float) -> "Engine":
+def make_engine(
+    url: "URL", arguments: dict[str, Any], *, hidden: frozenset[str] = frozenset(), pool_size: int, timeout: float
+) -> "Engine":
     """Return a new engine.
 
     Args:
         url: Of the database.
         arguments: For the driver's `connect`.
+        hidden: Names of the options in the URL that are secrets.
         pool_size: Connections that are kept open.
         timeout: Seconds to wait for a free one, and for the server to answer a new one.
 
@@ -65,13 +69,36 @@ def make_engine(url: "URL", arguments: dict[str, Any], *, pool_size: int, timeou
         arguments = {"check_same_thread": False, **arguments}
     elif not issubclass(kind.get_pool_class(url), sqlalchemy.QueuePool):
         pool = {}
-    return sqlalchemy.create_engine(
+    engine = sqlalchemy.create_engine(
         url,
         connect_args=arguments,
         pool_pre_ping=True,  # a server that restarted is no error
         hide_parameters=True,  # values have no place in messages
         **pool,
     )
+    if hidden:
+        engine.url = _discreet(engine.url, hidden)
+    return engine
+
+
+def _discreet(url: "URL", hidden: frozenset[str]) -> "URL":
+    """Return a URL that prints without these options: SQLAlchemy itself hides the password alone."""
+    import sqlalchemy  # noqa: PLC0415  only who uses a database pays for it
+
+    class DiscreetURL(sqlalchemy.URL):
+        __slots__ = ()
+
+        def render_as_string(self, hide_password: bool = True) -> str:  # noqa: FBT001, FBT002  SQLAlchemy's signature
+            plain = sqlalchemy.URL(*self)
+            if not hide_password:
+                return plain.render_as_string(hide_password=False)
+            shown = {name: _STARS if name in hidden else value for name, value in self.query.items()}
+            return str(plain.set(query=shown)).replace(quote_plus(_STARS), _STARS)
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return sqlalchemy.URL, tuple(self)
+
+    return DiscreetURL(*url)
 
 
 def parts_of(url: str) -> dict[str, Any]:

@@ -301,7 +301,11 @@ class SqlAlchemyConnector(Block):
             if engine is None:
                 url, arguments = self._options()
                 engine = _engines[key] = make_engine(
-                    sqlalchemy.URL.create(**url), arguments, pool_size=self.pool_size, timeout=self.timeout
+                    sqlalchemy.URL.create(**url),
+                    arguments,
+                    hidden=frozenset(name for name, value in self.query.items() if isinstance(value, SecretStr)),
+                    pool_size=self.pool_size,
+                    timeout=self.timeout,
                 )
                 if len(_engines) > _OPEN_AT_MOST:
                     _engines.popitem(last=False)[1].dispose()
