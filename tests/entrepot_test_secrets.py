@@ -1,6 +1,7 @@
 """Hunting for secrets: in whatever a program could print, write or send somewhere."""
 
 import base64
+import html
 import json
 import traceback
 from collections.abc import Iterator
@@ -19,13 +20,17 @@ def forms(secret: str | bytes) -> Iterator[str]:
     yield ascii(secret).strip("b")[1:-1]
     yield json.dumps(text)[1:-1]
     yield json.dumps(text, ensure_ascii=False)[1:-1]
+    yield repr(raw)[2:-1]
+    yield html.escape(text)
     yield raw.hex()
+    yield raw.hex().upper()
     yield quote(raw, safe="")
     yield quote_plus(raw)
     for offset in range(3):  # base64 depends on where in a longer text the secret stands
         encoded = base64.b64encode(bytes(offset) + raw + bytes(3)).decode()
-        yield encoded[4 : (offset + len(raw)) // 3 * 4]
-        yield encoded[4 : (offset + len(raw)) // 3 * 4].replace("+", "-").replace("/", "_")
+        own = encoded[-(-offset * 8 // 6) : (offset + len(raw)) * 8 // 6]  # the digits that have no bit of a neighbour
+        yield own
+        yield own.replace("+", "-").replace("/", "_")
 
 
 def leaks(shown: str | bytes, *secrets: str | bytes) -> list[str]:

@@ -1,10 +1,12 @@
 """A secret shows itself only when asked."""
 
 import copy
+import inspect
 import json
 import logging
 import pickle
 import pprint
+import pydoc
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -155,6 +157,60 @@ class TestWherePeopleAndProgramsLook:
             assert not leaks(block.model_dump_json())
         assert made.plain.get_secret_value() == SECRET
         assert copied.raw.get_secret_value() == SECRET.encode()
+
+    def test_plain_values_in_containers_of_secrets_are_masked_too_and_become_secrets(self) -> None:
+        wrong: Any = {
+            "listed": [SECRET],
+            "mapped": {"a": SECRET},
+            "number": 1234567890,
+            "inner": {"token": SECRET},
+            "either": "open",
+        }
+        made = VaultLike.model_construct(plain=SECRET, raw=SECRET, **wrong)
+        copied = full().model_copy(update=wrong)
+        appended = full()
+        appended.listed.append(SECRET)  # type: ignore[arg-type]
+        appended.mapped["b"] = "env://TOKEN"  # type: ignore[assignment]
+        for block in (made, copied, appended):
+            assert not leaks(repr(block) + str(block))
+            assert "1234567890" not in repr(block)
+        assert "either='open'" in repr(copied)
+        assert "SecretReference('env://TOKEN')" in repr(appended)
+        for block in (made, copied):
+            assert block.listed[0].get_secret_value() == SECRET
+            assert block.mapped["a"].get_secret_value() == SECRET
+        assert made.raw.get_secret_value() == SECRET.encode()
+
+    def test_default_secrets_are_none_in_signatures_fields_and_help(self) -> None:
+        class WithDefault(Block):
+            token: SecretStr = SECRET  # type: ignore[assignment]
+            tokens: dict[str, SecretStr] = {"a": SECRET}  # type: ignore[dict-item]  # noqa: RUF012  pydantic copies it
+            pair: tuple[str, SecretStr] = Field(default=("seen", SECRET), examples=[("seen", SECRET)])  # type: ignore[arg-type]
+            open: str | SecretStr = "seen"
+
+        class Derived(WithDefault):
+            more: int = 1
+
+        for cls in (WithDefault, Derived):
+            shown = f"{inspect.signature(cls)} {cls.model_fields} {pydoc.plain(pydoc.render_doc(cls))}"
+            assert not leaks(shown + repr(cls.__pydantic_core_schema__))
+            assert "seen" in shown
+            block = cls()
+            assert block.token.get_secret_value() == block.tokens["a"].get_secret_value() == SECRET
+            assert block.pair[1].get_secret_value() == SECRET
+            block.tokens.clear()
+            assert cls().tokens, "each has a dict of its own"
+
+    def test_a_default_that_is_a_reference_is_each_instances_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Referring(Block):
+            token: SecretStr = "env://REFERRING"  # type: ignore[assignment]
+            tokens: list[SecretStr] = ["env://REFERRING"]  # type: ignore[list-item]  # noqa: RUF012  pydantic copies it
+
+        monkeypatch.setenv("REFERRING", SECRET)
+        one, two = Referring(), Referring()
+        assert one.token is not two.token
+        assert one.tokens[0] is not two.tokens[0]
+        assert one.token.get_secret_value() == one.tokens[0].get_secret_value() == SECRET
 
     def test_a_plain_text_that_is_assigned_becomes_a_secret(self) -> None:
         block = Secret(value="old")

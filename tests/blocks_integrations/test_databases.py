@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import copy
 import os
 import pickle
 import socket
@@ -278,3 +279,21 @@ def test_bad_input_is_refused_without_repeating_it() -> None:
         with pytest.raises(ValidationError) as caught:
             SqlAlchemyConnector(**options)
         assert SECRET not in str(caught.value)
+
+
+def test_the_url_of_the_engine_prints_no_option_that_is_a_secret() -> None:
+    block = SqlAlchemyConnector(
+        driver="postgresql+psycopg",
+        host="localhost",
+        username="me",
+        password=SECRET,
+        query={"sslpassword": SECRET, "sslmode": "require"},
+    )
+    engine = block.engine()
+    for url in (engine.url, copy.copy(engine.url), engine.url.set(database="x"), engine.url._replace(port=1)):
+        assert leaks(f"{engine!r} {url!r} {url!s} {url}", SECRET) == []
+        assert "sslmode=require&sslpassword=***" in str(url)
+        assert url.query["sslpassword"] == SECRET
+    assert pickle.loads(pickle.dumps(engine.url)) == engine.url
+    assert engine.url.render_as_string(hide_password=False).count("s3cret") == 2
+    assert engine.dialect.create_connect_args(engine.url)[1]["sslpassword"] == SECRET

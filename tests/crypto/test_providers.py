@@ -11,6 +11,7 @@ import pytest
 
 from entrepot.crypto.environment import EnvironmentKeyProvider
 from entrepot.crypto.keyring import Keyring
+from entrepot.crypto.passphrase import PassphraseKeyProvider
 from entrepot.crypto.providers import FileKeyProvider, open_keyring
 from entrepot.errors import KeyringError, KeyringExistsError, KeyringMissingError, KeyringPermissionError
 from entrepot_test_crypto import forms_of, materials_of
@@ -127,6 +128,22 @@ class TestRefusals:
         ours.stack.pop(0)  # this test's own frame
         text = "".join(ours.format())
         assert not [form for material in materials_of(document) for form in forms_of(material) if form in text]
+
+    def test_a_file_in_clear_that_is_read_as_a_sealed_one_shows_nothing_of_itself(
+        self, path: Path, kept: Keyring, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        document = path.read_bytes()
+        monkeypatch.setenv("ENTREPOT_KEYRING_PASSPHRASE", "a passphrase of this test")
+        provider = PassphraseKeyProvider(FileKeyProvider(path))
+        for call in (provider.read, lambda: provider.replace(b"{}", old=b"{}")):
+            with pytest.raises(KeyringError) as caught:
+                call()
+            ours = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+            ours.stack.pop(0)  # this test's own frame
+            text = "".join(ours.format())
+            assert "content" in text
+            assert not [form for material in materials_of(document) for form in forms_of(material) if form in text]
+        assert path.read_bytes() == document
 
     def test_an_unreadable_place(self, path: Path) -> None:
         path.parent.write_text("a file where a folder should be")

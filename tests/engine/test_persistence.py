@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from entrepot import flow, home, settings, task
-from entrepot._secrets import remember_secret
+from entrepot._secrets import MASK, remember_secret
 from entrepot.blocks.system import Secret
 from entrepot.cache_policies import DEFAULT, FLOW_PARAMETERS, INPUTS, NO_CACHE, RUN_ID, TASK_SOURCE
 from entrepot.context import TaskRunContext, get_run_context
@@ -105,6 +105,13 @@ class TestWhether:
             counted(persist_result=False)(1)
             (record,) = kept(home.results_storage())
         assert record["serializer"] == "json"
+
+    def test_a_secret_in_a_tag_is_masked_in_the_record(self) -> None:
+        remember_secret("hunter2-horse")
+        storage = MemoryStorage()
+        counted(result_storage=storage, tags=["hunter2-horse", "nightly"])(1)
+        (record,) = kept(storage)
+        assert {name for name in record["about"] if name.startswith("tag:")} == {"tag:nightly", f"tag:{MASK}"}
 
     def test_what_a_flow_says_holds_for_what_runs_inside(self) -> None:
         storage, other = MemoryStorage(), MemoryStorage()

@@ -18,7 +18,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretStr
 
-from entrepot import flow, task
+from entrepot import flow, runtime, tags, task
+from entrepot._secrets import remember_secret
 from entrepot.engine.names import Counter, flow_run_name
 from entrepot.engine.rendering import LIMIT, MASK, render, render_all
 from entrepot.engine.world import World, use_world
@@ -26,6 +27,23 @@ from entrepot.runs import RunHistory, default_path, default_recorder
 
 
 class TestEvents:
+    def test_of_a_run_whose_tags_and_version_have_a_secret_that_is_masked(self, journal: Any) -> None:
+        @task(tags=["plain", "for hunter2-horse"])
+        def work() -> tuple[str, ...]:
+            return tuple(runtime.task_run.tags)
+
+        @flow(version="1-hunter2-horse")
+        def main() -> tuple[str, ...]:
+            remember_secret("hunter2-horse")
+            with tags("hunter2-horse"):
+                return work()
+
+        remember_secret("hunter2-horse")
+        assert set(main()) == {"plain", "for hunter2-horse", "hunter2-horse"}, "the run itself has them as they are"
+        outer, inner = journal.created.values()
+        assert outer.version == f"1-{MASK}"
+        assert inner.tags == (MASK, f"for {MASK}", "plain")
+
     def test_of_a_flow_with_a_task(self, journal: Any, clock: Any) -> None:
         @task(tags=["b", "a"])
         def step(number: int, extra: str = "x") -> int:

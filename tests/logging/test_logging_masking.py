@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import logging
 import pickle
 import string
 import threading
@@ -21,6 +22,7 @@ from entrepot.blocks.core import Block
 from entrepot.blocks.system import JSON
 from entrepot.blocks.system import Secret as SecretBlock
 from entrepot.filesystems import S3
+from entrepot.logging import get_logger
 from entrepot_test_secrets import leaks
 
 SPELLINGS: dict[str, Callable[[str], str]] = {
@@ -305,3 +307,53 @@ class TestParameters:
 
 class _Login(BaseModel):
     key: SecretStr
+
+
+class TestLoggersBelowOurs:
+    def logged(self, *, in_run: bool) -> list[logging.LogRecord]:
+        seen: list[logging.LogRecord] = []
+        handler = logging.Handler()
+        handler.emit = seen.append  # type: ignore[method-assign]
+
+        def say() -> None:
+            get_logger("mine.child").warning("it is %s", "hunter2222")
+            try:
+                raise LookupError("hunter2222")  # noqa: TRY301  as code does
+            except LookupError:
+                get_logger("mine.child").exception("why?")
+
+        @flow
+        def talk() -> None:
+            remember_secret("hunter2222")
+            if in_run:
+                say()
+
+        logging.root.addHandler(handler)
+        try:
+            talk()
+            if not in_run:
+                say()
+        finally:
+            logging.root.removeHandler(handler)
+        return [record for record in seen if record.name == "entrepot.mine.child"]
+
+    @pytest.mark.parametrize("in_run", [True, False])
+    def test_are_masked_before_handlers_of_the_program_get_their_lines(self, in_run: bool) -> None:  # noqa: FBT001
+        records = self.logged(in_run=in_run)
+        assert [record.getMessage() for record in records] == [f"it is {MASK}", "why?"]
+        assert records[1].exc_info is None
+        assert leaks("".join(map(logging.Formatter().format, records)), "hunter2222") == []
+
+    def test_are_masked_by_a_handler_that_was_on_the_logger_entrepot_before(self) -> None:
+        seen: list[str] = []
+        handler = logging.Handler()
+        handler.emit = lambda record: seen.append(record.getMessage())  # type: ignore[method-assign]
+        ours = logging.getLogger("entrepot")
+        before = list(ours.handlers)
+        ours.handlers[:] = [handler]
+        try:
+            self.logged(in_run=True)
+        finally:
+            ours.handlers[:] = before
+        assert f"it is {MASK}" in seen
+        assert not [line for line in seen if "hunter2222" in line]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from entrepot import flow, home, task
+from entrepot._secrets import remember_secret
 from entrepot.context import TRANSACTION
 from entrepot.errors import LeaseLostError, SerializationError, StorageUnreachableError, TransactionError
 from entrepot.locking import FileSystemLockManager, MemoryLockManager
@@ -19,6 +20,7 @@ from entrepot.results.store import ResultStore
 from entrepot.storage import LocalStorage, MemoryStorage
 from entrepot.testing import FaultyStorage
 from entrepot.transactions import CommitMode, IsolationLevel, Transaction, TransactionResult, transaction
+from entrepot_test_secrets import leaks
 from entrepot_test_transactions import Diary, visible
 
 SERIALIZABLE = IsolationLevel.SERIALIZABLE
@@ -38,6 +40,23 @@ class TestValue:
             assert again.read() == TransactionResult({"rows": 3})
             again.stage("ignored")
         assert visible(storage) == {"load": {"rows": 3}}
+
+    @pytest.mark.parametrize("level", [IsolationLevel.READ_COMMITTED, SERIALIZABLE])
+    def test_a_secret_in_the_key_is_kept_as_a_digest(
+        self, storage: MemoryStorage, entrepot_home: Path, level: IsolationLevel
+    ) -> None:
+        remember_secret("hunter2-correct-horse")
+        for key in ("load hunter2-correct-horse", "load"):
+            with transaction(key, storage, isolation_level=level) as txn:
+                assert not txn.is_committed()
+                txn.stage(f"{len(key)} letters")
+            with transaction(key, storage, isolation_level=level) as again:
+                assert again.is_committed()
+                assert again.read() == TransactionResult(f"{len(key)} letters")
+        assert sorted(key[:7] for key in visible(storage)) == ["load", "secret:"]
+        kept = [bytes(storage.get(info.path)) + info.path.encode() for info in storage.list()]
+        kept += [path.read_bytes() + bytes(path) for path in entrepot_home.rglob("*") if path.is_file()]
+        assert [leak for some in kept for leak in leaks(some, "hunter2-correct-horse")] == []
 
     def test_without_one_none_is_kept_and_the_work_is_known_to_be_done(self, storage: MemoryStorage) -> None:
         with transaction("load", storage):

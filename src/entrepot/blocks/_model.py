@@ -10,6 +10,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from entrepot._secrets import MASK, mask
 from entrepot.blocks._annotations import facts_of
+from entrepot.blocks._hidden import hide
 from entrepot.blocks._inputs import place_references, read_defaults, read_field, read_fields
 from entrepot.blocks.fields import drop_secret_defaults, remember_secrets, scrub, secret_texts
 
@@ -169,6 +170,17 @@ class DiscreetModel(BaseModel):
         return made
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        cls = type(self)
+        kinds: dict[str | None, Any] = {
+            name: cls.__pydantic_fields__[name].annotation
+            for name, field in facts_of(cls).fields.items()
+            if field.secret
+        }
+        for name, value in self._shown_args():
+            # What was put into a list or a dict afterwards, nothing has validated.
+            yield name, hide(kinds[name], value) if name in kinds else value
+
+    def _shown_args(self) -> Iterator[tuple[str | None, Any]]:
         if not type(self).__pydantic_computed_fields__:
             yield from super().__repr_args__()
             return
@@ -186,15 +198,7 @@ def _takes_texts(info: ValidationInfo) -> bool:
 def _hide_bare_secrets(model: DiscreetModel) -> Any:
     values = vars(model)
     for name, field in facts_of(type(model)).fields.items():
-        if field.bare is not None and isinstance(values.get(name), str | bytes):
-            value = values[name]
-            plain = value if isinstance(value, bytes) == (field.bare.__name__ == "SecretBytes") else _convert(value)
-            values[name] = read_field(type(model), name, value) if isinstance(value, str) else value
-            if values[name] is value:
-                values[name] = field.bare(plain)
+        if field.secret and name in values:
+            values[name] = hide(type(model).__pydantic_fields__[name].annotation, values[name])
     remember_secrets(model)
     return model
-
-
-def _convert(value: str | bytes) -> str | bytes:
-    return value.encode() if isinstance(value, str) else value.decode("utf-8", "backslashreplace")

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from pydantic import SecretStr
 
@@ -27,6 +27,7 @@ _ALIVE: Final = {  # of libpq, for a server that is gone without a word: after a
     "tcp_user_timeout": 60_000,
 }
 _LIBPQ: Final = frozenset({"psycopg", "psycopg2"})
+_STARS: Final = "***"  # what SQLAlchemy writes in the place of a password
 _PASSING_STATES: Final = ("08", "40", "53", "55P03", "57P")  # connection, deadlock, resources, locks, shutdown
 _PASSING_SQLITE: Final = frozenset({5, 6})  # SQLITE_BUSY, SQLITE_LOCKED
 _PASSING_MYSQL: Final = frozenset({1205, 1213})  # lock wait time-out, deadlock
@@ -41,13 +42,20 @@ def hide(options: Mapping[str, str | SecretStr]) -> dict[str, str | SecretStr]:
 
 
 def make_engine(
-    url: "URL", arguments: dict[str, Any], *, pool_size: int, timeout: float, statement_timeout: float | None
+    url: "URL",
+    arguments: dict[str, Any],
+    *,
+    hidden: frozenset[str] = frozenset(),
+    pool_size: int,
+    timeout: float,
+    statement_timeout: float | None,
 ) -> "Engine":
     """Return a new engine.
 
     Args:
         url: Of the database.
         arguments: For the driver's `connect`.
+        hidden: Names of the options in the URL that are secrets.
         pool_size: Connections that are kept open.
         timeout: Seconds to wait for a free one, and for the server to answer a new one.
         statement_timeout: Seconds that a statement may take, if there is an end to them.
@@ -89,6 +97,8 @@ def make_engine(
         from entrepot.blocks._postgres import give_up_in_time  # noqa: PLC0415  it needs psycopg
 
         give_up_in_time(engine, timeout=timeout, statement_timeout=statement_timeout)
+    if hidden:
+        engine.url = _discreet(engine.url, hidden)
     return engine
 
 
@@ -103,6 +113,26 @@ def _ended(url: "URL", arguments: dict[str, Any], driver: str, seconds: float) -
     given = arguments.get("options", url.query.get("options", ""))
     ours = f"-c statement_timeout={max(1, math.ceil(seconds * 1000))}"
     return url.difference_update_query(["options"]), {**arguments, "options": f"{ours} {given}".strip()}
+
+
+def _discreet(url: "URL", hidden: frozenset[str]) -> "URL":
+    """Return a URL that prints without these options: SQLAlchemy itself hides the password alone."""
+    import sqlalchemy  # noqa: PLC0415  only who uses a database pays for it
+
+    class DiscreetURL(sqlalchemy.URL):
+        __slots__ = ()
+
+        def render_as_string(self, hide_password: bool = True) -> str:  # noqa: FBT001, FBT002  SQLAlchemy's signature
+            plain = sqlalchemy.URL(*self)
+            if not hide_password:
+                return plain.render_as_string(hide_password=False)
+            shown = {name: _STARS if name in hidden else value for name, value in self.query.items()}
+            return str(plain.set(query=shown)).replace(quote_plus(_STARS), _STARS)
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return sqlalchemy.URL, tuple(self)
+
+    return DiscreetURL(*url)
 
 
 def parts_of(url: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from pydantic_core import CoreSchema
 
 from entrepot._names import check_name, slugify
 from entrepot.blocks._annotations import facts_of
+from entrepot.blocks._hidden import hide_defaults
 from entrepot.blocks._model import DiscreetModel
 from entrepot.blocks.fields import holds_secret
 from entrepot.blocks.migrations import check_migrations
@@ -107,6 +108,7 @@ class Block(DiscreetModel):
         if version is not None and "_schema_version" not in cls.__dict__:
             type.__setattr__(cls, "_schema_version", version)  # it was annotated without ClassVar: see `_fact`
         check_migrations(cls)
+        hide_defaults(cls)
         slug = cls.get_block_type_slug()
         if not inspect.isabstract(cls) and not cls.__pydantic_generic_metadata__["origin"]:
             BLOCKS.register(slug, cls)

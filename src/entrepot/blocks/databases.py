@@ -335,6 +335,7 @@ class SqlAlchemyConnector(Block):
                 engine = _engines[key] = make_engine(
                     sqlalchemy.URL.create(**url),
                     arguments,
+                    hidden=frozenset(name for name, value in self.query.items() if isinstance(value, SecretStr)),
                     pool_size=self.pool_size,
                     timeout=self.timeout,
                     statement_timeout=self.statement_timeout,

@@ -95,7 +95,7 @@ class WrappedKeyProvider:
             KeyringPermissionError: If others could read or change the file.
             KeyringError: If it cannot be read or opened.
         """
-        content = self.file.read()
+        content = self._content()
         return None if content is None else self._opened(content)
 
     def create(self, document: bytes) -> None:
@@ -119,12 +119,17 @@ class WrappedKeyProvider:
             KeyringError: If it cannot be written; the old one is still there.
         """
         document, old = hide(document), hide(old)
-        before = self.file.read()
+        before = self._content()
         if before is None or self._opened(before) != old:
             raise KeyringChangedError(
                 f"the keyring {self.location} was changed by another program; read it again", location=self.location
             )
         self.file.replace(self._sealed(document), old=before)
+
+    def _content(self) -> bytes | None:
+        """Return what is in the file: it may be a keyring in clear, of another provider, which frames must not show."""
+        content = self.file.read()
+        return None if content is None else hide(content)
 
     def _sealed(self, document: bytes) -> bytes:
         return seal_keyring(document, self._wrapper)

@@ -99,7 +99,7 @@ class Story:
     def about(self) -> Mapping[str, str]:
         """Return what results are found by besides their keys, and why this one was computed."""
         run = self._run
-        about = {f"tag:{tag}": "" for tag in run.tags}
+        about = {f"tag:{mask(tag)}": "" for tag in run.tags}
         if run.flow_context is not None:
             about["flow"] = run.flow_context.flow_run.flow_name
         if self.outcome != "miss":

@@ -8,6 +8,7 @@ import uuid
 from functools import partial
 from typing import Any
 
+from entrepot._secrets import disguised
 from entrepot._sentinels import MISSING, Missing
 from entrepot.context import CURRENT
 from entrepot.engine.effects import Call, Do, Steps
@@ -39,7 +40,7 @@ class Keyed:
     __slots__ = ("_kept", "_kept_key", "_overwrite", "_place", "_run", "_serial", "key")
 
     def __init__(self, key: str, *, overwrite: bool, serial: bool, kept: bool) -> None:
-        self.key = key
+        self.key = key = disguised(key)
         self._kept_key = f"transaction/{key}"
         self._overwrite = overwrite
         self._serial = serial

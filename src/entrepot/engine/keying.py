@@ -1,11 +1,10 @@
 """The key that a run's result is found by, and whether what it stands for is still the same."""
 
-import hashlib
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from entrepot._secrets import mask
+from entrepot._secrets import disguised
 from entrepot.context import CURRENT
 from entrepot.engine import lineage
 from entrepot.engine.run import Run
@@ -108,8 +107,8 @@ def _users_key(run: Run) -> CacheKey | None:
             " return None where a call is not to be cached",
             task=definition.name,
         ) from error
-    if isinstance(text, str) and mask(text) is not text:  # the key is kept, and shown
-        text = f"secret:{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()}"
+    if isinstance(text, str):
+        text = disguised(text)
     return None if text is None else user_key(definition.key, text)
 
 

@@ -397,11 +397,11 @@ class Run:
                         definition.binder.secrets.union(untrusted) if untrusted else definition.binder.secrets,
                     )
                 ),
-                self.tags,
+                tuple(sorted(set(map(mask, self.tags)))) if self.tags else (),
                 _process_id,
                 process_token(),
                 None if self.root_id == self.id or self.enclosing is not None else self.root_id,
-                version=definition.version,
+                version=None if definition.version is None else mask(definition.version),
                 entrypoint=self.entrypoint(),
                 upstream=self.upstream,
             )

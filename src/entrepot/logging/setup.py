@@ -7,7 +7,7 @@ from typing import Final
 
 from entrepot._inherited import inherit_in_threads
 from entrepot.logging.attached import ATTACHED, Attachment, attach_loggers
-from entrepot.logging.history import HistoryHandler
+from entrepot.logging.history import HistoryHandler, UnlockedHandler
 from entrepot.logging.lines import mask_record
 from entrepot.logging.loggers import FLOW_RUNS, ROOT, TASK_RUNS
 from entrepot.logging.terminal import TerminalHandler
@@ -15,6 +15,16 @@ from entrepot.settings import Settings
 
 __all__ = ["set_up_logging", "show_logs"]
 
+
+class _MaskingHandler(UnlockedHandler):
+    """Masks what any logger below ours says, before handlers of the program get it; a filter sees one logger only."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Mask one record, in place."""
+        mask_record(record)
+
+
+_MASKING: Final = _MaskingHandler()
 _HISTORY: Final = HistoryHandler()
 
 _lock = threading.RLock()
@@ -38,16 +48,19 @@ def set_up_logging(settings: Settings) -> None:
     Lines are shown, and kept in the history; threads belong to the runs that start them; secrets are masked.
     """
     global _last, _extra  # noqa: PLW0603  what we set last; logging is global too
-    handlers = logging.getLogger(ROOT).handlers
-    if settings is _last and settings.logging_to_history is (_HISTORY in handlers):  # `dictConfig` removes handlers
+    root = logging.getLogger(ROOT)
+    in_place = _MASKING in root.handlers and settings.logging_to_history is (_HISTORY in root.handlers)
+    if settings is _last and in_place:  # `dictConfig` removes handlers
         return
     with _lock:
         inherit_in_threads()
         show_logs(settings.logging_level)
+        if _MASKING not in root.handlers:
+            root.handlers.insert(0, _MASKING)  # the first: the others shall get what it has masked
         if settings.logging_to_history:
-            logging.getLogger(ROOT).addHandler(_HISTORY)
+            root.addHandler(_HISTORY)
         else:
-            logging.getLogger(ROOT).removeHandler(_HISTORY)
+            root.removeHandler(_HISTORY)
         ATTACHED.to_history = settings.logging_to_history
         for logger in (FLOW_RUNS, TASK_RUNS):
             logger.addFilter(mask_record)  # a second time it does nothing
@@ -68,7 +81,7 @@ def show_logs(level: str) -> None:
         return
     logger = logging.getLogger(ROOT)
     with _lock:
-        if all(handler is _HISTORY for handler in logger.handlers):
+        if all(handler in {_HISTORY, _MASKING} for handler in logger.handlers):
             logger.addHandler(TerminalHandler())
         ours = logging.NOTSET if _shown_level is None else logging.getLevelName(_shown_level)
         if logger.level == ours:
