@@ -179,6 +179,19 @@ class TestSlowAndBrokenServers:
         with pytest.raises(WebhookError, match="has no address"):
             client(resolver=lambda host, port: []).send("GET", "https://hooks.example.test")
 
+    def test_a_name_server_that_never_answers_is_given_up(self) -> None:
+        answered = threading.Event()
+
+        def resolver(host: str, port: int) -> list[str]:
+            answered.wait(60)
+            return ["127.0.0.1"]
+
+        try:
+            with pytest.raises(WebhookError, match="cannot be resolved"):
+                client(timeout=0.2, resolver=resolver).send("GET", "http://hook.test/")
+        finally:
+            answered.set()
+
     def test_the_next_address_is_tried_when_one_refuses(self, hook: Any) -> None:
         both = client(refuse=lambda address: None, resolver=lambda host, port: ["127.0.0.9", "127.0.0.1"])
         with pytest.MonkeyPatch.context() as patch:
