@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib.filesystems import AbstractedFS
 from pyftpdlib.handlers import DTPHandler, FTPHandler
 from pyftpdlib.ioloop import IOLoop
 from pyftpdlib.servers import FTPServer
@@ -143,6 +144,22 @@ def test_a_server_that_does_not_know_mlsd_is_asked_for_long_listings(tmp_path: P
         server.fault = dict.fromkeys(("PASV", "EPSV"), "425 Can't open data connection.")
         with pytest.raises(errors.StorageUnreachableError):
             [*storage.list()]
+    finally:
+        server.close()
+
+
+def test_a_listing_leads_out_of_no_folder(tmp_path: Path) -> None:
+    class Leading(AbstractedFS):
+        def format_mlsx(self, *args: Any, **options: Any) -> Iterator[bytes]:
+            yield from super().format_mlsx(*args, **options)
+            for kind, name in (("dir", ".."), ("dir", "."), ("file", "../up"), ("dir", "../../up")):
+                yield f"type={kind};size=3; {name}\r\n".encode()
+
+    server = Server(tmp_path, abstracted_fs=Leading)
+    try:
+        storage = server.storage()
+        storage.put("a/b", b"12345")
+        assert [each.path for each in storage.list()] == ["a/b"]
     finally:
         server.close()
 

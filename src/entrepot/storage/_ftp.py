@@ -106,9 +106,11 @@ class Ftp(Folders):
             folder = pending.pop()
             for name, facts in self._entries(self._key(folder)).items():
                 path = f"{folder}/{name}" if folder else name
+                if not is_path(path):
+                    continue  # no server leads out of the folder, nor round in it
                 if facts["type"] == "dir":
                     pending.append(path)
-                elif facts["type"] == "file" and is_path(path):
+                else:
                     yield _info(path, facts)
 
     def stat(self, path: str) -> ObjectInfo:

@@ -148,28 +148,6 @@ class _SureSFTP(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
                 raise
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
 
-    def find(
-        self,
-        path: str,
-        maxdepth: int | None = None,
-        withdirs: bool = False,  # noqa: FBT001, FBT002  as fsspec
-        detail: bool = False,  # noqa: FBT001, FBT002  as fsspec
-        **kwargs: Any,
-    ) -> Any:
-        """Return the files below a folder. fsspec would leave out what it cannot list: in an outage, everything."""
-        if maxdepth is not None or withdirs:
-            return super().find(path, maxdepth, withdirs, detail, **kwargs)
-        found: dict[str, Any] = {}
-        pending = [path]
-        while pending:
-            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
-                for info in self.ls(pending.pop(), detail=True):
-                    if info["type"] == "directory":
-                        pending.append(info["name"])
-                    else:
-                        found[info["name"]] = info
-        return found if detail else sorted(found)
-
     def exists(self, path: str, **kwargs: Any) -> bool:  # noqa: ARG002  as fsspec
         """Say whether something has this name. fsspec would say no where there is no answer, too."""
         return self._kind(path) is not None
