@@ -84,8 +84,11 @@ class _SureSFTP(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
 
     def _connected_to(self, name: str, keys: Sequence[Any]) -> paramiko.SSHClient:
         client = paramiko.SSHClient()
-        for key in reversed(keys):  # the first of a kind stays
-            client.get_host_keys().add(name, key.get_name(), key)
+        first: dict[str, Any] = {}
+        for key in keys:
+            first.setdefault(key.get_name(), key)
+        for kind, key in first.items():  # the first kind is the one that the server is asked for
+            client.get_host_keys().add(name, kind, key)
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
         try:
             client.connect(self.host, **self.ssh_kwargs)
