@@ -35,6 +35,10 @@ class Server:
             def send(self, data: bytes) -> Any:
                 if "cut" in server.fault:
                     super().send(data[: len(data) // 2])
+                    if server.fault["cut"] == "hang up":
+                        self.cmd_channel.close()
+                    else:
+                        self.cmd_channel.respond(server.fault["cut"])
                     self.close()
                     return 0
                 return super().send(data)
@@ -43,6 +47,7 @@ class Server:
             dtp_handler = Downloads
             use_sendfile = False
             authorizer = DummyAuthorizer()
+            auth_failed_timeout = 0
 
             def process_command(self, cmd: str, *args: Any, **kwargs: Any) -> None:
                 answer = server.fault.get(cmd)
@@ -68,9 +73,9 @@ class Server:
             self._loop.loop(timeout=0.02, blocking=False)
         self._server.close_all()
 
-    def storage(self, *, timeout: float = 20) -> FileStorage:
+    def storage(self) -> FileStorage:
         host, port = self.address
-        return FileStorage.from_url(f"ftp://{host}:{port}/store", username="me", password=PASSWORD, timeout=timeout)
+        return FileStorage.from_url(f"ftp://{host}:{port}/store", username="me", password=PASSWORD, timeout=20)
 
     def close(self) -> None:
         self._over.set()
@@ -113,11 +118,12 @@ def test_trouble_is_an_error_and_never_a_miss(server: Server, command: str, answ
     assert [each.path for each in storage.list()] == ["a/b"]
 
 
-def test_a_download_that_breaks_off_is_no_short_value(server: Server) -> None:
-    storage = server.storage(timeout=1)
+@pytest.mark.parametrize("end", ["426 Transfer aborted.", "hang up"])
+def test_a_download_that_breaks_off_is_no_short_value(server: Server, end: str) -> None:
+    storage = server.storage()
     content = bytes(range(256)) * 4096
     storage.put("large", content)
-    server.fault = {"cut": "yes"}
+    server.fault = {"cut": end}
     with pytest.raises(errors.StorageUnreachableError):
         storage.get("large")
     server.fault = {}
