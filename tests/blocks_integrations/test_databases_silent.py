@@ -17,11 +17,16 @@ from entrepot.errors import ConfigurationError, DatabaseError
 
 
 class Swallowing:
-    """Stands before a server on a Unix socket, by TCP; once `silent`, it takes what is sent and passes nothing on."""
+    """Stands before a server on a Unix socket, by TCP; once `silent`, it takes what is sent and passes nothing on.
+
+    Attributes:
+        silent: Whether it is.
+        until: It is from the moment that a client says this.
+    """
 
     def __init__(self, server: Path) -> None:
         self.silent = threading.Event()
-        self.connections = 0
+        self.until = b""
         self._server = server
         self._open: list[socket.socket] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -40,7 +45,6 @@ class Swallowing:
                 client, _ = self._listening.accept()
                 server = socket.socket(socket.AF_UNIX)
                 server.connect(str(self._server))
-                self.connections += 1
                 self._open += [client, server]
                 for source, target in ((client, server), (server, client)):
                     threading.Thread(target=self._pass, args=(source, target), daemon=True).start()
@@ -48,6 +52,8 @@ class Swallowing:
     def _pass(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
+                if self.until and self.until in data:
+                    self.silent.set()
                 if not self.silent.is_set():
                     target.sendall(data)
             if not self.silent.is_set():
@@ -84,7 +90,7 @@ def test_a_statement_whose_answer_never_comes_is_given_up(proxy: Swallowing, pos
 
 
 def test_a_pooled_connection_that_died_in_silence_is_replaced(proxy: Swallowing, postgres: dict[str, Any]) -> None:
-    block = _behind(proxy, postgres, timeout=0.5)  # no end to statements
+    block = _behind(proxy, postgres, timeout=1)  # no end to statements
     assert block.fetch_one("SELECT 1") == (1,)
     proxy.silent.set()
     with pytest.raises(DatabaseError, match="cannot be reached") as caught:
@@ -92,6 +98,24 @@ def test_a_pooled_connection_that_died_in_silence_is_replaced(proxy: Swallowing,
     assert caught.value.retryable
     proxy.silent.clear()
     assert block.fetch_one("SELECT 3") == (3,)
+
+
+def test_what_went_wrong_is_told_though_it_cannot_be_rolled_back(proxy: Swallowing, postgres: dict[str, Any]) -> None:
+    block = _behind(proxy, postgres, timeout=1)
+    with pytest.raises(ZeroDivisionError), block.connection() as held:  # noqa: PT012  all of it
+        held.execute(text("SELECT 1"))
+        proxy.silent.set()
+        1 / 0  # noqa: B018
+    proxy.silent.clear()
+    assert block.fetch_one("SELECT 3") == (3,)
+
+
+def test_a_server_that_lets_in_and_says_nothing_more_is_given_up(proxy: Swallowing, postgres: dict[str, Any]) -> None:
+    proxy.until = b"version()"
+    with pytest.raises(DatabaseError, match="no answer within") as caught:
+        _behind(proxy, postgres, timeout=1).check()
+    assert proxy.silent.is_set()
+    assert caught.value.retryable
 
 
 def test_the_server_ends_a_statement_that_takes_too_long(postgres: dict[str, Any]) -> None:

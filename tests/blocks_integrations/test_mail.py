@@ -7,7 +7,6 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -15,14 +14,12 @@ from typing import Any
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
 from entrepot.blocks import EmailServer
 from entrepot.errors import ConfigurationError, NotificationError
 from entrepot_test_secrets import leaks, our_frames
+from entrepot_test_tls import make_certificate
 
 PASSWORD = "the mail passw0rd"
 BEYOND_ASCII = "the mäil passw0rd"
@@ -49,36 +46,16 @@ class Box:
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate of 'localhost' that only this test trusts, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=2))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return folder / "cert.pem", folder / "key.pem"
+    return make_certificate(tmp_path_factory.mktemp("tls") / "server.pem", "localhost")
 
 
 Start = Callable[..., tuple[EmailServer, Box]]
 
 
 @pytest.fixture
-def start(certificate: tuple[Path, Path]) -> Iterator[Start]:
+def start(certificate: Path) -> Iterator[Start]:
     """Start a server and return a block for it."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -88,7 +65,7 @@ def start(certificate: tuple[Path, Path]) -> Iterator[Start]:
     def begin(security: str = "starttls", **options: Any) -> tuple[EmailServer, Box]:
         box = Box()
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(*certificate)
+        context.load_cert_chain(certificate)
 
         def authenticator(server: SMTP, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
             right = (
@@ -115,7 +92,7 @@ def start(certificate: tuple[Path, Path]) -> Iterator[Start]:
             "username": "me",
             "password": PASSWORD,
             "sender": "Alerts <alerts@example.test>",
-            "ca_file": str(certificate[0]),
+            "ca_file": str(certificate),
             "timeout": 20,
         }
         return EmailServer(**{**given, **options}), box

@@ -1,6 +1,5 @@
 """Requests that go only where they may, over a real server on loopback."""
 
-import datetime as dt
 import socket
 import ssl
 import threading
@@ -11,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from entrepot.blocks._addresses import Address, why_blocked
 from entrepot.blocks._http import HTTPClient, HTTPResponse, check_headers, check_url
 from entrepot.errors import BlockedAddressError, WebhookError
+from entrepot_test_tls import make_certificate
 
 SECRET = "T0KEN-IN-THE-URL"
 
@@ -178,6 +175,19 @@ class TestSlowAndBrokenServers:
             client(resolver=nobody).send("GET", f"https://hooks.example.test/{SECRET}")
         with pytest.raises(WebhookError, match="has no address"):
             client(resolver=lambda host, port: []).send("GET", "https://hooks.example.test")
+
+    def test_a_name_server_that_never_answers_is_given_up(self) -> None:
+        answered = threading.Event()
+
+        def resolver(host: str, port: int) -> list[str]:
+            answered.wait(60)
+            return ["127.0.0.1"]
+
+        try:
+            with pytest.raises(WebhookError, match="cannot be resolved"):
+                client(timeout=0.2, resolver=resolver).send("GET", "http://hook.test/")
+        finally:
+            answered.set()
 
     def test_the_next_address_is_tried_when_one_refuses(self, hook: Any) -> None:
         both = client(refuse=lambda address: None, resolver=lambda host, port: ["127.0.0.9", "127.0.0.1"])
@@ -367,27 +377,7 @@ class TestRedirects:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for hooks.example.test that signs itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "hooks.example.test")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("hooks.example.test")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "hooks.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return path
+    return make_certificate(tmp_path_factory.mktemp("tls") / "hooks.pem", "hooks.example.test")
 
 
 class TestTLS:

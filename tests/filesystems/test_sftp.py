@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import paramiko
 import pytest
 from pydantic import ValidationError
 
@@ -127,6 +128,36 @@ def test_a_file_of_known_hosts_is_heeded(server: Server, tmp_path: Path) -> None
     server.block(host_key=None, known_hosts=str(tmp_path / "known")).check()
     with pytest.raises(ConfigurationError, match=r"cannot read .*absent"):
         server.block(host_key=None, known_hosts=str(tmp_path / "absent")).check()
+
+
+def test_known_hosts_mean_what_they_mean_to_openssh(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, right, other = f"[127.0.0.1]:{server.port}", server.host_key.strip(), make_key(tmp_path / "other").strip()
+    hashed = paramiko.HostKeys.hash_host(name)
+    (tmp_path / ".ssh").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    known = tmp_path / ".ssh" / "known_hosts"
+    url = f"sftp://127.0.0.1:{server.port}{server.folder}"
+    for lines in (
+        f"{hashed} {right}",
+        f"{name} {other}\n{name} {right}",  # a server that is about to change its key
+        f"# comment\n\n@cert-authority *.example {other}\n@revoked * {other}\nhalf a line\n{name},b {right} comment",
+    ):
+        known.write_text(f"{lines}\n")
+        FileStorage.from_url(url, **server.options)
+        FileStorage.from_url(url, known_hosts=str(known), **server.options)
+    for lines, why in (
+        (f"{hashed} {other}", "another host key"),
+        (f"{name} {other}\n@revoked * {right}\n{name} {right}", "another host key"),
+        (f"{name} {right}\n@revoked {name} {right}", "is not known"),
+        (f"@cert-authority {name} {right}", "is not known"),
+        (f"127.0.0.1 {right}\n|1|x|y {right}\n* {right}", "is not known"),
+    ):
+        known.write_text(f"{lines}\n")
+        for options in ({}, {"known_hosts": str(known)}):
+            with pytest.raises(StorageAccessError, match=why):
+                FileStorage.from_url(url, **server.options, **options)
 
 
 def test_urls_work_with_the_same_care(server: Server) -> None:

@@ -578,3 +578,9 @@ def test_a_file_system_that_cannot_write_says_so(tmp_path: Path) -> None:
     for write in (storage.put, storage.create):
         with pytest.raises(StorageError):
             write("c", b"2")
+
+
+def test_what_libraries_say_of_refusals_is_not_printed_where_nobody_set_up_logging() -> None:
+    code = "import logging, entrepot.storage.files as _; logging.getLogger('gcsfs').error('what the server said')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert "what the server said" not in done.stderr

@@ -122,6 +122,22 @@ def test_what_is_absent_is_absent_where_the_root_may_not_be_asked_for_or_is_not_
         storage.get("a/1")
 
 
+def test_a_listing_leads_out_of_no_folder(
+    remote: Remote, storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = remote.ls
+
+    def leading(path: str, **options: Any) -> Any:
+        return [
+            *whole(path, **options),
+            *({"name": f"{path}/{up}", "type": "directory", "size": 0} for up in ("..", ".", "../..", "")),
+            {"name": f"{path}/../up", "type": "file", "size": 3},
+        ]
+
+    monkeypatch.setattr(remote, "ls", leading)
+    assert sorted(each.path for each in storage.list()) == ["a/1", "a/b/2", "c/3"]
+
+
 def test_a_file_that_breaks_off_is_no_short_value(remote: Remote, storage: FileStorage) -> None:
     remote.cut = 2
     with pytest.raises(StorageUnreachableError):

@@ -1,5 +1,8 @@
 """FTP, with a real server on loopback: what went wrong is never taken for an absent object or an empty folder."""
 
+import contextlib
+import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +11,7 @@ from typing import Any
 
 import pytest
 from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib.filesystems import AbstractedFS
 from pyftpdlib.handlers import DTPHandler, FTPHandler
 from pyftpdlib.ioloop import IOLoop
 from pyftpdlib.servers import FTPServer
@@ -15,6 +19,7 @@ from pyftpdlib.servers import FTPServer
 from entrepot import errors
 from entrepot.storage import FileStorage
 from entrepot.testing import StorageContract
+from entrepot_test_tls import make_certificate
 
 PASSWORD = "p4ssword of the server"
 
@@ -30,6 +35,10 @@ class Server:
             def send(self, data: bytes) -> Any:
                 if "cut" in server.fault:
                     super().send(data[: len(data) // 2])
+                    if server.fault["cut"] == "hang up":
+                        self.cmd_channel.close()
+                    else:
+                        self.cmd_channel.respond(server.fault["cut"])
                     self.close()
                     return 0
                 return super().send(data)
@@ -38,6 +47,7 @@ class Server:
             dtp_handler = Downloads
             use_sendfile = False
             authorizer = DummyAuthorizer()
+            auth_failed_timeout = 0
 
             def process_command(self, cmd: str, *args: Any, **kwargs: Any) -> None:
                 answer = server.fault.get(cmd)
@@ -63,9 +73,9 @@ class Server:
             self._loop.loop(timeout=0.02, blocking=False)
         self._server.close_all()
 
-    def storage(self, *, timeout: float = 20) -> FileStorage:
+    def storage(self) -> FileStorage:
         host, port = self.address
-        return FileStorage.from_url(f"ftp://{host}:{port}/store", username="me", password=PASSWORD, timeout=timeout)
+        return FileStorage.from_url(f"ftp://{host}:{port}/store", username="me", password=PASSWORD, timeout=20)
 
     def close(self) -> None:
         self._over.set()
@@ -108,11 +118,12 @@ def test_trouble_is_an_error_and_never_a_miss(server: Server, command: str, answ
     assert [each.path for each in storage.list()] == ["a/b"]
 
 
-def test_a_download_that_breaks_off_is_no_short_value(server: Server) -> None:
-    storage = server.storage(timeout=1)
+@pytest.mark.parametrize("end", ["426 Transfer aborted.", "hang up"])
+def test_a_download_that_breaks_off_is_no_short_value(server: Server, end: str) -> None:
+    storage = server.storage()
     content = bytes(range(256)) * 4096
     storage.put("large", content)
-    server.fault = {"cut": "yes"}
+    server.fault = {"cut": end}
     with pytest.raises(errors.StorageUnreachableError):
         storage.get("large")
     server.fault = {}
@@ -145,6 +156,77 @@ def test_a_server_that_does_not_know_mlsd_is_asked_for_long_listings(tmp_path: P
             [*storage.list()]
     finally:
         server.close()
+
+
+def test_a_listing_leads_out_of_no_folder(tmp_path: Path) -> None:
+    class Leading(AbstractedFS):
+        def format_mlsx(self, *args: Any, **options: Any) -> Iterator[bytes]:
+            yield from super().format_mlsx(*args, **options)
+            for kind, name in (("dir", ".."), ("dir", "."), ("file", "../up"), ("dir", "../../up")):
+                yield f"type={kind};size=3; {name}\r\n".encode()
+
+    server = Server(tmp_path, abstracted_fs=Leading)
+    try:
+        storage = server.storage()
+        storage.put("a/b", b"12345")
+        assert [each.path for each in storage.list()] == ["a/b"]
+    finally:
+        server.close()
+
+
+def test_a_password_that_is_not_right_is_one_clear_error(server: Server) -> None:
+    host, port = server.address
+    with pytest.raises(errors.StorageAccessError) as caught:
+        FileStorage.from_url(f"ftp://me:{PASSWORD[:4]}x@{host}:{port}/store")
+    assert PASSWORD[:4] not in str(caught.value)
+
+
+class Encrypting:
+    """Speaks FTP until the log-in, encrypted as soon as it is asked to; `said` is what came."""
+
+    def __init__(self, certificate: Path) -> None:
+        self.said: list[str] = []
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._tls.load_cert_chain(certificate)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"ftp://127.0.0.1:{self._listening.getsockname()[1]}/store"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        connection, _ = self._listening.accept()
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            stack.enter_context(connection)
+            connection.sendall(b"220 Hello\r\n")
+            self.said.append(connection.recv(100).decode().strip())
+            connection.sendall(b"234 Go on\r\n")
+            connection = stack.enter_context(self._tls.wrap_socket(connection, server_side=True))
+            for answer in (b"331 Who are you?\r\n", b"530 No\r\n"):
+                self.said.append(connection.recv(100).decode().strip())
+                connection.sendall(answer)
+
+    def close(self) -> None:
+        self._listening.close()
+        self._thread.join(10)
+
+
+def test_a_server_whose_certificate_is_not_known_is_not_told_the_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = make_certificate(tmp_path / "server.pem", "127.0.0.1")
+    server = Encrypting(file)
+    with pytest.raises(errors.StorageAccessError, match="certificate of ftp:"):
+        FileStorage.from_url(server.url, username="me", password=PASSWORD, tls=True, timeout=20)
+    server.close()
+    assert server.said == ["AUTH TLS"]
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    server = Encrypting(file)
+    with pytest.raises(errors.StorageAccessError, match="refused"):
+        FileStorage.from_url(server.url, username="me", password=PASSWORD, tls=True, timeout=20)
+    server.close()
+    assert server.said == ["AUTH TLS", "USER me", f"PASS {PASSWORD}"]
+    with pytest.raises(errors.ConfigurationError, match="write tls=True"):
+        FileStorage.from_url(server.url, tls="tls")
 
 
 def test_what_may_not_be_read_is_refused_and_not_absent(server: Server, tmp_path: Path) -> None:

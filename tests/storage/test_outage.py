@@ -133,6 +133,13 @@ def test_a_bare_absence_may_be_that_of_the_bucket(error: Exception, certain: boo
     assert diagnose(error).certain is certain
 
 
+@pytest.mark.parametrize(("code", "todo"), [("RequestTimeTooSkewed", "clock"), ("ExpiredToken", "renew them")])
+def test_a_refusal_says_what_to_do_where_the_store_said_why(code: str, todo: str) -> None:
+    found = from_diagnosis(diagnose(client_error(code, 403)), location="s3://bucket", path="a", doing="read")
+    assert isinstance(found, StorageAccessError)
+    assert todo in str(found)
+
+
 def test_what_the_caller_was_handling_is_not_taken_for_a_cause() -> None:
     error = OSError(errno.ENOSPC, "no room")
     error.__context__ = caused(FileNotFoundError("x"), client_error("NoSuchBucket", 404))

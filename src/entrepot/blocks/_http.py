@@ -20,7 +20,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from entrepot._version import __version__
 from entrepot.blocks._addresses import Address, parse_address, why_blocked
-from entrepot.blocks._timed import TimedReader, arm
+from entrepot.blocks._timed import TimedReader, arm, in_time
 from entrepot.errors import BlockedAddressError, WebhookError
 
 __all__ = ["HTTPClient", "HTTPResponse", "Request", "Resolver", "check_headers", "check_url", "resolve"]
@@ -271,7 +271,7 @@ class HTTPClient:
 
     def _connected(self, request: Request, deadline: float) -> socket.socket:
         """Return a connection to a checked address, with TLS for the host's name where the scheme says so."""
-        addresses = self._checked_addresses(request)
+        addresses = self._checked_addresses(request, deadline)
         failure: OSError | None = None
         for position, address in enumerate(addresses):
             share = (deadline - time.monotonic()) / (len(addresses) - position)
@@ -293,9 +293,10 @@ class HTTPClient:
             f"cannot connect to {request.origin}: {why}; check the URL and the network", status=None
         ) from failure
 
-    def _checked_addresses(self, request: Request) -> list[Address]:
+    def _checked_addresses(self, request: Request, deadline: float) -> list[Address]:
         try:
-            found = [parse_address(address) for address in self.resolver(request.host, request.port)]
+            said = in_time(lambda: self.resolver(request.host, request.port), deadline)
+            found = [parse_address(address) for address in said]
         except (OSError, ValueError) as error:  # UnicodeError from odd host names is a ValueError
             raise WebhookError(
                 f"the host of {request.origin} cannot be resolved; check the URL and the network", status=None

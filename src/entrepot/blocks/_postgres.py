@@ -1,7 +1,7 @@
 """How long PostgreSQL is waited for: by the network, by the server, and here."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -57,26 +57,32 @@ def give_up_in_time(engine: "Engine", *, timeout: float, statement_timeout: floa
 
     Args:
         engine: A new one.
-        timeout: Seconds that a pooled connection has to show that it is alive.
+        timeout: Seconds for what a server can answer at once: what it is, that it is alive, that nothing is kept.
         statement_timeout: Seconds after which the server ends a statement; it gets a few more to say so.
     """
     import sqlalchemy.event  # noqa: PLC0415  who has an engine has loaded it
 
     most = None if statement_timeout is None else statement_timeout + min(statement_timeout, _MOST_GRACE)
+    dialect: Any = engine.dialect
 
     def connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> _TimelyConnection:
         connection = _TimelyConnection.connect(*arguments, **options)
-        connection.answer_seconds = most
+        connection.answer_seconds = timeout  # SQLAlchemy asks what it is connected to, until it lends it
         return connection
 
-    ping = engine.dialect.do_ping
+    def lend(connection: Any, _record: Any, _proxy: Any) -> None:
+        connection.answer_seconds = most
 
-    def ping_in_time(connection: Any) -> bool:
-        with connection.within(timeout if most is None else min(timeout, most)):
-            return ping(connection)
+    def in_time(call: Callable[[Any], T]) -> Callable[[Any], T]:
+        def called(connection: Any) -> T:
+            with connection.within(timeout):
+                return call(connection)
+
+        return called
 
     sqlalchemy.event.listen(engine, "do_connect", connect)
-    engine.dialect.do_ping = ping_in_time  # type: ignore[method-assign, assignment]
+    sqlalchemy.event.listen(engine, "checkout", lend)
+    dialect.do_ping, dialect.do_rollback = in_time(dialect.do_ping), in_time(dialect.do_rollback)
 
 
 def _ending(gen: Generator[Any, Any, T], deadline: float, give_up: Any) -> Generator[Any, Any, T]:

@@ -1,14 +1,19 @@
-"""Sockets whose reads and writes end at a deadline, all together.
+"""What ends at a deadline: all reads and writes of a socket together, and calls that know no time-out.
 
-A plain time-out would start anew with each byte that a slow server sends.
+A plain time-out of a socket would start anew with each byte that a slow server sends.
 """
 
 import io
+import queue
 import socket
+import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-__all__ = ["TimedReader", "arm"]
+__all__ = ["TimedReader", "arm", "in_time"]
+
+T = TypeVar("T")
 
 
 class TimedReader(io.RawIOBase):
@@ -46,3 +51,27 @@ def arm(connection: socket.socket, deadline: float) -> None:
     if left <= 0:
         raise TimeoutError("timed out")
     connection.settimeout(left)
+
+
+def in_time(call: Callable[[], T], deadline: float) -> T:
+    """Return what a call returns. If it takes too long, it is left behind on a thread, which holds up no exit.
+
+    Raises:
+        TimeoutError: If it has not returned by the deadline.
+    """
+    ended: queue.SimpleQueue[tuple[T, None] | tuple[None, BaseException]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            ended.put((call(), None))
+        except BaseException as error:  # noqa: BLE001  raised below
+            ended.put((None, error))
+
+    threading.Thread(target=run, name="entrepot-in-time", daemon=True).start()
+    try:
+        found, error = ended.get(timeout=max(0.0, deadline - time.monotonic()))
+    except queue.Empty:
+        raise TimeoutError("timed out") from None
+    if error is not None:
+        raise error
+    return found  # type: ignore[return-value]  # without an error it is what was returned

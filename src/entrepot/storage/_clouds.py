@@ -1,6 +1,7 @@
 """The dialects of S3, Google Cloud Storage and Azure."""
 
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,9 @@ S3_RETRIES = 1
 _CONFLICT_TRIES = 5
 _AZURE = (".blob.core.windows.net", ".blob.core.chinacloudapi.cn", ".blob.core.usgovcloudapi.net")
 _MIB = 1024 * 1024
+
+# A refusal is told by our error; without handlers, gcsfs's traceback would be printed as well, with the server's words.
+logging.getLogger("gcsfs").addHandler(logging.NullHandler())
 
 
 class S3(SwappingDialect):

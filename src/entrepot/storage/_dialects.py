@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from fsspec import AbstractFileSystem
+from fsspec.implementations.ftp import FTPFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
@@ -152,7 +153,7 @@ def dialect_for(fs: AbstractFileSystem, root: str) -> Dialect:
         kind = GoogleStorage
     elif module.startswith("adlfs.") and hasattr(fs, "service_client"):  # not the one for the first Data Lake
         kind = AzureStorage
-    elif module == "fsspec.implementations.ftp":
+    elif isinstance(fs, FTPFileSystem):
         kind = Ftp
     else:
         kind = Dialect if protocol_of(fs) in _OBJECT_STORES else Folders

@@ -71,11 +71,13 @@ class Folders(Dialect):
             for info in self._listing(pending.pop()):
                 name = str(info["name"]).strip("/")
                 path = name.removeprefix(inside)
+                if not (path.startswith(f"{prefix}/" if prefix else "") and is_path(path)):
+                    continue  # no server leads out of the folder, nor round in it
                 if info.get("type") == "directory":
                     if name not in seen:
                         seen.add(name)
                         pending.append(info["name"])
-                elif info.get("type") == "file" and path.startswith(f"{prefix}/" if prefix else "") and is_path(path):
+                elif info.get("type") == "file":
                     sized = info if info.get("size") is not None else self._ask("info", info["name"])  # pages of links
                     yield object_info(path, sized)
 

@@ -10,22 +10,65 @@ import ftplib
 import os
 import ssl
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from fsspec import AbstractFileSystem
+from fsspec.implementations.ftp import FTPFileSystem
 from fsspec.implementations.ftp import _mlsd2 as long_listing
 
+from entrepot.errors import ConfigurationError, StorageAccessError
 from entrepot.protocols.storage import Buffer, ObjectInfo
 from entrepot.storage._folders import Folders
+from entrepot.storage.outage import without_userinfo
 from entrepot.storage.paths import RESERVED_PREFIX, is_path
 
-__all__ = ["Ftp"]
+__all__ = ["Ftp", "open_ftp"]
 
 _PIECE: Final = 1 << 16
 _NOT_KNOWN: Final = ("500", "502", "504")
 _NO_ROOM: Final = ("452", "552")
+
+
+class _SureFTP(FTPFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """fsspec's file system; where it encrypts, it looks whose certificate that is, and then says the password."""
+
+    def _connect(self) -> None:
+        if not self.tls:
+            super()._connect()
+            return
+        known = ssl.create_default_context()
+        self.ftp = ftplib.FTP_TLS(timeout=self.timeout, encoding=self.encoding, context=known)  # noqa: S321  encrypted
+        self.ftp.connect(self.host, self.port)
+        self.ftp.login(*self.cred)
+
+
+def open_ftp(url: str, options: Mapping[str, Any]) -> tuple[AbstractFileSystem, str]:
+    """Return the file system of a server, connected, and a folder in it.
+
+    Args:
+        url: `ftp://host:port/folder`; a user name and a password in it count as options.
+        options: What fsspec's file system takes; `tls=True` to encrypt.
+
+    Raises:
+        ConfigurationError: If `tls` is something else: fsspec has kinds of it that look at no certificate.
+        StorageAccessError: If the certificate is not one of the server, or nobody is let in.
+        OSError: If there is no answer.
+    """
+    given = {**FTPFileSystem._get_kwargs_from_urls(url), **options}  # noqa: SLF001  fsspec's own way
+    if not isinstance(given.get("tls", False), bool):
+        raise ConfigurationError("write tls=True: other kinds look at no certificate", setting="tls")
+    location = without_userinfo(url)
+    try:
+        with _our_words():
+            return _SureFTP(**given), FTPFileSystem._strip_protocol(url)  # noqa: SLF001  the same
+    except ssl.SSLCertVerificationError as error:
+        raise StorageAccessError(
+            f"the certificate of {location} is not valid for it: {error.verify_message}; check the address, or name the"
+            " authority in SSL_CERT_FILE",
+            location=location,
+        ) from None
 
 
 class Ftp(Folders):
@@ -106,9 +149,11 @@ class Ftp(Folders):
             folder = pending.pop()
             for name, facts in self._entries(self._key(folder)).items():
                 path = f"{folder}/{name}" if folder else name
+                if not is_path(path):
+                    continue  # no server leads out of the folder, nor round in it
                 if facts["type"] == "dir":
                     pending.append(path)
-                elif facts["type"] == "file" and is_path(path):
+                else:
                     yield _info(path, facts)
 
     def stat(self, path: str) -> ObjectInfo:
@@ -144,7 +189,7 @@ class Ftp(Folders):
         self.fs.ftp.close()
         try:
             self.fs._connect()  # noqa: SLF001  as it did when it was made
-            if self.fs.tls is True:
+            if self.fs.tls:
                 self.fs.ftp.prot_p()
         except BaseException:
             self.fs.ftp.close()  # connected, perhaps, and not logged in

@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -17,9 +17,9 @@ from urllib.parse import unquote, urlsplit
 import paramiko
 from fsspec import AbstractFileSystem
 from fsspec.implementations.sftp import SFTPFileSystem
-from paramiko.hostkeys import InvalidHostKey
 
 from entrepot.errors import ConfigurationError, StorageAccessError
+from entrepot.storage._known_hosts import known_keys
 from entrepot.storage.outage import from_opening, without_userinfo
 
 __all__ = ["open_sftp"]
@@ -65,13 +65,30 @@ class _SureSFTP(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
         self.client, self._pid, self._local = self._connected(), os.getpid(), threading.local()
 
     def _connected(self) -> paramiko.SSHClient:
+        port = int(self.ssh_kwargs.get("port") or _PORT)
+        name = self.host if port == _PORT else f"[{self.host}]:{port}"
+        keys = [_public(self._host_key)] if self._host_key is not None else self._known_keys(name)
+        try:
+            return self._connected_to(name, keys)
+        except paramiko.BadHostKeyException as error:
+            if error.key not in keys:
+                raise
+            return self._connected_to(name, [error.key])  # paramiko takes one key of each kind
+
+    def _known_keys(self, name: str) -> list[Any]:
+        if self._known_hosts is not None:
+            return known_keys(Path(self._known_hosts), name)
+        with contextlib.suppress(OSError):
+            return known_keys(Path("~/.ssh/known_hosts").expanduser(), name)
+        return []
+
+    def _connected_to(self, name: str, keys: Sequence[Any]) -> paramiko.SSHClient:
         client = paramiko.SSHClient()
-        if self._host_key is None:
-            client.load_system_host_keys(self._known_hosts)
-        else:
-            port = int(self.ssh_kwargs.get("port") or _PORT)
-            name = self.host if port == _PORT else f"[{self.host}]:{port}"
-            client.get_host_keys().add(name, *_public(self._host_key))
+        first: dict[str, Any] = {}
+        for key in keys:
+            first.setdefault(key.get_name(), key)
+        for kind, key in first.items():  # the first kind is the one that the server is asked for
+            client.get_host_keys().add(name, kind, key)
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
         try:
             client.connect(self.host, **self.ssh_kwargs)
@@ -133,28 +150,6 @@ class _SureSFTP(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
             if self._kind(path) == "directory":
                 raise
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
-
-    def find(
-        self,
-        path: str,
-        maxdepth: int | None = None,
-        withdirs: bool = False,  # noqa: FBT001, FBT002  as fsspec
-        detail: bool = False,  # noqa: FBT001, FBT002  as fsspec
-        **kwargs: Any,
-    ) -> Any:
-        """Return the files below a folder. fsspec would leave out what it cannot list: in an outage, everything."""
-        if maxdepth is not None or withdirs:
-            return super().find(path, maxdepth, withdirs, detail, **kwargs)
-        found: dict[str, Any] = {}
-        pending = [path]
-        while pending:
-            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
-                for info in self.ls(pending.pop(), detail=True):
-                    if info["type"] == "directory":
-                        pending.append(info["name"])
-                    else:
-                        found[info["name"]] = info
-        return found if detail else sorted(found)
 
     def exists(self, path: str, **kwargs: Any) -> bool:  # noqa: ARG002  as fsspec
         """Say whether something has this name. fsspec would say no where there is no answer, too."""
@@ -260,25 +255,21 @@ def open_sftp(url: str, options: Mapping[str, Any]) -> tuple[AbstractFileSystem,
 
 
 def _check_readable(known_hosts: str) -> None:
-    """Refuse a file of known hosts that is none, before anything is sent."""
+    """Refuse a file of known hosts that cannot be read, before anything is sent."""
     try:
-        paramiko.HostKeys(known_hosts)
+        known_keys(Path(known_hosts), "")
     except OSError as error:
         why = os.strerror(error.errno) if error.errno is not None else type(error).__name__
-    except (ValueError, paramiko.SSHException, InvalidHostKey):
-        why = "it is no file of known hosts"
-    else:
-        return
-    raise ConfigurationError(f"cannot read {known_hosts}: {why}", setting="known_hosts")
+        raise ConfigurationError(f"cannot read {known_hosts}: {why}", setting="known_hosts") from None
 
 
-def _public(text: str) -> tuple[str, Any]:
-    """Return kind and key of a public key as it stands in files of OpenSSH, with or without a host in front."""
+def _public(text: str) -> Any:
+    """Return a public key as it stands in files of OpenSSH, with or without a host in front."""
     words = text.split()
     for kind, key in pairwise(words):
         if kind.startswith(("ssh-", "ecdsa-")):
             with contextlib.suppress(ValueError, paramiko.SSHException):
-                return kind, paramiko.PKey.from_type_string(kind, base64.b64decode(key, validate=True))
+                return paramiko.PKey.from_type_string(kind, base64.b64decode(key, validate=True))
     raise ConfigurationError(
         "the host key cannot be read: write it as ssh-keyscan prints it, 'ssh-ed25519 AAAA...'", setting="host_key"
     )

@@ -26,6 +26,7 @@ from entrepot.storage._buffers import as_views, joined
 from entrepot.storage._clouds import S3_RETRIES, s3_config
 from entrepot.storage._dialect import Dialect, SwappingDialect, protocol_of
 from entrepot.storage._dialects import dialect_for
+from entrepot.storage._ftp import open_ftp
 from entrepot.storage._swaps import changed, too_large
 from entrepot.storage.outage import (
     Diagnosis,
@@ -431,6 +432,8 @@ def _opened(protocol: str, url: str, options: Mapping[str, Any]) -> tuple[Abstra
         sftp = importlib.import_module("entrepot.storage._sftp")  # the one that looks who the server is
         found: tuple[AbstractFileSystem, str] = sftp.open_sftp(url, options)
         return found
+    if protocol == "ftp":
+        return open_ftp(url, options)
     opened: tuple[AbstractFileSystem, str] = url_to_fs(url, skip_instance_cache=True, **options)
     return opened
 

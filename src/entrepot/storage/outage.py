@@ -187,6 +187,13 @@ _MEANINGS: dict[Trouble, tuple[type[StorageError], str]] = {
 }
 
 
+_REFUSALS = {  # what to do, where the store says why
+    "ExpiredToken": "refused ({said}); the credentials have expired: renew them",
+    "TokenRefreshRequired": "refused ({said}); the credentials have expired: renew them",
+    "RequestTimeTooSkewed": "refused ({said}); the clock of this machine is wrong: set it",
+}
+
+
 def diagnose(error: BaseException) -> Diagnosis:
     """Tell what kind of trouble an error of a client library or of the system is.
 
@@ -230,6 +237,8 @@ def from_diagnosis(diagnosis: Diagnosis, *, location: str, path: str, doing: str
     if diagnosis.trouble is Trouble.EXISTS:
         return ObjectExistsError(f"{at} has an object {path!r} already", path=path, location=location)
     kind, text = _MEANINGS.get(diagnosis.trouble, (StorageError, "{said}"))
+    if diagnosis.trouble is Trouble.REFUSED:
+        text = _REFUSALS.get(diagnosis.said, text)
     said = f"{diagnosis.said}, after {diagnosis.tries} tries" if diagnosis.tries > 1 else diagnosis.said
     return kind(f"{what}: {text.format(said=said)}", location=location)
 
