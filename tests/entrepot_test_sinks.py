@@ -150,10 +150,8 @@ def _needles(secret: str | bytes) -> Iterator[bytes]:
     data = secret if isinstance(secret, bytes) else secret.encode()
     text = secret if isinstance(secret, str) else secret.decode("latin-1")
     yield data
-    for form in {*forms(secret), text[::-1]}:
-        yield form.encode("utf-8")
-        yield form.encode("utf-16-le")
-        yield form.encode("utf-16-be")
+    yield from (form.encode() for form in {*forms(secret), text[::-1]})
+    yield from (text.encode(encoding) for encoding in ("utf-16-le", "utf-16-be"))
     for read in {text, data.decode("latin-1")}:
         yield read.encode()
         # As the oldest protocol of pickles has it.
@@ -224,6 +222,7 @@ class Scene:
         err: What it wrote to its standard error.
         mails: What the mail server got.
         calls: What the HTTP server got: path, headers and body of each request.
+        http_url: Of the HTTP server, which refuses what is asked of Vault or of AWS.
         smtp_port: Of the mail server.
         s3_url: Of the S3 server.
         bucket: The bucket on it that the program wrote to.
@@ -242,6 +241,7 @@ class Scene:
     err: bytes
     mails: list[bytes]
     calls: list[tuple[str, dict[str, str], bytes]]
+    http_url: str
     smtp_port: int
     s3_url: str
     bucket: str

@@ -204,9 +204,11 @@ def _told(
     except of as error:
         parts = ["".join(traceback.format_exception(error))]
         parts += traceback.TracebackException.from_exception(error, capture_locals=with_locals).format()
-        console = Console(record=True, width=300, file=io.StringIO())
-        console.print(Traceback.from_exception(type(error), error, error.__traceback__, show_locals=with_locals))
-        parts.append(console.export_text())
+        # What rich would draw, without the lines of source around: to colour those takes longer than all else here.
+        for stack in Traceback.extract(type(error), error, error.__traceback__, show_locals=with_locals).stacks:
+            parts.append(repr((stack.exc_type, stack.exc_value, stack.notes)))
+            shown = [node for frame in stack.frames for node in (frame.locals or {}).values()]
+            parts += [node.render(max_width=300) for node in shown]
         chain: list[BaseException | None] = [error]
         while chain and (each := chain.pop()) is not None:
             parts += [repr(each), repr(each.args), repr(vars(each)), *getattr(each, "__notes__", [])]
@@ -291,18 +293,19 @@ def _reference(scene: Scene) -> Iterator[Shown]:
     yield _told(block.referenced.get_secret_value)  # type: ignore[union-attr]
 
 
-@sink("errors of key providers and secret sources: Vault's token, keys of AWS, a wrong passphrase", shows="VAULT_ADDR")
+@sink("errors of key providers and secret sources that refuse, and quote tokens as they do", shows="which refuses it")
 def _services(scene: Scene) -> Iterator[Shown]:
     of = scene.text
     given = {
-        "VAULT_ADDR": _closed("http"),
+        "VAULT_ADDR": scene.http_url,
         "VAULT_TOKEN": of("plain"),
-        "AWS_ENDPOINT_URL": _closed("http"),
+        "AWS_ENDPOINT_URL": scene.http_url,
         "AWS_DEFAULT_REGION": "eu-central-1",
         "AWS_ACCESS_KEY_ID": "key-id",
         "AWS_SECRET_ACCESS_KEY": of("awkward"),
         "AWS_SESSION_TOKEN": of("extra"),
         "ENTREPOT_KEYRING_PASSPHRASE": f"{of('plain')} {of('extra')}",
+        "ENTREPOT_HOME": str(scene.folder / "another-home"),
     }
     sealed = scene.folder / "sinks.sealed"
     with mock.patch.dict(os.environ, {"ENTREPOT_KEYRING_PASSPHRASE": "another one, of this test"}):
@@ -310,7 +313,8 @@ def _services(scene: Scene) -> Iterator[Shown]:
     with mock.patch.dict(os.environ, given):
         for reference in ("vault://secret/x#y", "aws-sm://x"):
             yield _told(SecretReference(reference).get_secret_value)
-        for provider in ("vault:x", "aws-kms:alias/x", f"passphrase:{sealed}"):
+        clear = scene.home / "keyring.json"  # of another provider
+        for provider in ("vault:x", "aws-kms:alias/x", f"passphrase:{sealed}", f"vault:x?file={clear}"):
             os.environ["ENTREPOT_KEY_PROVIDER"] = provider
             yield _told(home.ring)
             yield repr(home.key_provider()) + pprint.pformat(vars(home.key_provider()))

@@ -211,7 +211,7 @@ def _artifacts(scene: Scene) -> Iterator[Shown]:
 @sink("`entrepot cache explain` and `why`: which part of which input differs, sources as diffs", shows="vault")
 def _explanations(scene: Scene) -> Iterator[Shown]:
     Treasury.load("prod", version=1)
-    for task in ("use", "give_back", "give_model", "give_dump", "take_bare"):
+    for task in ("use", "give_model", "take_bare"):
         yield _said("cache", "explain", task, exit_code=None) + _said(
             "cache", "explain", task, "--json", exit_code=None
         )

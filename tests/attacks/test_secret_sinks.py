@@ -53,8 +53,8 @@ def scene(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
     scene.home = scene.folder / "home"
     scene.s3_url, scene.bucket = s3_server.endpoint_url, s3_server.bucket()
     scene.mails, scene.calls = [], []
-    with _mail_server(scene) as scene.smtp_port, _http_server(scene) as hook:
-        _run_program(scene, hook, s3_server)
+    with _mail_server(scene) as scene.smtp_port, _http_server(scene) as scene.http_url:
+        _run_program(scene, s3_server)
         ring = json.loads((scene.home / "keyring.json").read_bytes())
         scene.keys = {f"the key {key['id']}": base64.b64decode(key["material"]["raw"]) for key in ring["keys"]}
         scene.keys["the key of the S3 server"] = s3_server.secret_key
@@ -67,7 +67,7 @@ def scene(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield scene
 
 
-def _run_program(scene: Scene, hook: str, server: S3Server) -> None:
+def _run_program(scene: Scene, server: S3Server) -> None:
     of = scene.planted
     for name in ("evidence", "tmp"):
         (scene.folder / name).mkdir()
@@ -90,7 +90,7 @@ def _run_program(scene: Scene, hook: str, server: S3Server) -> None:
         "texts": {name: secret for name, secret in of.items() if isinstance(secret, str)},
         "bytes": {name: secret.hex() for name, secret in of.items() if isinstance(secret, bytes)},
         "label": scene.label,
-        "hook": hook,
+        "hook": scene.http_url,
         "smtp": scene.smtp_port,
         "s3": server.endpoint_url,
         "key": server.access_key,
@@ -140,14 +140,24 @@ def _mail_server(scene: Scene) -> Iterator[int]:
 
 @contextmanager
 def _http_server(scene: Scene) -> Iterator[str]:
-    """A server that takes whatever comes; its URL."""
+    """A server that takes calls of webhooks, and refuses those of Vault and AWS with the credentials in the answer."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if self.path.startswith("/v1/") or "X-Amz-Target" in self.headers:
+                said = f"no access with {self.headers}"
+                body = json.dumps({"__type": "AccessDeniedException", "message": said, "errors": [said]}).encode()
+                self.send_response(403)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+                return
             scene.calls.append((self.path, dict(self.headers), body))
             self.send_response(200)
             self.end_headers()
+
+        do_GET = do_POST = do_PUT = answer  # noqa: N815  http.server's names
 
         def log_message(self, *args: object) -> None:
             pass
