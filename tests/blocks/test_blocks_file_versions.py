@@ -211,13 +211,13 @@ class TestNewer:
             planned(file)
 
     def test_a_block_that_needs_that_name_for_a_field_is_not_written(self, tmp_path: Path) -> None:
-        class Loose(Block, extra="allow"):
+        class KeepsVersion(Block, extra="allow"):
             pass
 
-        Loose(**{"$schema_version": "x"}).save("l")
+        KeepsVersion(**{"$schema_version": "x"}).save("l")
         with pytest.raises(BlockFileError, match="a file has another use for it"):
             export_to(tmp_path / "b.toml")
-        BLOCKS.forget("loose")
+        BLOCKS.forget("keeps-version")
 
     def test_one_whose_class_is_older_keeps_the_version_that_it_has(self, tmp_path: Path) -> None:
         define_new()(host="h", port=1, login=SecretStr(HUNTER)).save("d")  # type: ignore[call-arg]

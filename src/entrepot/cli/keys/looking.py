@@ -62,9 +62,9 @@ def status(*, storage: Storages = None, as_json: AsJson = False) -> None:
             )
             for key in keys
         ]
-        columns = ("Key", "Purpose", "State", "Created", "Blocks", "Team's", "Answers", "Results", "Stores")
-        alone = () if settings.current().blocks_team else ("Team's",)
-        fewer = (alone, (*alone, "Stores"), (*alone, "Stores", "Created"))
+        columns = ("Key", "Purpose", "State", "Created", "Blocks", "Team", "Answers", "Results", "Stores")
+        alone = () if settings.current().blocks_team else ("Team",)
+        fewer = (alone, (*alone, "Stores"), (*alone, "Stores", "Created"), (*alone, "Stores", "Created", "Answers"))
         show(fitting(*(table(columns, rows, keep=("Key", "State"), without=some) for some in fewer)))
         ok(f"keyring {ring.ring_id}, epoch {ring.epoch}, at {ring.location}")
     for one in missing:
