@@ -5,12 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-__all__ = ["Program", "start_program", "until"]
+__all__ = ["Program", "said_at_once", "start_program", "until"]
 
 
 class Program:
@@ -77,6 +77,27 @@ def start_program() -> Iterator[Callable[..., Program]]:
         if program.process.poll() is None:
             program.process.kill()
             program.process.communicate()
+
+
+def said_at_once(*commands: Sequence[object], seconds: float = 60) -> list[str]:
+    """Run Python with each of these arguments, and let all go on at one moment; return what each says then.
+
+    Each program says "ready" in a line of its own, and waits for one on its stdin.
+    """
+    processes = [
+        subprocess.Popen([sys.executable, *map(str, command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for command in commands
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    said = [process.communicate(timeout=seconds)[0].strip() for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes)
+    return said
 
 
 def until(is_so: Callable[[], bool], seconds: float = 60) -> None:

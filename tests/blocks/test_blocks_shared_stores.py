@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ from entrepot.filesystems import S3
 from entrepot.protocols.documents import DocumentRef
 from entrepot.storage import LocalStorage, MemoryStorage
 from entrepot.testing import FrozenClock
+from entrepot_test_processes import said_at_once
 from entrepot_test_secrets import SECRET, leaks
 
 PROGRAM = Path(__file__).parent / "shared_writer.py"
@@ -79,26 +78,7 @@ def put(server: S3Server, bucket: str, key: str, content: bytes) -> None:
 
 def write_together(processes: int, threads: int, saves: int) -> Iterator[dict[str, Any]]:
     """Let threads of processes save one block at the same time; yield what each process says of it."""
-    command = [sys.executable, str(PROGRAM)]
-    writers = [
-        subprocess.Popen(
-            [*command, f"w{number}", str(threads), str(saves)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(processes)
-    ]
-    for writer in writers:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "ready\n"
-    for writer in writers:
-        assert writer.stdin is not None
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
-    for writer in writers:
-        said, _ = writer.communicate()
-        assert writer.returncode == 0
+    for said in said_at_once(*((PROGRAM, f"w{number}", threads, saves) for number in range(processes)), seconds=600):
         yield json.loads(said)
 
 

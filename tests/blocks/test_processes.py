@@ -9,6 +9,7 @@ import pytest
 
 from entrepot.blocks.core import Block
 from entrepot.blocks.system import JSON, Secret
+from entrepot_test_processes import said_at_once
 
 
 def run(script: str, *, check: bool = True, **environment: str) -> str:
@@ -72,20 +73,7 @@ def test_eight_processes_that_save_first_share_one_ring_and_one_wins_a_name(entr
         "try:\n    Secret(value=sys.argv[1]).save('shared'); print('won')\n"
         "except BlockExistsError:\n    print('lost')\n"
     )
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for number in range(8)
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    outcomes = [process.communicate(timeout=60)[0].strip() for process in processes]
+    outcomes = said_at_once(*(("-c", script, number) for number in range(8)))
     assert sorted(outcomes) == ["lost"] * 7 + ["won"]
     assert Secret.load("shared").get() == str(outcomes.index("won"))
     assert [Secret.load(f"own-{number}").get() for number in range(8)] == ["own"] * 8

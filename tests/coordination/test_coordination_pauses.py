@@ -1,7 +1,5 @@
 """Questions and answers in the file that processes share: each is kept once, and the first answer counts."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,6 +8,7 @@ import pytest
 
 from entrepot.coordination import pauses
 from entrepot.coordination.pauses import Pause
+from entrepot_test_processes import said_at_once
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -108,17 +107,11 @@ class TestAnswering:
         pauses.ask(question(), everybody)
         program = (
             "import sys\nfrom datetime import UTC, datetime\nfrom entrepot.coordination import pauses\n"
-            "sys.stdin.readline()\n"
+            "print('ready', flush=True)\nsys.stdin.readline()\n"
             "asked = pauses.find('root', 'pause-1')\n"
             "print(asked.answer is None and pauses.answer(asked, sys.argv[1], datetime.now(UTC)))"
         )
-        running = [
-            subprocess.Popen(
-                [sys.executable, "-c", program, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-            for number in range(4)
-        ]
-        said = [one.communicate("go\n", timeout=60)[0].strip() for one in running]
+        said = said_at_once(*(("-c", program, number) for number in range(4)))
         assert sorted(said) == ["False", "False", "False", "True"]
         found = pauses.find("root", "pause-1")
         assert found is not None

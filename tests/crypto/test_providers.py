@@ -15,6 +15,7 @@ from entrepot.crypto.passphrase import PassphraseKeyProvider
 from entrepot.crypto.providers import FileKeyProvider, open_keyring
 from entrepot.errors import KeyringError, KeyringExistsError, KeyringMissingError, KeyringPermissionError
 from entrepot_test_crypto import forms_of, materials_of
+from entrepot_test_processes import said_at_once
 
 
 def nothing() -> None:
@@ -84,18 +85,7 @@ class TestFirstNeed:
             "sys.stdout.write('ready\\n'); sys.stdout.flush(); sys.stdin.readline()\n"
             f"print(open_keyring(FileKeyProvider({str(path)!r}), sealed_data=lambda: None).ring_id)\n"
         )
-        processes = [
-            subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            for _ in range(8)
-        ]
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        rings = {process.communicate(timeout=60)[0].strip() for process in processes}
+        rings = set(said_at_once(*[("-c", script)] * 8))
         assert len(rings) == 1
         assert rings == {Keyring.from_document(path.read_bytes(), location="").ring_id}
         assert [entry.name for entry in path.parent.iterdir()] == ["keyring.json"]

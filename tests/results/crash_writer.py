@@ -1,14 +1,7 @@
-"""For test_crash: starts processes that write results in a loop until they are killed, and others that then look.
+"""For test_crash: starts processes that write results in a loop until they are killed, and others that then look."""
 
-Commands come on stdin, answers go to stdout, each one line of JSON. This process itself never touches a store: it only
-forks, so that each writer and each reader begins with a clean memory and without the time that imports take.
-"""
-
-import json
 import os
-import signal
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import entrepot.serializers.pickle  # noqa: F401  loaded once, before the forks
 from entrepot.results.lookup import Outcome
 from entrepot.storage.local import LocalStorage
+from entrepot_test_crashes import serve
 from entrepot_test_results import Kept
 
 SLOTS = 5  # in the mode "replace", so many keys are written over and over
@@ -68,35 +62,5 @@ def wanted(mode: str, name: str, acknowledged: int) -> dict[str, set[int]]:
     return found
 
 
-def run(task: dict[str, Any]) -> object:
-    """Do one command."""
-    if task["do"] == "kill":
-        os.kill(task["pid"], signal.SIGKILL)
-        return os.waitpid(task["pid"], 0)[1]
-    answer, said = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            if task["do"] == "write":
-                write(task)
-            os.write(said, json.dumps(read(task)).encode())
-            os._exit(0)
-        except BaseException:  # noqa: BLE001  nothing of the parent's may run here
-            traceback.print_exc()
-            os._exit(1)
-    os.close(said)
-    try:
-        if task["do"] == "write":
-            return child
-        with os.fdopen(os.dup(answer), "rb") as stream:
-            report = stream.read()
-        status = os.waitpid(child, 0)[1]
-        return json.loads(report) if status == 0 else {"failed": status}
-    finally:
-        os.close(answer)
-
-
 if __name__ == "__main__":
-    for line in sys.stdin:
-        sys.stdout.write(json.dumps(run(json.loads(line))) + "\n")
-        sys.stdout.flush()
+    serve({"write": write, "read": read}, endless={"write"})

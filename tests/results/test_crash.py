@@ -1,17 +1,16 @@
 """`kill -9` of writers at any moment: no torn reads, nothing acknowledged is lost."""
 
-import json
 import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from entrepot_test_crashes import Processes, acknowledged_in
 
 PROGRAM = Path(__file__).parent / "crash_writer.py"
 SIZES = [0, 1, 4095, 4096, 64 << 10, (256 << 10) - 1, 256 << 10, (256 << 10) + 1, 60_000_000]
@@ -20,36 +19,10 @@ KILLS = 200
 SOAK_KILLS = int(os.environ.get("ENTREPOT_SOAK", "0"))
 
 
-class Processes:
-    """The program that forks writers and readers."""
-
-    def __init__(self) -> None:
-        self._program = subprocess.Popen([sys.executable, PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def ask(self, **task: object) -> Any:
-        assert self._program.stdin is not None
-        assert self._program.stdout is not None
-        self._program.stdin.write(json.dumps(task).encode() + b"\n")
-        self._program.stdin.flush()
-        return json.loads(self._program.stdout.readline())
-
-    def close(self) -> None:
-        assert self._program.stdin is not None
-        self._program.stdin.close()
-        assert self._program.wait(30) == 0
-
-
-def acknowledged_in(file: Path) -> int:
-    """Return how many writes a killed writer said were done; a number without its line end was not said."""
-    lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
-    assert [int(line) for line in lines] == list(range(len(lines)))
-    return len(lines)
-
-
 def campaign(folder: Path, kills: int, seed: int) -> dict[str, int]:
     """Kill writers, two at a time in one store and on the same values; after each pair, a new process looks."""
     dice = random.Random(seed)
-    processes = Processes()
+    processes = Processes(PROGRAM)
     total = {"kills": 0, "acknowledged": 0, "torn": 0, "lost": 0, "seen": 0}
     rounds, patience = 0, 1.0
     while total["kills"] < kills:

@@ -5,13 +5,14 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from entrepot_test_crashes import Processes, acknowledged_in
 
 PROGRAM = Path(__file__).parent / "transaction_writer.py"
 KILLS = 64
@@ -25,36 +26,10 @@ SHAPES = [
 ]
 
 
-class Processes:
-    """The program that forks writers and readers."""
-
-    def __init__(self) -> None:
-        self._program = subprocess.Popen([sys.executable, PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def ask(self, **task: object) -> Any:
-        assert self._program.stdin is not None
-        assert self._program.stdout is not None
-        self._program.stdin.write(json.dumps(task).encode() + b"\n")
-        self._program.stdin.flush()
-        return json.loads(self._program.stdout.readline())
-
-    def close(self) -> None:
-        assert self._program.stdin is not None
-        self._program.stdin.close()
-        assert self._program.wait(30) == 0
-
-
-def acknowledged_in(file: Path) -> int:
-    """Return how many commits a killed writer said were done; a number without its line end was not said."""
-    lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
-    assert [int(line) for line in lines] == list(range(len(lines)))
-    return len(lines)
-
-
 def campaign(folder: Path, kills: int, seed: int) -> dict[str, int]:
     """Kill writers, two at a time in one store and often on the same keys; after each pair, a new process looks."""
     dice = random.Random(seed)
-    processes = Processes()
+    processes = Processes(PROGRAM)
     total = {"kills": 0, "acknowledged": 0, "half": 0, "lost": 0, "seen": 0, "damaged": 0}
     rounds, patience = 0, 1.0
     while total["kills"] < kills:
@@ -106,7 +81,7 @@ def test_soak_of_killed_writers_of_transactions(tmp_path: Path) -> None:
 
 
 def test_processes_that_look_all_the_time_never_see_a_half_and_go_only_forward(tmp_path: Path) -> None:
-    processes = Processes()
+    processes = Processes(PROGRAM)
     shape: dict[str, Any] = {
         "folder": str(tmp_path / "store"),
         "how": "commit",

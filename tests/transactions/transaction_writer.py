@@ -1,15 +1,9 @@
-"""For test_transaction_crash: starts processes that commit transactions until they are killed, and others that look.
-
-Commands come on stdin, answers go to stdout, each one line of JSON. This process itself never touches a store: it only
-forks, so that each writer and each reader begins with a clean memory and without the time that imports take.
-"""
+"""For test_transaction_crash: starts processes that commit transactions until they are killed, and others that look."""
 
 import json
 import logging
 import os
-import signal
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +17,7 @@ from entrepot.engine.world import World, use_world
 from entrepot.results.lookup import Outcome
 from entrepot.storage.local import LocalStorage
 from entrepot_test_commits import commit
+from entrepot_test_crashes import serve
 from entrepot_test_results import Kept
 
 MEMBERS = 5  # results of each transaction
@@ -144,43 +139,9 @@ def poll(task: dict[str, Any]) -> dict[str, int]:
     return counts
 
 
-def run(task: dict[str, Any]) -> object:
-    """Do one command."""
-    if task["do"] == "kill":
-        os.kill(task["pid"], signal.SIGKILL)
-        return os.waitpid(task["pid"], 0)[1]
-    answer, said = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            if task["do"] == "write":
-                write(task)
-            report = json.dumps(poll(task) if task["do"] == "poll" else read(task)).encode()
-            if task["do"] == "poll":
-                Path(task["report"]).write_bytes(report)
-            os.write(said, report)
-            os._exit(0)
-        except BaseException:  # noqa: BLE001  nothing of the parent's may run here
-            traceback.print_exc()
-            os._exit(1)
-    os.close(said)
-    try:
-        if task["do"] in {"write", "poll"}:
-            return child
-        with os.fdopen(os.dup(answer), "rb") as stream:
-            report = stream.read()
-        status = os.waitpid(child, 0)[1]
-        return json.loads(report) if status == 0 else {"failed": status}
-    finally:
-        os.close(answer)
+def poll_and_report(task: dict[str, Any]) -> None:
+    Path(task["report"]).write_text(json.dumps(poll(task)), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    for line in sys.stdin:
-        job = json.loads(line)
-        if job["do"] == "wait":
-            answer: object = os.waitpid(job["pid"], 0)[1]
-        else:
-            answer = run(job)
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+    serve({"write": write, "read": read, "poll": poll_and_report}, endless={"write", "poll"})

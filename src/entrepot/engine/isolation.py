@@ -15,7 +15,7 @@ import cloudpickle
 from entrepot._clock import Clock
 from entrepot._secrets import remember_secret
 from entrepot._stops import StopRun
-from entrepot.context import TAGS, FlowRun, FlowRunContext, RunContext, TaskRunContext
+from entrepot.context import TAGS, FlowRun, FlowRunContext, RunContext, TaskRun, TaskRunContext
 from entrepot.engine.effects import Call, Outcome, raised
 from entrepot.engine.keeping import NOTHING_SAID
 from entrepot.engine.past import Past
@@ -117,21 +117,10 @@ def _code_of(effect: Call) -> tuple[bytes, bool]:
 
 
 def _around(context: RunContext) -> Around:
-    run = context.engine
     flow = context.flow_run_context if isinstance(context, TaskRunContext) else context
     return Around(
-        task=Part(
-            view=context.task_run if isinstance(context, TaskRunContext) else context.flow_run,
-            name=run.definition.name,
-            key=run.definition.key,
-            parameters=context.parameters,
-            start_time=context.start_time,
-            log_prints=context.log_prints,
-            root_id=run.root_id,
-            attempt=run.attempt,
-            inherited=_if_picklable(run.inherited, NOTHING_SAID),
-            standing=_standing_of(run),
-            past=_past_of(run),
+        task=_part(
+            context, context.task_run if isinstance(context, TaskRunContext) else context.flow_run, context.parameters
         ),
         flow=None if flow is None or flow is context else _flow_part(flow),
         ambient_tags=TAGS.get(),
@@ -150,19 +139,24 @@ def _past_of(run: Run) -> Past | None:
 
 
 def _flow_part(context: FlowRunContext) -> Part:
-    run, view = context.engine, context.flow_run
-    parameters = _small(context.parameters)
+    view, parameters = context.flow_run, _small(context.parameters)
+    view = FlowRun(
+        view.id,
+        view.name,
+        view.flow_name,
+        view.run_count,
+        view.start_time,
+        parameters=parameters,
+        tags=view.tags,
+        parent_run_id=view.parent_run_id,
+    )
+    return _part(context, view, parameters)
+
+
+def _part(context: RunContext, view: TaskRun | FlowRun, parameters: Mapping[str, Any]) -> Part:
+    run = context.engine
     return Part(
-        view=FlowRun(
-            view.id,
-            view.name,
-            view.flow_name,
-            view.run_count,
-            view.start_time,
-            parameters=parameters,
-            tags=view.tags,
-            parent_run_id=view.parent_run_id,
-        ),
+        view=view,
         name=run.definition.name,
         key=run.definition.key,
         parameters=parameters,

@@ -128,6 +128,11 @@ class Lease:
                         self._storage.delete_if(self._path, found)
             self.lost = True  # nothing of this holder's comes after it
 
+    def disown(self) -> None:
+        """Never write again: this is a copy of the process that holds it, and not that process."""
+        self._lock = threading.Lock()  # a thread that stayed behind may have held the other
+        self.lost = True
+
     def _swap(self, data: bytes) -> bool:
         """Replace what is there, if it is this holder's; return whether it was."""
         for _ in range(_TRIES):
@@ -184,6 +189,10 @@ class _Heart:
     def is_returning(self, holder: str) -> bool:
         with self._bell:
             return holder in self._returning
+
+    def disown_all(self) -> None:
+        for lease in (*self._held, *self._returned):
+            lease.disown()
 
     def give_all_back(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -256,8 +265,12 @@ def _at_exit() -> None:
 
 
 def _after_fork_in_child() -> None:
-    """Hold nothing: the thread, and what it renews, stayed in the parent."""
+    """Hold nothing: the thread, and what it renews, stayed in the parent.
+
+    A task that forks may end in the child as well, by `sys.exit` say: what that gives back would be the parent's.
+    """
     global _heart  # noqa: PLW0603  begun anew
+    _heart.disown_all()
     _heart = _Heart()
 
 

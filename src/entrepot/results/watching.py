@@ -19,6 +19,8 @@ from entrepot.results.store import ResultStore
 __all__ = ["NOTHING", "Next", "Sight", "Watch", "told_of"]
 
 _STRANGER: Final = "?"  # the holder, where a newer version signed the claim
+_MOST: Final = 1000  # places of which it is remembered
+_seen: dict[tuple[str, str], tuple[str, int, float]] = {}  # holder, beat, and when that was first seen
 
 
 class Next(enum.Enum):
@@ -142,7 +144,7 @@ class Watch:
             return self._without_claim(sight), ""
         if claim.holder and is_being_given_back(claim.holder):
             return Next.WAIT, ""  # by this process, in a moment
-        why = self._left_behind(claim, sight.tag) if claim.holder else ""
+        why = self._left_behind(claim, sight.tag, stays=not has_spare) if claim.holder else ""
         self._vain_from = claim.vain if self._vain_from is None else min(claim.vain, self._vain_from)
         if not has_spare and vain + claim.vain - self._vain_from >= ENOUGH:
             step = Next.ALL_COMPUTE
@@ -165,16 +167,35 @@ class Watch:
             return Next.ALL_COMPUTE  # what this run waited for is there, and of no use to it, nor to the others
         return Next.CLAIM if len(sight.data) + MAX_CLAIM_SIZE <= MAX_RECORD_SIZE else Next.COMPUTE
 
-    def _left_behind(self, claim: Claim, tag: str | None) -> str:
-        """Return why nobody computes any more who has a claim; "" while somebody may."""
+    def _left_behind(self, claim: Claim, tag: str | None, *, stays: bool) -> str:
+        """Return why nobody computes any more who has a claim; "" while somebody may.
+
+        Args:
+            claim: The claim.
+            tag: Of what is there.
+            stays: Whether this run looks again if somebody may. Else it looks only once, and the next run of this
+                process goes on from what this one saw.
+        """
         holder = f"{tag}" if claim.holder == _STRANGER else claim.holder
         # To put an old claim back is no sign of life: who cannot sign makes nobody wait for long.
+        now = time.monotonic()
         if claim.beat > self._beats.get(holder, -1):
             self._beats[holder] = claim.beat
-            self._silent_since = time.monotonic()
-        elif time.monotonic() - self._silent_since >= claim.seconds:
+            place = (self._store.location, self._path)
+            self._silent_since = now if stays else _first_seen(place, holder, claim.beat, now)
+        if now - self._silent_since >= claim.seconds:
             return f"gave no sign of life for {claim.seconds:g} seconds"
         return "is dead" if claim.process and is_proven_dead(self._home, claim.process) else ""
+
+
+def _first_seen(place: tuple[str, str], holder: str, beat: int, now: float) -> float:
+    """Return when a run of this process that did not stay has first seen this sign of life; now, if none has."""
+    known = _seen.get(place)
+    if known is None or known[0] != holder or beat > known[1]:
+        if len(_seen) >= _MOST:
+            _seen.clear()  # one step, whatever other threads do
+        _seen[place] = known = (holder, beat, now)
+    return known[2]
 
 
 def told_of(claim: Claim) -> str:
