@@ -18,7 +18,19 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], 
     file = str(Path(faulty.__file__).resolve())
     wanted = [f"{file}::{name}::{test}" for name, test in dict.fromkeys(faulty.FAULTS)]
     right = [f"{file}::{name}" for name in faulty.RIGHT]  # first: some of the wrong ones leave traces
-    options = ["-q", "-c", os.devnull, "--rootdir", str(folder), "-p", "no:cacheprovider", "--junitxml", "report.xml"]
+    options = [
+        "-q",
+        "--tb=no",
+        "--assert=plain",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(folder),
+        "-p",
+        "no:cacheprovider",
+        "--junitxml",
+        "report.xml",
+    ]
     collecting = ["-o", "python_classes=Test* Right*", "--import-mode=importlib"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *collecting, *right, *wanted],
