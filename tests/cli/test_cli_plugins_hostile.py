@@ -195,8 +195,13 @@ COMMANDS = [
         ["block", "show", "note/x"],
     ),
     *(["block", "create", "note", "x"], ["block", "create", "--help"], ["block", "check", "note/x"], ["plugins", "ls"]),
-    *(["plugins", "ls", "--load"], ["plugins", "show", "odd"], ["plugins", "check", "odd"], ["keys", "status"]),
-    *(["keys", "doctor"], ["--help"], ["plugins", "--help"], ["cache", "ls"]),
+    *(
+        ["plugins", "ls", "--load"],
+        ["plugins", "show", "odd"],
+        ["plugins", "check", "odd"],
+        ["plugins", "manifest", "odd"],
+    ),
+    *(["keys", "status"], ["keys", "doctor"], ["--help"], ["plugins", "--help"], ["cache", "ls"]),
 ]
 
 
