@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from entrepot.cli import completing
+from entrepot.cli.app import app
 from entrepot.plugins import discovery
 from entrepot.testing._logos import logo_trouble
 from entrepot_test_sites import FakeSite
@@ -179,3 +182,57 @@ def test_a_place_that_is_no_empty_folder_is_left_as_it_is(
     assert not (tmp_path / "elsewhere").exists()
     assert (tmp_path / "file").read_text() == "precious"
     assert "acme_odd" not in sys.modules
+
+
+# --- what is denied -----------------------------------------------------------------------------------------------
+
+COMMANDS = [
+    *(
+        ["block", "types"],
+        ["block", "ls"],
+        ["block", "doctor"],
+        ["block", "migrate", "--all"],
+        ["block", "show", "note/x"],
+    ),
+    *(["block", "create", "note", "x"], ["block", "create", "--help"], ["block", "check", "note/x"], ["plugins", "ls"]),
+    *(
+        ["plugins", "ls", "--load"],
+        ["plugins", "show", "odd"],
+        ["plugins", "check", "odd"],
+        ["plugins", "manifest", "odd"],
+    ),
+    *(["keys", "status"], ["keys", "doctor"], ["--help"], ["plugins", "--help"], ["cache", "ls"]),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_no_command_imports_what_is_denied(
+    site: FakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    groups = ("blocks", "serializers", "hashers", "key_providers", "secret_sources", "task_runners")
+    site.module("odd_denied", f"import pathlib\npathlib.Path({str(tmp_path / 'mark')!r}).touch()")
+    site.distribution("odd", **dict.fromkeys(groups, "note = odd_denied:Note"))
+    monkeypatch.setenv("ENTREPOT_PLUGINS_DENY", "odd")
+    found = CliRunner().invoke(app, command, prog_name="entrepot")
+    assert "this should not happen" not in found.output
+    assert "No such" not in found.output
+    assert "odd_denied" not in sys.modules
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_offered_nothing_that_is_denied_and_nothing_that_it_would_run(
+    site: FakeSite, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shell: str
+) -> None:
+    site.distribution("odd", blocks="note-denied = odd_denied:Note")
+    site.distribution("even", blocks="note-$(id) = even:Note\nnote-`id` = even:Note\nnote-fine = even:Note")
+    monkeypatch.setenv("ENTREPOT_PLUGINS_DENY", "odd")
+    monkeypatch.setenv("_ENTREPOT_COMPLETE", f"complete_{shell}")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", "entrepot block create note-")
+    monkeypatch.setenv("COMP_WORDS", "entrepot block create note-")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    assert completing.answer()
+    said = capsys.readouterr().out
+    assert "note-fine" in said
+    assert "denied" not in said
+    assert "id" not in said.replace("note-fine", "")

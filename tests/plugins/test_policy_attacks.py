@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from entrepot import errors, settings
+from entrepot import errors, settings, task
 from entrepot import plugins as every_registry
+from entrepot.blocks import Secret
+from entrepot.blocks._references import SecretReference
 from entrepot.filesystems import RemoteFileSystem
 from entrepot.plugins import PluginRegistry, discovery
 from entrepot.plugins.distributions import plugin_distributions
@@ -179,6 +181,53 @@ def test_what_another_module_happens_to_have_is_no_block_and_no_key_provider(sit
     for names in (every_registry.BLOCKS, every_registry.KEY_PROVIDERS):
         with pytest.raises(errors.PluginLoadError):
             names.get("odd-thing")
+
+
+# --- what is stored -----------------------------------------------------------------------------------------------
+
+LINES = """
+import json
+class Lines:
+    name = extension = "note"
+    is_text, reads_code = True, False
+    def dumps(self, value): return [json.dumps(value).encode()]
+    def loads(self, data): return json.loads(bytes(data))
+"""
+
+
+def test_a_stored_result_cannot_have_its_reader_import_the_serializer_that_it_names(
+    site: FakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.module("evil_lines", LINES)
+    site.distribution("evil", serializers="note = evil_lines:Lines")
+
+    @task(persist_result=True, cache_key_fn=lambda *_: "one key", result_serializer="note")
+    def write() -> str:
+        return "written"
+
+    assert write() == "written"
+    every_registry.SERIALIZERS.forget("note")
+    del sys.modules["evil_lines"]
+    monkeypatch.setenv("ENTREPOT_PLUGINS_DENY", "evil")
+    for reader in (write, write.with_options(result_serializer="json")):
+        with pytest.raises(errors.EntrepotError, match="not allowed here"):
+            reader()
+    assert "evil_lines" not in sys.modules
+
+
+def test_a_setting_cannot_have_a_denied_key_provider_imported(site: FakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    evil(site)
+    (site.folder / "evil-1.0.dist-info" / "entry_points.txt").write_text(
+        "[entrepot.key_providers]\nnote = evil_module:Note\n[entrepot.secret_sources]\nnote = evil_module:Note\n"
+    )
+    monkeypatch.setenv("ENTREPOT_PLUGINS_DENY", "evil")
+    monkeypatch.setenv("ENTREPOT_KEY_PROVIDER", "note:somewhere")
+    with pytest.raises(errors.PluginDeniedError):
+        Secret(value="hush").save("mine")
+    monkeypatch.delenv("ENTREPOT_KEY_PROVIDER")
+    with pytest.raises(errors.EntrepotError, match="not allowed here"):
+        Secret(value=SecretReference("note://somewhere")).get()
+    assert "evil_module" not in sys.modules
 
 
 # --- other libraries ----------------------------------------------------------------------------------------------

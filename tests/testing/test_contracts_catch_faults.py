@@ -265,6 +265,13 @@ def _account(token: str) -> LeakyPickle:
     return LeakyPickle(token=SecretStr(token))
 
 
+class InPlainText(Account):
+    """Takes a password for any text."""
+
+    _block_type_slug: ClassVar[str] = "faulty-in-plain-text"
+    database_password: str = "correct-horse"
+
+
 class Undescribed(Block):
     _block_type_slug: ClassVar[str] = "faulty-undescribed"
 
@@ -327,6 +334,7 @@ BLOCKS: list[tuple[type[Block], str]] = [
     (LeakyFormat, "its_secrets_show_nowhere"),
     (LeakySchema, "its_secrets_show_nowhere"),
     (LeakyPickle, "its_secrets_show_nowhere"),
+    (InPlainText, "what_sounds_like_a_secret_is_kept_as_one"),
     (Undescribed, "it_tells_people_what_it_is_for"),
     (Swallowing, "a_misspelt_field_is_refused_without_its_value"),
     (Blurting, "a_misspelt_field_is_refused_without_its_value"),

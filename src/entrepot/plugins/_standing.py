@@ -6,15 +6,14 @@ import os
 
 from entrepot.errors import ConfigurationError
 from entrepot.plugins import discovery
-from entrepot.plugins.api import MANIFEST_GROUP
+from entrepot.plugins.api import MANIFEST_GROUP, api_needed
 from entrepot.plugins.discovery import Claim
 
 TYPE_CHECKING = False  # `typing` takes longer to import than a look-up among 300 distributions
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Final, Literal
+    from typing import Any, Final, Literal
 
-    from entrepot.plugins.manifest import Manifest
     from entrepot.plugins.policy import PluginPolicy
 
 __all__ = ["allowed", "manifest_of_claim", "policy", "refusal", "spoken_against", "undeclared_in"]
@@ -67,8 +66,8 @@ def allowed(claims: Iterable[Claim]) -> tuple[Claim, ...]:
     return claims if said is None else tuple(claim for claim in claims if not said.refusal_of(claim))
 
 
-def manifest_of_claim(claim: Claim) -> Manifest | None:
-    """Return the manifest of a claim's distribution, or None.
+def manifest_of_claim(claim: Claim) -> dict[str, Any] | None:
+    """Return what the manifest of a claim's distribution says, as `_manifest_file` reads it, or None.
 
     Raises:
         ConfigurationError: If it has one that cannot be read.
@@ -76,19 +75,20 @@ def manifest_of_claim(claim: Claim) -> Manifest | None:
     where = discovery.entry_points_of(MANIFEST_GROUP).of(claim.key)
     if where is None:
         return None
-    from entrepot.plugins.manifest import manifest_at  # noqa: PLC0415  a parser, which most names do not need
+    from entrepot.plugins._manifest_file import content_of, file_of  # noqa: PLC0415  a parser, which few names need
 
-    return manifest_at(where)
+    return content_of(file_of(where))
 
 
-def undeclared_in(group: str, claim: Claim, manifest: Manifest | None) -> str:
+def undeclared_in(group: str, claim: Claim, manifest: dict[str, Any] | None) -> str:
     """Return why strict mode refuses a claim of an allowed distribution; "" if it does not."""
     said = policy()
     if said is None or not said.strict:
         return ""
-    entry = None if manifest is None else manifest.entry(group, claim.name)
-    declared = entry is not None and entry.target == claim.target
-    return "" if declared else "plugins_strict is set, and no manifest of it declares the name"
+    entry = {} if manifest is None else manifest["plugins"].get(group, {}).get(claim.name, {})
+    return (
+        "" if entry.get("target") == claim.target else "plugins_strict is set, and no manifest of it declares the name"
+    )
 
 
 def spoken_against(group: str, claim: Claim) -> tuple[Literal["broken", "denied", "other API"], str] | None:
@@ -99,7 +99,7 @@ def spoken_against(group: str, claim: Claim) -> tuple[Literal["broken", "denied"
         manifest = manifest_of_claim(claim)
     except ConfigurationError as error:
         return "broken", str(error)
-    if manifest is not None and (why := manifest.needs(group)):
+    if manifest is not None and (why := api_needed(manifest["api"], group)):
         return "other API", why
     undeclared = undeclared_in(group, claim, manifest)
     return ("denied", undeclared) if undeclared else None

@@ -7,10 +7,10 @@ from typing import Final
 
 from entrepot.errors import ConfigurationError, UnknownNameError
 from entrepot.plugins import discovery
-from entrepot.plugins._standing import manifest_of_claim, refusal
+from entrepot.plugins._standing import refusal
 from entrepot.plugins.api import API_VERSIONS, MANIFEST_GROUP
 from entrepot.plugins.discovery import Claim, normalise
-from entrepot.plugins.manifest import Manifest
+from entrepot.plugins.manifest import Manifest, manifest_at
 
 __all__ = ["GROUPS", "PluginDistribution", "plugin_distribution", "plugin_distributions"]
 
@@ -77,7 +77,8 @@ def plugin_distribution(name: str) -> PluginDistribution:
 def _described(owner: Claim, claims: Mapping[str, Mapping[str, Claim]]) -> PluginDistribution:
     manifest, trouble = None, ""
     try:
-        manifest = manifest_of_claim(owner)
+        where = discovery.entry_points_of(MANIFEST_GROUP).of(owner.key)
+        manifest = None if where is None else manifest_at(where)
     except ConfigurationError as error:
         trouble = str(error)
     return PluginDistribution(owner.distribution, owner.version, claims, manifest, trouble, refusal(owner))

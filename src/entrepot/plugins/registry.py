@@ -33,6 +33,7 @@ from entrepot.plugins._objects import (
     target,
 )
 from entrepot.plugins._standing import allowed, manifest_of_claim, policy, refusal, spoken_against, undeclared_in
+from entrepot.plugins.api import api_needed
 from entrepot.plugins.builtin import BUILTINS, KNOWN_ELSEWHERE
 
 TYPE_CHECKING = False  # `typing` and `dataclasses` take longer to import than a look-up among 300 distributions
@@ -246,7 +247,7 @@ class PluginRegistry(_Of["T"]):
             manifest = manifest_of_claim(claim)
         except ConfigurationError as error:
             self._raise_broken(claim, error)
-        why = "" if manifest is None else manifest.needs(self.group)
+        why = "" if manifest is None else api_needed(manifest["api"], self.group)
         if why:
             self._raise_broken(claim, ConfigurationError(why, setting="api"))
         if why := undeclared_in(self.group, claim, manifest):

@@ -8,6 +8,7 @@ class TestMyBlock(BlockContract):
 import copy
 import json
 import pickle
+import re
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -22,6 +23,9 @@ from entrepot.testing.fakes import memory_documents
 
 __all__ = ["BlockContract"]
 
+_SECRET = re.compile(
+    r"(?:^|_)(?:passwords?|passwd|passphrase|secrets?|tokens?|api_?keys?|(?:private|secret)_key)$", re.IGNORECASE
+)
 _SHORTEST_SECRET = 4  # shorter texts are in all sorts of text by chance
 
 
@@ -87,6 +91,16 @@ class BlockContract(ABC):
             if len(secret) >= _SHORTEST_SECRET:
                 for where, text in shown.items():
                     _check(secret not in text, f"a secret is in its {where}")
+
+    def test_what_sounds_like_a_secret_is_kept_as_one(self) -> None:
+        """A password in a field of plain text shows in prints, logs and JSON, and nothing knows that it is one."""
+        block = self.make_block()
+        for name in type(block).model_fields:
+            if _SECRET.search(name):
+                _check(
+                    not isinstance(getattr(block, name), str | bytes),
+                    f"its field {name} is plain text: make it a SecretStr",
+                )
 
     def test_it_can_be_copied_and_sent_to_a_process_that_has_the_keys(self) -> None:
         """As an argument of a task, say."""

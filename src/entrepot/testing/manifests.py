@@ -5,7 +5,8 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from entrepot.plugins.api import API_VERSIONS
+from entrepot.errors import PluginDeniedError
+from entrepot.plugins.api import API_VERSIONS, MANIFEST_GROUP
 from entrepot.plugins.builtin import BLOCK_GROUP
 from entrepot.plugins.distributions import plugin_distribution
 from entrepot.plugins.manifest import FORMAT, Manifest
@@ -20,9 +21,17 @@ def plugin_manifest(distribution: str) -> dict[str, Any]:
 
     Raises:
         UnknownNameError: If no installed distribution of this name has plugins.
+        PluginDeniedError: If the settings do not allow it.
         ImportError: If one of them cannot be imported.
     """
     found = plugin_distribution(distribution)
+    if found.refusal:
+        raise PluginDeniedError(
+            f"{found.name} is not allowed here, and nothing of it was imported: {found.refusal}",
+            group=MANIFEST_GROUP,
+            name=found.name,
+            distribution=found.name,
+        )
     points = {group: {name: claim.target for name, claim in names.items()} for group, names in found.claims.items()}
     return manifest_for(points, keep=found.manifest)
 
