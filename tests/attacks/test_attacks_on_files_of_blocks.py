@@ -261,7 +261,5 @@ def test_attack_66_a_few_bytes_stand_for_more_than_memory_holds(
     sealed = seal(home.ring(), body, place={"type": "attacked-numbers", "name": "x", "version": 1})
     with home_victim.attacked({path: sealed}), refused(BlockSchemaError, says):
         AttackedNumbers.load("x")
-    AttackedNumbers(whole=10**300, parts=Fraction(1, 3), anything=[range(1000), Decimal("1e9999")]).save(
-        "y"
-    )
+    AttackedNumbers(whole=10**300, parts=Fraction(1, 3), anything=[range(1000), Decimal("1e9999")]).save("y")
     assert AttackedNumbers.load("y").anything == [range(1000), Decimal("1e9999")]
