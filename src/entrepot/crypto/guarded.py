@@ -1,7 +1,7 @@
-"""Key providers of plugins, held to their contract: what else they raise or give is an error of ours.
+"""Key providers, held to their contract: what else they raise or give is an error of ours.
 
-A client library may show a key in what it raises, so nothing of that is repeated but its kind, and none of its frames
-is kept.
+What a service answers, and a client library makes of it, is not foreseen here; plugins have errors of their own. What
+they raise may show a key, so nothing of that is repeated but its kind, and none of its frames is kept.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class _Guarded:
     """A provider, asked with care.
 
     Args:
-        provider: Of a plugin.
+        provider: Ours, or a plugin's.
         name: What it is called in the setting.
     """
 
@@ -69,13 +69,11 @@ class _GuardedLooking(_Guarded):
 
 
 def guard(provider: KeyProvider, name: str) -> KeyProvider:
-    """Return a provider that raises errors of ours only; ours do that as they are.
+    """Return a provider that raises errors of ours only.
 
     Raises:
         KeyProviderError: If it does not say where it is.
     """
-    if type(provider).__module__.partition(".")[0] == "entrepot":
-        return provider
     return (_GuardedLooking if isinstance(provider, LooksCheaply) else _Guarded)(provider, name)
 
 
@@ -89,12 +87,12 @@ def guarded_call(name: str, location: str, call: Callable[[], T]) -> T:
         return call()
     except EntrepotError:
         raise
-    except Exception as error:  # noqa: BLE001  of a plugin
+    except Exception as error:  # noqa: BLE001  of a plugin, or of a client library
         kind = type(error).__name__
     raise KeyProviderError(
         f"the key provider {name} failed for the keyring at {location} ({kind}, whose words are not repeated: they may"
-        " show a key); try again, and if it stays so, see whoever made that provider, or choose another one with"
-        " ENTREPOT_KEY_PROVIDER",
+        " show a key); see that its options name the service that is meant, and try again; if it stays so, see whoever"
+        " made that provider",
         provider=name,
         location=location,
     )
