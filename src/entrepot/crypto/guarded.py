@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from entrepot.crypto._keys import hide
 from entrepot.errors import EntrepotError, KeyProviderError
 from entrepot.protocols.keys import KeyProvider, LooksCheaply
 
@@ -45,11 +46,15 @@ class _Guarded:
 
     def create(self, document: bytes) -> None:
         """Keep a first document; raises what `KeyProvider.create` may."""
-        self._call(lambda: self._provider.create(document))
+        held = hide(document)  # prints as nothing, in whatever frame
+        del document
+        self._call(lambda: self._provider.create(held))
 
     def replace(self, document: bytes, *, old: bytes) -> None:
         """Put a new document in place of the one that was read; raises what `KeyProvider.replace` may."""
-        self._call(lambda: self._provider.replace(document, old=old))
+        new, before = hide(document), hide(old)
+        del document, old
+        self._call(lambda: self._provider.replace(new, old=before))
 
     def left_behind(self) -> list[Path]:
         """Return the temporary files of writers that were killed, where it can say."""
