@@ -76,7 +76,7 @@ def test_attack_65_every_command_meets_a_hostile_store(home_victim: Victim, name
     }
     assert examined["secret/b"] == "ok"
     assert {name for name, health in examined.items() if health == "fails"} >= {
-        *(f"json/{name}" for name in ("schema", "deep", "list", "circle", "reference", "tag", "garbage", "high")),
+        *(f"json/{name}" for name in ("schema", "list", "circle", "reference", "tag", "garbage", "high")),
         "json/stranger",
         "secret/a",
     }

@@ -1,6 +1,7 @@
 """Who finds an export of a keyring on its way: alters it, guesses at it, or makes one that is dear to open."""
 
 import base64
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from entrepot import home
 from entrepot.crypto import passphrase as passphrases
+from entrepot.crypto.changing import change_keyring
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import KeyringError, KeyringExistsError
 from entrepot.keys.carrying import export_ring, import_ring, open_export, write_export
@@ -130,3 +132,43 @@ def test_attack_60_an_export_of_another_ring_is_imported(home_victim: Victim, ex
     home_victim.lives_well()
     export.write_bytes(export_ring(home.ring(), GOOD))
     assert import_ring(home.key_provider(), open_export(export, GOOD)).added == ()
+
+
+@pytest.mark.parametrize("newer", [True, False])
+def test_attack_67_an_export_is_made_of_the_ids_that_stand_in_documents(
+    home_victim: Victim, export: Path, *, newer: bool
+) -> None:
+    """Believed, it would make the attacker's key the primary one, or one that opens what the attacker has sealed."""
+    ours = Keyring.from_document(home_victim.ring(), location="here")
+    own = Keyring.generate()
+    known = [dataclasses.replace(key, state="destroyed", material=None) for key in ours.all_keys()]
+    forged = Keyring(
+        ring_id=ours.ring_id,
+        epoch=99 if newer else 1,
+        keys=[*(known if newer else ()), *own.all_keys()],
+        primary={"block": own.primary("block").id, "result": own.primary("result").id},
+    )
+    Attack(home_victim, export).fails(export_ring(forged, GOOD), "has no key that is in use here: .*Ask who gave it")
+    genuine = ours.with_new_primary("block").with_state(ours.primary("block").id, "destroyed")
+    export.write_bytes(export_ring(genuine, GOOD))
+    done = import_ring(home.key_provider(), open_export(export, GOOD))
+    assert done.added == (genuine.primary("block").id,)
+    assert home.ring().primary("block").id == genuine.primary("block").id
+
+
+def test_attack_67_a_key_that_was_stolen_and_disabled_proves_nothing(home_victim: Victim, export: Path) -> None:
+    stolen = Keyring.from_document(home_victim.ring(), location="here").primary("block")
+    for step in (lambda ring: ring.with_new_primary("block"), lambda ring: ring.with_state(stolen.id, "disabled")):
+        change_keyring(home.key_provider(), step)
+    own = Keyring.generate()
+    forged = Keyring(
+        ring_id=home.ring().ring_id,
+        epoch=99,
+        keys=[*own.all_keys(), stolen],
+        primary={"block": own.primary("block").id, "result": own.primary("result").id},
+    )
+    before = home_victim.ring()
+    export.write_bytes(export_ring(forged, GOOD))
+    with refused(KeyringError, "has no key that is in use here"):
+        import_ring(home.key_provider(), open_export(export, GOOD))
+    assert home_victim.ring() == before

@@ -1,9 +1,13 @@
 """Who writes a file of blocks that somebody applies, or a variable that somebody's container is given."""
 
 import json
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import Field
 
 from entrepot import home
 from entrepot.blocks import as_code
@@ -219,3 +223,43 @@ def test_attack_27_blocks_lead_to_each_other(victim: Victim, monkeypatch: pytest
     monkeypatch.setenv("ENTREPOT_BLOCK__SECRET__TWO", '{"value": "block://secret/a"}')
     assert Secret.load("one").get() == TREASURES[1]
     victim.lives_well()
+
+
+class AttackedNumbers(Block):
+    whole: int = 0
+    parts: Fraction | None = None
+    listed: list[int] = Field(default_factory=list)
+    paired: tuple[int, ...] = ()
+    many: set[int] = Field(default_factory=set)
+    anything: Any = None
+
+
+VAST = {
+    "whole": {"$type": "decimal", "value": "1e999999999"},
+    "parts": {"$type": "decimal", "value": "1e-999999999"},
+    "listed": {"$type": "range", "value": [0, 10**12, 1]},
+    "paired": {"$type": "range", "value": [10**15, -(10**15), -3]},
+    "many": {"$type": "range", "value": [0, 10**12, 1]},
+    "anything": {"$type": "int", "value": "0x" + "f" * 300_000},
+}
+
+
+@pytest.mark.parametrize("field", VAST)
+def test_attack_66_a_few_bytes_stand_for_more_than_memory_holds(
+    home_victim: Victim, field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says = "has a (Decimal|range|int) that stands for more than 1,000,000 items or digits"
+    with home_victim.attacked({}):
+        with refused(BlockFileError, says):
+            applied(home_victim, json.dumps({"blocks": {"attacked-numbers": {"x": {field: VAST[field]}}}}))
+        monkeypatch.setenv("ENTREPOT_BLOCK__ATTACKED_NUMBERS__X", json.dumps({field: VAST[field]}))
+        with refused(BlockFileError, says):
+            AttackedNumbers.load("x")
+        monkeypatch.delenv("ENTREPOT_BLOCK__ATTACKED_NUMBERS__X")
+    body = json.dumps({"fields": {field: VAST[field]}}).encode()
+    path = path_of("attacked-numbers", "x", 1)
+    sealed = seal(home.ring(), body, place={"type": "attacked-numbers", "name": "x", "version": 1})
+    with home_victim.attacked({path: sealed}), refused(BlockSchemaError, says):
+        AttackedNumbers.load("x")
+    AttackedNumbers(whole=10**300, parts=Fraction(1, 3), anything=[range(1000), Decimal("1e9999")]).save("y")
+    assert AttackedNumbers.load("y").anything == [range(1000), Decimal("1e9999")]

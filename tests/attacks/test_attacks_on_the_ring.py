@@ -1,9 +1,12 @@
 """Who can write what keeps the keyring: changes it, puts another or an older one there, or stops answering."""
 
+import base64
 import json
 import os
+import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -217,7 +220,7 @@ def _raise(error: BaseException) -> Any:
 @pytest.mark.parametrize(
     ("fails", "says"),
     [
-        (lambda: _raise(ValueError(KEY)), r"failed .*\(ValueError, .*not repeated.*see whoever made that provider"),
+        (lambda: _raise(ValueError(KEY)), r"failed .*\(ValueError, .*not repeated.*see that its options name"),
         (lambda: _raise(ConnectionResetError(KEY)), r"failed .*\(ConnectionResetError"),
         (lambda: _raise(RecursionError(KEY)), r"failed .*\(RecursionError"),
         (lambda: KEY, "gave a str for the keyring at the vault of acme, where bytes are due"),
@@ -298,3 +301,64 @@ def test_attack_52_a_key_service_gives_another_key(tmp_path: Path) -> None:
         provider.read()
     file.write_bytes(kept)
     assert provider.read() == ring.to_document()
+
+
+class Impostor:
+    """A server on loopback that gives one answer to whatever it is asked."""
+
+    def __init__(self) -> None:
+        self.answer = b""
+        impostor = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers.get("content-length") or 0))
+                self.send_response(200)
+                self.send_header("content-length", str(len(impostor.answer)))
+                self.end_headers()
+                self.wfile.write(impostor.answer)
+
+            do_PUT = do_POST  # noqa: N815  as the server calls it
+
+            def log_message(self, *_: object) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def impostor() -> Iterator[Impostor]:
+    made = Impostor()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.mark.parametrize("service", ["vault", "aws-kms"])
+def test_attack_52_an_impostor_answers_for_a_key_service(
+    service: str, impostor: Impostor, entrepot_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"VAULT_TOKEN": "t", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}.items():
+        monkeypatch.setenv(name, value)
+    where = f"x?url={impostor.url}" if service == "vault" else f"x?endpoint_url={impostor.url}&region=us-east-1"
+    monkeypatch.setenv("ENTREPOT_KEY_PROVIDER", f"{service}:{where}")
+    for size in (0, 1, 16, 24, 33):  # 16 and 24 bytes are keys of AES, too
+        key = base64.b64encode(KEY.encode().ljust(size)[:size]).decode()
+        of_vault = {"data": {"plaintext": key, "ciphertext": "x"}}
+        impostor.answer = json.dumps({"Plaintext": key, "CiphertextBlob": key, "KeyId": "x", **of_vault}).encode()
+        with refused(KeyProviderError, f"gave a key of {size} bytes, where 32 are due: nothing was sealed"):
+            home.ring()
+    for answer in (
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b"<html>",
+        b'{"data": null}',
+        b'{"Plaintext": 5, "data": {"plaintext": 5}}',
+    ):
+        impostor.answer = answer
+        with refused(KeyProviderError, f"^(?!.*{KEY}).*key provider {service}.*(not repeated|does not answer)"):
+            home.ring()
+    assert not (entrepot_home / "keyring.json").exists(), "no keyring is kept that nobody could open"

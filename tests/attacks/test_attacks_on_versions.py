@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from entrepot.blocks import as_code
+from entrepot.blocks._files import read_blocks
 from entrepot.blocks.core import Block
-from entrepot.blocks.system import Secret
+from entrepot.blocks.system import Secret, String
 from entrepot.errors import BlockExistsError, BlockNotFoundError, IntegrityError
 from entrepot_test_attacks import TREASURES, Victim, path_of, refused
 
@@ -25,6 +27,18 @@ def test_attack_13_the_newest_version_is_taken_away(home_victim: Victim) -> None
     assert Secret.rollback("a", 1).version == 3
     home_victim.put(A2, taken)
     assert Secret.load("a").get() == TREASURES[0]
+
+
+def test_attack_13_what_is_left_is_not_the_same_as_a_file_of_blocks_says(home_victim: Victim) -> None:
+    """What a file says takes the place of what was taken away, also where an old version says the same."""
+    file = home_victim.home.parent / "blocks.toml"
+    file.write_text('[blocks.string]\na = {value = "text"}\n')
+    String(value="newer").save("a", overwrite=True)
+    home_victim.put(path_of("string", "a", 2), None)
+    (planned,) = as_code.plan(read_blocks(file))
+    assert planned.step == "change"
+    assert [ref and ref.version for _, ref in as_code.apply([planned])] == [3]
+    assert String.load("a").value == "text"
 
 
 def test_attack_14_every_version_is_taken_away(home_victim: Victim) -> None:

@@ -9,6 +9,7 @@ import enum
 import ipaddress
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr, ValidationError
@@ -61,6 +62,7 @@ REFERENCES: Final[Mapping[type, str]] = {
 
 LISTS: Final = (list, tuple, set, frozenset, deque)
 _BY_CALL: Final = (enum.Enum, *SCALARS, *LISTS, *ADDRESSES)
+_MOST: Final = 1_000_000
 _NO_CLASSES: Final = ClassFacts({}, {}, frozenset(), frozenset())
 
 
@@ -237,7 +239,22 @@ def _decode(plain: object, facts: ClassFacts, resolve: Resolve) -> object:
     members = {key: _decode(item, facts, resolve) for key, item in plain.items()}
     if kind in _DECODERS:
         return _DECODERS[kind](members, facts)
-    return decode_tag(members, serializer="block")
+    made = decode_tag(members, serializer="block")
+    if _is_vast(made):
+        raise Misfit(f"it has a {type(made).__name__} that stands for more than {_MOST:,} items or digits")
+    return made
+
+
+def _is_vast(value: object) -> bool:
+    """Return whether a few bytes stand for more than memory holds, as soon as a field of another type unfolds them.
+
+    `range(10**12)` for a list, say, or `Decimal("1e999999999")` for a whole number.
+    """
+    if isinstance(value, range):
+        return abs(value.stop - value.start) > _MOST * abs(value.step)
+    if isinstance(value, int):
+        return value.bit_length() > _MOST
+    return isinstance(value, Decimal) and value.is_finite() and abs(value.adjusted()) > _MOST
 
 
 def _decode_block(plain: dict[str, Any], resolve: Resolve) -> object:

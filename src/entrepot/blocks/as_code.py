@@ -167,7 +167,7 @@ class _Planner:
         except BlockNotFoundError:
             return Planned(slug, name, "create", (), made, None)
         try:
-            saved = _saving.load_newest(ref, self._documents)
+            saved = _saving.load_newest(self._documents.believe(ref), self._documents)
         except (
             EntrepotError
         ):  # damaged, or of another schema: what the file says takes its place, and it stays as history

@@ -16,6 +16,7 @@ from entrepot import home, settings
 from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.blocks._epochs import EPOCH, warn_if_older
 from entrepot.blocks._marks import Marks
+from entrepot.blocks._numbers import next_version
 from entrepot.blocks._offers import offer
 from entrepot.blocks._turns import turns
 from entrepot.crypto.keyring import Keyring
@@ -39,7 +40,6 @@ __all__ = [
     "use_documents",
 ]
 
-_USUAL: Final = 10_000_000  # versions, of 99,999,999: nobody saves that often
 _SHOWN: Final = 10
 
 _chosen: contextvars.ContextVar["BlockDocuments | None"] = contextvars.ContextVar("entrepot_documents", default=None)
@@ -109,7 +109,7 @@ class BlockDocuments:
                 self._check_tombstone(latest)
             if latest is not None and not latest.deleted and expected is None:
                 self._check_ring(ring, latest)
-            ref = DocumentRef(slug, name, self._next(latest, slug, name, seen))
+            ref = self._next(latest, slug, name, seen)
             sealed = seal(ring, body, place=_place(ref), header={**header, EPOCH: ring.epoch})
             if self._append(ref, sealed):  # else another writer was faster: the next turn looks again
                 now = self.store.latest(slug, name)
@@ -238,7 +238,7 @@ class BlockDocuments:
             latest = self.store.latest(slug, name)
             if latest is None or latest.deleted:
                 return False
-            ref = DocumentRef(slug, name, self._next(latest, slug, name, seen), deleted=True)
+            ref = dataclasses.replace(self._next(latest, slug, name, seen), deleted=True)
             sealed = seal(ring, body, place=_place(ref), header={"deleted": 1})
             if self._append(ref, sealed):  # else another one deleted it, or is about to save it again
                 self.store.prune(ref)
@@ -320,25 +320,8 @@ class BlockDocuments:
         """Return the highest version that was ever seen from here; 0 for none."""
         return 0 if self.marks is None else self.marks.highest(slug, name)
 
-    def _next(self, latest: DocumentRef | None, slug: str, name: str, seen: int) -> int:
-        """Return the number of the next version: none is used twice, also where the newest ones were taken away.
-
-        Raises:
-            IntegrityError: If the newest one was planted to use the numbers up.
-        """
-        number = max(0 if latest is None else latest.version, seen) + 1
-        if number > _USUAL and latest is not None:
-            try:
-                self.open(latest)
-            except (IntegrityError, UnknownKeyError) as error:
-                raise IntegrityError(
-                    f"the block {slug}/{name} was not changed: its newest version does not verify, and has so high a"
-                    f" number that somebody planted it, to use the numbers up; it is {slug}/{name}/{latest.version:08d}"
-                    f"{'.deleted' if latest.deleted else ''}.json in {self.store.location}: remove it, and see who can"
-                    " write there",
-                    location=self.store.location,
-                ) from error
-        return number
+    def _next(self, latest: DocumentRef | None, slug: str, name: str, seen: int) -> DocumentRef:
+        return next_version(latest, DocumentRef(slug, name, seen), self.open, location=self.store.location)
 
     def _remove(self, slug: str, name: str) -> bool:
         if self.marks is not None:

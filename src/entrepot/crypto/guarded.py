@@ -1,13 +1,14 @@
-"""Key providers of plugins, held to their contract: what else they raise or give is an error of ours.
+"""Key providers, held to their contract: what else they raise or give is an error of ours.
 
-A client library may show a key in what it raises, so nothing of that is repeated but its kind, and none of its frames
-is kept.
+What a service answers, and a client library makes of it, is not foreseen here; plugins have errors of their own. What
+they raise may show a key, so nothing of that is repeated but its kind, and none of its frames is kept.
 """
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from entrepot.crypto._keys import hide
 from entrepot.errors import EntrepotError, KeyProviderError
 from entrepot.protocols.keys import KeyProvider, LooksCheaply
 
@@ -20,7 +21,7 @@ class _Guarded:
     """A provider, asked with care.
 
     Args:
-        provider: Of a plugin.
+        provider: Ours, or a plugin's.
         name: What it is called in the setting.
     """
 
@@ -45,11 +46,15 @@ class _Guarded:
 
     def create(self, document: bytes) -> None:
         """Keep a first document; raises what `KeyProvider.create` may."""
-        self._call(lambda: self._provider.create(document))
+        held = hide(document)  # prints as nothing, in whatever frame
+        del document
+        self._call(lambda: self._provider.create(held))
 
     def replace(self, document: bytes, *, old: bytes) -> None:
         """Put a new document in place of the one that was read; raises what `KeyProvider.replace` may."""
-        self._call(lambda: self._provider.replace(document, old=old))
+        new, before = hide(document), hide(old)
+        del document, old
+        self._call(lambda: self._provider.replace(new, old=before))
 
     def left_behind(self) -> list[Path]:
         """Return the temporary files of writers that were killed, where it can say."""
@@ -69,13 +74,11 @@ class _GuardedLooking(_Guarded):
 
 
 def guard(provider: KeyProvider, name: str) -> KeyProvider:
-    """Return a provider that raises errors of ours only; ours do that as they are.
+    """Return a provider that raises errors of ours only.
 
     Raises:
         KeyProviderError: If it does not say where it is.
     """
-    if type(provider).__module__.partition(".")[0] == "entrepot":
-        return provider
     return (_GuardedLooking if isinstance(provider, LooksCheaply) else _Guarded)(provider, name)
 
 
@@ -89,12 +92,12 @@ def guarded_call(name: str, location: str, call: Callable[[], T]) -> T:
         return call()
     except EntrepotError:
         raise
-    except Exception as error:  # noqa: BLE001  of a plugin
+    except Exception as error:  # noqa: BLE001  of a plugin, or of a client library
         kind = type(error).__name__
     raise KeyProviderError(
         f"the key provider {name} failed for the keyring at {location} ({kind}, whose words are not repeated: they may"
-        " show a key); try again, and if it stays so, see whoever made that provider, or choose another one with"
-        " ENTREPOT_KEY_PROVIDER",
+        " show a key); see that its options name the service that is meant, and try again; if it stays so, see whoever"
+        " made that provider",
         provider=name,
         location=location,
     )

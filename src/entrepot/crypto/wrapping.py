@@ -24,7 +24,7 @@ from entrepot.crypto._canonical import canonical, parse
 from entrepot.crypto._document import KEYRING_FORMAT, SEALED_FORMAT, read_document
 from entrepot.crypto._keys import hide
 from entrepot.crypto.providers import FileKeyProvider
-from entrepot.errors import KeyringChangedError, KeyringError
+from entrepot.errors import KeyProviderError, KeyringChangedError, KeyringError
 
 __all__ = ["Facts", "WrappedKeyProvider", "Wrapper", "open_keyring_file", "seal_keyring"]
 
@@ -146,7 +146,7 @@ def seal_keyring(document: bytes, wrapper: Wrapper) -> bytes:
         wrapper: What gives the sealing key.
 
     Raises:
-        KeyProviderError: If there is none to be had.
+        KeyProviderError: If there is none to be had, or it is of another length.
     """
     document = hide(document)
     fields, _ = read_document(document)
@@ -154,6 +154,13 @@ def seal_keyring(document: bytes, wrapper: Wrapper) -> bytes:
         raise KeyringError("what is to be sealed is no keyring document: this should not happen", location="memory")
     facts = {"by": wrapper.name, "epoch": fields.epoch, "format": SEALED_FORMAT, "ring": fields.ring_id}
     key, known = wrapper.new_key(fields.ring_id)
+    if len(key) != _KEY_SIZE:  # of another length, AES may take it, and nobody would open this again
+        raise KeyProviderError(
+            f"the key provider {wrapper.name} gave a key of {len(key)} bytes, where {_KEY_SIZE} are due: nothing was"
+            " sealed; see that its options name the service that is meant",
+            provider=wrapper.name,
+            location=wrapper.name,
+        )
     cipher = AESGCM(key)
     del key
     nonce = os.urandom(_NONCE_SIZE)

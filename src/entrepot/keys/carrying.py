@@ -133,7 +133,8 @@ def import_ring(provider: KeyProvider, theirs: Keyring) -> Imported:
 
     Raises:
         KeyringExistsError: If another ring is here.
-        KeyringError: If the keyring cannot be read or written.
+        KeyringError: If the keyring cannot be read or written, or if `theirs` has no key that is in use here: the ids
+            of a ring and of its keys stand in every document, so who knows them may be anybody.
     """
     if provider.read() is None:
         with contextlib.suppress(KeyringExistsError):  # made by another program meanwhile
@@ -152,12 +153,25 @@ def import_ring(provider: KeyProvider, theirs: Keyring) -> Imported:
                 " (ENTREPOT_HOME), or export the one that is here and move it away",
                 location=provider.location,
             )
+        if not _is_known(ours, theirs):
+            raise KeyringError(
+                f"{theirs.location} says that it is keyring {ours.ring_id}, as the one at {provider.location} is, but"
+                " has no key that is in use here: whoever made it may know nothing but ids, and nothing was taken over."
+                " Ask who gave it to you; if it is genuine, move the one that is here away, and import it then",
+                location=provider.location,
+            )
         known = {key.id for key in ours.all_keys()}
         added[:] = [key.id for key in theirs.all_keys() if key.id not in known]
         return _merged(ours, theirs, told)
 
     ring = change_keyring(provider, change)
     return Imported(ring, is_new=False, added=tuple(added), notes=tuple(told))
+
+
+def _is_known(ours: Keyring, theirs: Keyring) -> bool:
+    """Return whether whoever made a ring had a key of ours that is in use: an id is made from its material."""
+    held = {key.id for key in theirs.all_keys() if key.material is not None}
+    return any(key.id in held for key in ours.all_keys() if key.opens)
 
 
 def _merged(ours: Keyring, theirs: Keyring, told: list[str]) -> Keyring | None:
