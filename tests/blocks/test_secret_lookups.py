@@ -123,7 +123,7 @@ def test_who_is_stopped_while_asking_leaves_it_to_the_next() -> None:
 
 
 def test_a_source_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_lookups, "DEADLINE", 0.05)
+    monkeypatch.setattr(_lookups, "_DEADLINE", 0.05)
     with pytest.raises(SecretReferenceError, match=r"Secret: value: .* gave no answer in 0.05 seconds; see that"):
         Secret(value="door://x").get()
 
