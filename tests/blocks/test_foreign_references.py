@@ -376,8 +376,9 @@ class TestBlocksOfTheStore:
         for given in (None, json.dumps({"value": PREY})):
             if given:
                 monkeypatch.setenv("ENTREPOT_BLOCK__SECRET__MINE", given)
-            with pytest.raises(SecretReferenceError, match="no secret block named 'mine'"):
+            with pytest.raises(SecretReferenceError, match="no secret block named 'mine'") as refused:
                 Hook.load("via").token.get_secret_value()
+            assert 'blocks_team_references = ["block://secret/mine"]' in str(refused.value)
             with pytest.raises(BlockNotFoundError) as caught:
                 JSON.load("outer")
             assert 'blocks_team_references = ["block://secret/mine"]' in "".join(caught.value.__notes__)

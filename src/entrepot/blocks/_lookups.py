@@ -277,7 +277,7 @@ def error_of(reference: str, where: str, why: str | EntrepotError) -> SecretRefe
         where: Whose it is; "" where that is not known.
         why: Why, and what to do.
     """
-    message = f"{_begin(reference, where)}: {why}"
+    message = f"{_begin(reference, where)}: {'; '.join([str(why), *getattr(why, '__notes__', ())])}"
     if isinstance(why, ForeignReferenceError):  # of a block that this one leads to
         return ForeignReferenceError(
             message, reference=why.reference, where=why.where, store=why.store, setting=why.setting
