@@ -34,6 +34,7 @@ from entrepot.blocks._files import read_blocks, write_blocks
 from entrepot.blocks._inputs import references_in
 from entrepot.blocks.doctor import examine_all
 from entrepot.blocks.documents import current_documents
+from entrepot.blocks.teams import where
 from entrepot.cli.app import app
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import BlockNotFoundError, EntrepotError, ForeignReferenceError, SecretReferenceError
@@ -327,9 +328,13 @@ class TestThisUsersOwn:
     def test_in_the_store_of_the_team_itself_the_blocks_are_the_teams(
         self, store: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("ENTREPOT_BLOCKS_STORAGE", str(store))
-        refuses(Hook.load("hook").token)
-        refuses(Hook.load("hook", version=1).token)
+        link = store.parent / "link"
+        link.symlink_to(store)
+        for spelled in (store, f"{store}/", f"{store}/../{store.name}", f"file://{store}", link):
+            monkeypatch.setenv("ENTREPOT_BLOCKS_STORAGE", str(spelled))
+            refuses(Hook.load("hook").token)
+            refuses(Hook.load("hook", version=1).token)
+            assert len(where("test-hook/hook")) == 2
         Hook.load("hook").save("hook", overwrite=True)
         refuses(Hook.load("hook").token)
         monkeypatch.delenv("ENTREPOT_BLOCKS_TEAM")
@@ -371,8 +376,9 @@ class TestBlocksOfTheStore:
         for given in (None, json.dumps({"value": PREY})):
             if given:
                 monkeypatch.setenv("ENTREPOT_BLOCK__SECRET__MINE", given)
-            with pytest.raises(SecretReferenceError, match="no secret block named 'mine'"):
+            with pytest.raises(SecretReferenceError, match="no secret block named 'mine'") as refused:
                 Hook.load("via").token.get_secret_value()
+            assert 'blocks_team_references = ["block://secret/mine"]' in str(refused.value)
             with pytest.raises(BlockNotFoundError) as caught:
                 JSON.load("outer")
             assert 'blocks_team_references = ["block://secret/mine"]' in "".join(caught.value.__notes__)
@@ -553,6 +559,11 @@ class TestSaidBefore:
         String(value="x").save("mine")
         assert [(each.health, each.location) for each in examine_all()] == [("refused", str(store)), ("ok", "")]
         assert json.loads(CliRunner().invoke(app, ["block", "doctor", "--json"]).stdout)[0]["location"] == str(store)
+        monkeypatch.setenv("ENTREPOT_BLOCKS_STORAGE", str(store))
+        _plant(current_documents(), "test-curious", {"fields": {}})
+        assert {each.health for each in examine_all()} == {"refused"}, "also where it does not load for that"
+        Curious.delete("x")
+        monkeypatch.delenv("ENTREPOT_BLOCKS_STORAGE")
         monkeypatch.setenv(LIST, "*")
         assert [each.health for each in examine_all()] == ["ok", "ok"]
         assert self.run("block", "check", "test-hook/hook")[0] == 0

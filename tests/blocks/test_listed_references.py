@@ -36,6 +36,7 @@ LIST = "ENTREPOT_BLOCKS_TEAM_REFERENCES"
         ("keyring://git%2Fhub/*", "keyring://git%2Fhub/ci"),
         ("keyring://my%20service/*", "keyring://my service/ci"),
         ("block://secret/*", "block://secret/x/value"),
+        ("block://secret/x", "block://secret/x/other"),
         ("env://A%2AB", "env://A*B"),
     ],
 )
@@ -71,7 +72,9 @@ def test_what_is_listed(patterns: str, reference: str, monkeypatch: pytest.Monke
         ("keyring://github/*", "keyring://git%68ub%2Fx"),
         ("aws-sm://prod/*", "aws-sm://production/db"),
         ("aws-sm://prod/*", "aws-sm://x?aws-sm://prod/y"),
-        ("block://secret/x", "block://secret/x/other"),
+        ("block://secret/x", "block://secret/xy/other"),
+        ("block://secret/x", "block://secret/x/../y"),
+        ("block://secret/x/value", "block://secret/x"),
         ("some://x/*a*b*c*d", "some://x/" + "abc" * 100_000),
         ("some://x/*", "some://x/%" + "25" * 9 + "41"),
     ],

@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import traceback
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,8 @@ class Counting:
             raise ConnectionError(f"the server said {HUNTER}")
         if rest == "number":
             return 3  # type: ignore[return-value]
+        if rest == "surrogate":
+            return f"\ud800{HUNTER}"
         return b"\xff\xfe" if rest == "binary" else f"{HUNTER}-{rest}"
 
 
@@ -457,6 +460,13 @@ class TestLookedUp:
         assert ReferenceEverywhere(key="counting://text").key.get_secret_value() == f"{HUNTER}-text".encode()
         with pytest.raises(SecretReferenceError, match="SecretBytes"):
             Secret(value="counting://binary").get()
+
+    def test_text_that_is_none_is_said_to_be_so_and_no_error_has_it(self) -> None:
+        with pytest.raises(SecretReferenceError, match="is no text") as caught:
+            SecretBytesReference("counting://surrogate").get_secret_value()
+        assert caught.value.__context__ is None
+        shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+        assert HUNTER not in shown
 
     def test_a_source_that_is_gone_is_named_and_the_block_still_loads(self) -> None:
         Secret(value="counting://x").save("gone")

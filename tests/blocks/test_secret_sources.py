@@ -44,6 +44,17 @@ class TestEnvironment(SecretSourceContract):
         return ["", "a b", "1A", "A=B"]
 
 
+def test_a_variable_that_is_no_text_is_given_to_the_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = b"\xff\xfe" + HUNTER.encode()
+    monkeypatch.setenv("RAW", os.fsdecode(raw))
+    monkeypatch.setenv("ACCENTS", "clé-de-voûte\n")
+    assert SecretBytesReference("env://RAW").get_secret_value() == raw
+    assert SecretBytesReference("env://ACCENTS").get_secret_value() == "clé-de-voûte\n".encode()
+    assert get("env://ACCENTS") == "clé-de-voûte\n"
+    with pytest.raises(SecretReferenceError, match="it is no UTF-8 text"):
+        get("env://RAW")
+
+
 class TestFiles(SecretSourceContract):
     @pytest.fixture(autouse=True)
     def _written(self, tmp_path: Path) -> None:

@@ -23,13 +23,18 @@ _FILE: Final = "file"
 _SIGNS: Final = "*, "  # what a list of patterns would take for something else
 _DECODED: Final = 4  # a text that is quoted more often than this was made to deceive
 _LONGEST: Final = 4096  # characters: what a pattern with several stars takes long to look at is none
+_FIELD: Final = re.compile(r"(block://[^/%]+/[^/%]+)/[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _ODD: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 
 
 def is_listed(reference: str) -> bool:
-    """Return whether a block of a shared store may use a reference here."""
+    """Return whether a block of a shared store may use a reference here; with a block, its fields are listed."""
     patterns = settings.current().blocks_team_references
-    return bool(patterns) and (_ALL in patterns or any(_fits(pattern, reference) for pattern in patterns))
+    if not patterns or _ALL in patterns:
+        return bool(patterns)
+    whole = _FIELD.fullmatch(reference)
+    ways = [reference] if whole is None else [reference, whole[1]]
+    return any(_fits(pattern, way) for pattern in patterns for way in ways)
 
 
 def line_for(reference: str) -> str:

@@ -23,7 +23,7 @@ from entrepot.protocols.secret_source import SecretSource
 
 __all__ = ["Whose", "asked_by", "error_of", "look_up", "made_for", "made_in", "once", "refused", "shown"]
 
-DEADLINE = 120.0
+_DEADLINE = 120.0
 """Seconds after which a source that did not answer is given up: a person may have to unlock a keyring."""
 
 _BLOCK: Final = "block://"
@@ -144,11 +144,11 @@ def look_up(reference: str, where: str, store: str) -> str | bytes:
     """
     making = _making.get()  # a validator may ask for the secret of a default, say, which is not marked yet
     store, where = store or making.store, where or making.name
+    if store and is_listed(reference):
+        store = ""  # as if this user had written it
     refusal = refused(reference, where, store)
     if refusal is not None:
         raise refusal
-    if store and is_listed(reference):
-        store = ""  # as if this user had written it
     key = (reference, store, _place(reference))
     if key in _within.get():
         raise error_of(reference, where, "it leads back to itself; let one of them be the secret")
@@ -200,11 +200,11 @@ def _in_time(source: SecretSource, rest: str) -> object:
         thread.start()
     except RuntimeError:  # the interpreter is ending, and starts no threads
         return source.get(rest)
-    thread.join(DEADLINE)
+    thread.join(_DEADLINE)
     if errors:
         raise errors.pop()
     if not answers:
-        raise SecretReferenceError(f"its source gave no answer in {DEADLINE:g} seconds; see that it can be reached")
+        raise SecretReferenceError(f"its source gave no answer in {_DEADLINE:g} seconds; see that it can be reached")
     return answers.pop()
 
 
@@ -224,7 +224,8 @@ def _shared(kept: _Kept, key: _Key) -> _Answer:
                 if waits:
                     kept.flights[key] = own
                 break
-        flight.done.wait()
+        if not flight.done.wait(2 * _DEADLINE):  # whoever asks looks into many stores, or was stopped before it began
+            return once(*key)
         if flight.answer is not None:  # else whoever asked was stopped
             return flight.answer
     try:
@@ -276,7 +277,7 @@ def error_of(reference: str, where: str, why: str | EntrepotError) -> SecretRefe
         where: Whose it is; "" where that is not known.
         why: Why, and what to do.
     """
-    message = f"{_begin(reference, where)}: {why}"
+    message = f"{_begin(reference, where)}: {'; '.join([str(why), *getattr(why, '__notes__', ())])}"
     if isinstance(why, ForeignReferenceError):  # of a block that this one leads to
         return ForeignReferenceError(
             message, reference=why.reference, where=why.where, store=why.store, setting=why.setting

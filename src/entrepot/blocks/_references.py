@@ -132,7 +132,13 @@ class SecretBytesReference(_ByPlace[bytes], SecretBytes):
         return text.encode()
 
     def _from_source(self, found: str | bytes) -> bytes:
-        return found.encode() if isinstance(found, str) else found
+        if isinstance(found, bytes):
+            return found
+        try:
+            return found.encode()
+        except UnicodeEncodeError:  # it has the secret
+            del found
+        raise error_of(self.reference, self.said_of, "what its source gave is no text")
 
 
 AnyReference: TypeAlias = SecretReference | SecretBytesReference

@@ -247,8 +247,8 @@ def load_inner(slug: str, name: str, documents: BlockDocuments, within: tuple[st
         except BlockNotFoundError as error:
             if documents.foreign and not listed:
                 error.add_note(
-                    "Blocks of a shared store find each other there, and nowhere else; so that they find that one of"
-                    f" yours, set {line_for(reference)}."
+                    "blocks of a shared store find each other there, and nowhere else; so that they find that one of"
+                    f" yours, set {line_for(reference)}"
                 )
             error.args = (f"{error}{hint_for(slug, name)}",)
             raise

@@ -11,7 +11,13 @@ from entrepot.blocks.documents import BlockDocuments
 from entrepot.blocks.history import read_body
 from entrepot.blocks.preflight import refused_in
 from entrepot.blocks.stores import stores
-from entrepot.errors import BlockExistsError, BlockNotFoundError, EntrepotError, UnknownBlockTypeError
+from entrepot.errors import (
+    BlockExistsError,
+    BlockNotFoundError,
+    EntrepotError,
+    ForeignReferenceError,
+    UnknownBlockTypeError,
+)
 from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
 from entrepot.serializers.tagged import TAG
@@ -119,7 +125,8 @@ def _examine(ref: DocumentRef, documents: BlockDocuments) -> tuple[Finding, Bloc
 
 def _failed(ref: DocumentRef, error: EntrepotError, saved: int | None = None, wanted: int | None = None) -> Finding:
     detail = "; ".join([str(error), *getattr(error, "__notes__", ())])
-    return Finding(ref, "fails", saved, wanted, detail=detail, error=error)
+    health: Health = "refused" if isinstance(error, ForeignReferenceError) else "fails"
+    return Finding(ref, health, saved, wanted, detail=detail, error=error)
 
 
 def _lowest(ref: DocumentRef, documents: BlockDocuments) -> tuple[int | None, int | None]:

@@ -369,7 +369,7 @@ def default_documents() -> BlockDocuments:
     if now.blocks_storage is None:
         return shared.own_documents(now)
     # Where one works in the team's store itself, the others' blocks are in it all the same.
-    return shared.documents_at(now.blocks_storage, now, foreign=now.blocks_storage == now.blocks_team)
+    return shared.documents_at(now.blocks_storage, now, foreign=shared.works_in_the_teams(now))
 
 
 def current_documents() -> BlockDocuments:

@@ -6,6 +6,7 @@ the documents that it leads to.
 
 import contextlib
 import functools
+import os
 from collections.abc import Iterator
 from typing import Final
 
@@ -23,7 +24,7 @@ from entrepot.settings import Settings
 from entrepot.storage import MemoryStorage
 from entrepot.storage.prefixed import PrefixedStorage
 
-__all__ = ["documents_at", "own_documents"]
+__all__ = ["documents_at", "own_documents", "works_in_the_teams"]
 
 _BLOCK: Final = "block://"
 
@@ -35,6 +36,17 @@ def own_documents(now: Settings) -> BlockDocuments:
         now: The settings; to read them once more takes longer than to look for a block.
     """
     return _documents_in(home.blocks_storage(now), now)
+
+
+def works_in_the_teams(now: Settings) -> bool:
+    """Say whether blocks are saved where the team's are: whether both settings name one place."""
+    return now.blocks_team is not None and _normal(now.blocks_team) == _normal(now.blocks_storage or "")
+
+
+def _normal(spec: str) -> str:
+    """Return a place as it is once spelled, as far as that can be told without opening it."""
+    path = spec.removeprefix("file://").removeprefix("local://")
+    return spec.rstrip("/") if "://" in path or not path else os.path.realpath(os.path.expanduser(path))  # noqa: PTH111  not of links alone
 
 
 def documents_at(spec: str, now: Settings, *, foreign: bool = False) -> BlockDocuments:

@@ -102,7 +102,7 @@ def of_the_setting() -> list[StoredBlocks]:
         EntrepotError: If they cannot be opened.
     """
     now = settings.current()
-    if now.blocks_team is None or now.blocks_team == now.blocks_storage or is_opening():
+    if now.blocks_team is None or shared.works_in_the_teams(now) or is_opening():
         return []
     return [StoredBlocks(shared.documents_at(now.blocks_team, now, foreign=True))]
 

@@ -17,8 +17,8 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 class Environment:
     """`env://NAME`: a variable of this process."""
 
-    def get(self, rest: str) -> str:
-        """Return its value.
+    def get(self, rest: str) -> str | bytes:
+        """Return its value: text; what is no UTF-8 text, as bytes.
 
         Raises:
             SecretReferenceError: If it is not set.
@@ -27,7 +27,8 @@ class Environment:
             raise SecretReferenceError("env:// takes the name of a variable, as in env://API_KEY")
         if rest not in os.environ:
             raise SecretReferenceError(f"the variable {rest} is not set; set it, and try again")
-        return os.environ[rest]
+        value = os.environ[rest]
+        return value if value.isascii() else _text_or_bytes(os.fsencode(value), cut=False)
 
 
 class Files:
@@ -77,9 +78,10 @@ def _content(path: str) -> bytes | None:
         os.close(descriptor)
 
 
-def _text_or_bytes(content: bytes) -> str | bytes:
+def _text_or_bytes(content: bytes, *, cut: bool = True) -> str | bytes:
     try:
-        return content.decode().removesuffix("\n").removesuffix("\r")
+        text = content.decode()
+        return text.removesuffix("\n").removesuffix("\r") if cut else text
     except UnicodeDecodeError:
         return content
 
