@@ -119,10 +119,10 @@ def test_a_server_that_lets_in_and_says_nothing_more_is_given_up(proxy: Swallowi
 
 
 def test_the_server_ends_a_statement_that_takes_too_long(postgres: dict[str, Any]) -> None:
-    block = SqlAlchemyConnector(**postgres, statement_timeout=0.2, connect_args={"options": "-c work_mem=5MB"})
+    block = SqlAlchemyConnector(**postgres, statement_timeout=0.5, connect_args={"options": "-c work_mem=5MB"})
     with pytest.raises(DatabaseError, match="statement timeout"):
         block.fetch_one("SELECT pg_sleep(60)")
-    assert block.fetch_one("SHOW statement_timeout") == ("200ms",)
+    assert block.fetch_one("SHOW statement_timeout") == ("500ms",)
     assert block.fetch_one("SHOW work_mem") == ("5MB",)
     assert block.fetch_one("SELECT sum(n) FROM generate_series(1, 10) AS n") == (55,)
 
