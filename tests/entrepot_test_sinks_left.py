@@ -322,7 +322,7 @@ def _completion(scene: Scene) -> Iterator[Shown]:
 
 @sink("a terminal: prompts without echo, and Ctrl-C in the middle", shows="value")
 def _terminal(scene: Scene) -> Iterator[Shown]:
-    with terminals(**scene.variables, COLUMNS="200") as start:
+    with terminals(**{**scene.variables, "COLUMNS": "200"}) as start:
         for interrupted in (False, True):
             terminal = start(
                 [sys.executable, "-m", "entrepot", "block", "create", "secret", f"typed-{int(interrupted)}"]

@@ -41,13 +41,13 @@ class Attack:
 
     def fails(self, content: bytes, says: str, passphrase: bytes = GOOD) -> None:
         kept, ring = self._export.read_bytes(), self._victim.ring()
-        assert bytes(open_export(self._export, GOOD).to_document()) == ring
+        assert bytes(open_export(self._export, lambda: GOOD).to_document()) == ring
         self._export.write_bytes(content)
         with refused(KeyringError, f"^(?!.*horse).*{says}"):
-            import_ring(home.key_provider(), open_export(self._export, passphrase))
+            import_ring(home.key_provider(), open_export(self._export, lambda: passphrase))
         assert self._export.read_bytes() == content
         self._export.write_bytes(kept)
-        assert bytes(open_export(self._export, GOOD).to_document()) == ring
+        assert bytes(open_export(self._export, lambda: GOOD).to_document()) == ring
         assert self._victim.ring() == ring
         self._victim.lives_well()
 
@@ -90,7 +90,7 @@ def test_attack_57_an_export_is_cut_short_or_something_else(home_victim: Victim,
     with export.open("r+b") as file:
         file.truncate(1 << 40)
     with refused(KeyringError, "no sealed keyring"):
-        open_export(export, GOOD)
+        open_export(export, lambda: GOOD)
 
 
 def test_attack_58_the_passphrase_of_an_export_is_guessed(home_victim: Victim, export: Path) -> None:
@@ -127,11 +127,11 @@ def test_attack_60_an_export_of_another_ring_is_imported(home_victim: Victim, ex
     stranger = export_ring(Keyring.generate(), GOOD)
     export.write_bytes(stranger)
     with refused(KeyringExistsError, "another keyring is at .*Use another home for it .ENTREPOT_HOME.*or export"):
-        import_ring(home.key_provider(), open_export(export, GOOD))
+        import_ring(home.key_provider(), open_export(export, lambda: GOOD))
     assert home_victim.ring() == ring
     home_victim.lives_well()
     export.write_bytes(export_ring(home.ring(), GOOD))
-    assert import_ring(home.key_provider(), open_export(export, GOOD)).added == ()
+    assert import_ring(home.key_provider(), open_export(export, lambda: GOOD)).added == ()
 
 
 @pytest.mark.parametrize("newer", [True, False])
@@ -151,7 +151,7 @@ def test_attack_67_an_export_is_made_of_the_ids_that_stand_in_documents(
     Attack(home_victim, export).fails(export_ring(forged, GOOD), "has no key that is in use here: .*Ask who gave it")
     genuine = ours.with_new_primary("block").with_state(ours.primary("block").id, "destroyed")
     export.write_bytes(export_ring(genuine, GOOD))
-    done = import_ring(home.key_provider(), open_export(export, GOOD))
+    done = import_ring(home.key_provider(), open_export(export, lambda: GOOD))
     assert done.added == (genuine.primary("block").id,)
     assert home.ring().primary("block").id == genuine.primary("block").id
 
@@ -170,5 +170,5 @@ def test_attack_67_a_key_that_was_stolen_and_disabled_proves_nothing(home_victim
     before = home_victim.ring()
     export.write_bytes(export_ring(forged, GOOD))
     with refused(KeyringError, "has no key that is in use here"):
-        import_ring(home.key_provider(), open_export(export, GOOD))
+        import_ring(home.key_provider(), open_export(export, lambda: GOOD))
     assert home_victim.ring() == before

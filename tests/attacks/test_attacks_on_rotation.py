@@ -13,6 +13,7 @@ import pytest
 
 from entrepot import home
 from entrepot.blocks.documents import default_documents
+from entrepot.blocks.stores import stores
 from entrepot.blocks.system import Secret
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.seal import read_key, seal, unseal
@@ -135,7 +136,7 @@ def test_attack_54_documents_are_damaged_or_planted_while_keys_are_rotated(victi
     assert all("does not verify" in problem for problem in done.problems.values())
     assert done.done == 3
     assert {path: victim.objects()[path] for path in planted} == planted
-    used = usage_of(home.ring(), default_documents(), known_storages())
+    used = usage_of(home.ring(), stores(), known_storages())
     with refused(KeyInUseError, "secret/a"):
         rotating.disable(home.key_provider(), old, used)
     victim.write({path: sealed.get(path) for path in planted})
@@ -151,12 +152,12 @@ def test_attack_55_a_stolen_key_seals_documents_after_it_was_rotated_away(home_v
     path = path_of("secret", "a", 3)
     rotate()
     rotating.rewrap(default_documents())
-    rotating.disable(home.key_provider(), old, usage_of(home.ring(), default_documents(), known_storages()))
+    rotating.disable(home.key_provider(), old, usage_of(home.ring(), stores(), known_storages()))
     with home_victim.attacked({path: planted}):
         with refused(UnknownKeyError, f"no usable key {old} .*disabled; if the data is still to be trusted"):
             Secret.load("a")
         assert len(rotating.rewrap(default_documents()).problems) == 1, "it is not sealed again under the new key"
-    rotating.destroy(home.key_provider(), old, usage_of(home.ring(), default_documents(), known_storages()))
+    rotating.destroy(home.key_provider(), old, usage_of(home.ring(), stores(), known_storages()))
     with home_victim.attacked({path: planted}), refused(DestroyedKeyError, f"key {old} .*was destroyed"):
         Secret.load("a")
     # What it was stolen for: before it is disabled, who holds it is one of those who may save.

@@ -112,7 +112,7 @@ class TestUnknownNames:
     def test_a_strange_name_is_an_unknown_name(self, name: Any) -> None:
         with pytest.raises(errors.UnknownBlockTypeError) as caught:
             BLOCKS.get(name)
-        assert len(str(caught.value)) < 1000
+        assert len(str(caught.value).partition("; known: ")[0]) < 1000
 
     def test_the_error_survives_pickling(self) -> None:
         with pytest.raises(errors.UnknownNameError) as caught:
@@ -435,7 +435,7 @@ class TestBrokenPlugins:
         site.distribution("acme-wordy", blocks="note = acme_wordy:Note")
         with pytest.raises(errors.PluginLoadError) as caught:
             registry().get("note")
-        assert len(str(caught.value)) < 1000
+        assert len(str(caught.value).partition("; known: ")[0]) < 1000
 
 
 class TestDamagedMetadata:
