@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Final
 
-__all__ = ["NotPlainError", "PlainDistribution", "PlainScan", "folder_name", "scan"]
+__all__ = ["NotPlainError", "PlainDistribution", "PlainScan", "egg_name", "folder_name", "scan"]
 
 _METADATA_FILES: Final = ("METADATA", "PKG-INFO")
 _FOLDERS: Final = (".dist-info", ".egg-info")
@@ -81,6 +81,12 @@ def folder_name(folder: str) -> str:
     return normalise(stem.partition("-")[0]) if dot + ending in _FOLDERS else ""
 
 
+def egg_name(folder: str) -> str:
+    """Return the name that the folder around an `EGG-INFO` says, normalised; "" if it is no egg."""
+    base = folder.lower()
+    return normalise(base.removesuffix(".egg").partition("-")[0]) if base.endswith(".egg") else ""
+
+
 def scan(path: Sequence[str], *, without: str) -> PlainScan:
     """Return the entry points of our groups, of every distribution but one.
 
@@ -112,10 +118,8 @@ def _metadata_folders(entry: str) -> Iterator[tuple[str, str]]:
     for name in names:
         if key := folder_name(name):
             yield key, f"{entry or '.'}{os.sep}{name}"
-        elif name.lower() == "egg-info":
-            base = os.path.basename(entry).lower()  # noqa: PTH119  the same
-            if base.endswith(".egg"):
-                yield normalise(base.removesuffix(".egg").partition("-")[0]), f"{entry}{os.sep}{name}"
+        elif name.lower() == "egg-info" and (key := egg_name(os.path.basename(entry))):  # noqa: PTH119  the same
+            yield key, f"{entry}{os.sep}{name}"
 
 
 def _read(file: str) -> bytes | None:

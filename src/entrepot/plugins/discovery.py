@@ -10,7 +10,7 @@ import sys
 from _thread import allocate_lock  # what `threading.Lock` is, without the milliseconds of that import
 
 from entrepot.plugins._claims import OWN_DISTRIBUTION, Claim, KnownOwner, normalise
-from entrepot.plugins._plain import NotPlainError, PlainScan, folder_name
+from entrepot.plugins._plain import NotPlainError, PlainScan, egg_name, folder_name
 from entrepot.plugins._plain import scan as scan_folders
 
 TYPE_CHECKING = False  # `typing` takes longer to import than a look-up among 300 distributions
@@ -169,7 +169,11 @@ def _name_of(distribution: Distribution) -> str:
 
 
 def _key_of(distribution: Distribution) -> str:
-    return folder_name(str(getattr(getattr(distribution, "_path", None), "name", "")))
+    path = getattr(distribution, "_path", None)
+    name = str(getattr(path, "name", ""))
+    if name.lower() == "egg-info":
+        return egg_name(str(getattr(getattr(path, "parent", None), "name", "")))
+    return folder_name(name)
 
 
 def _metadata_of(distribution: Distribution, field: str) -> str:
