@@ -10,7 +10,8 @@ import pydoc
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Annotated, Any, Literal
 
 import cloudpickle
 import pytest
@@ -46,6 +47,10 @@ class Stranger(BaseModel):
     """Named by no annotation."""
 
     token: SecretStr
+
+
+class Kind(StrEnum):
+    AUTO = "auto"
 
 
 @dataclass
@@ -200,6 +205,21 @@ class TestWherePeopleAndProgramsLook:
             assert block.pair[1].get_secret_value() == SECRET
             block.tokens.clear()
             assert cls().tokens, "each has a dict of its own"
+
+    def test_a_plain_text_that_may_stand_beside_a_secret_stays_one(self) -> None:
+        class Choosing(Block):
+            literal: Literal["auto"] | SecretStr = "auto"
+            constrained: Annotated[str, Field(max_length=9)] | SecretStr = "auto"
+            kind: Kind | SecretStr = Kind.AUTO
+            number: int | SecretStr = 5
+            nested: list[Literal["auto"] | SecretStr] = ["auto"]  # noqa: RUF012  pydantic copies it
+            none: SecretOf[int] | None = None
+
+        expected = {"literal": "auto", "constrained": "auto", "kind": Kind.AUTO, "number": 5, "nested": ["auto"]}
+        for block in (Choosing(), Choosing.model_construct(**expected), Choosing().model_copy(update=expected)):
+            assert dict(block) == {**expected, "none": None}
+            assert repr(block).count("auto") == 4
+        assert not leaks(repr(Choosing.model_construct(number=SECRET)))  # type: ignore[arg-type]
 
     def test_a_default_that_is_a_reference_is_each_instances_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
         class Referring(Block):

@@ -17,6 +17,7 @@ _UNIONS: Final = (typing.Union, types.UnionType)
 _PLAIN: Final = (str, bytes)
 _LISTS: Final = (list, tuple, set, frozenset)
 _CONTAINERS: Final = (*_LISTS, dict)
+_NO_TEXTS: Final = (types.NoneType, bool, int, float, SecretStr, SecretBytes)
 _DEPTH: Final = 20
 
 
@@ -30,17 +31,16 @@ def hide(annotation: Any, value: object, depth: int = 0) -> object:  # noqa: PLR
         value: Valid or not.
         depth: How many containers are around it.
     """
+    annotation = _bare(annotation)
     origin = get_origin(annotation)
-    if origin is typing.Annotated:
-        return hide(get_args(annotation)[0], value, depth)
     if origin in _UNIONS:
-        kinds = get_args(annotation)
-        if type(value) in kinds:
+        kinds = [_bare(kind) for kind in get_args(annotation)]
+        if type(value) in kinds or (isinstance(value, _PLAIN) and any(map(_may_be_plain, kinds))):
             return value
         return next((new for kind in kinds if (new := hide(kind, value, depth)) is not value), value)
     if isinstance(value, _PLAIN):
         return _secret(annotation, value)
-    if origin is Secret and not isinstance(value, Secret):
+    if origin is Secret and value is not None and not isinstance(value, Secret):
         return annotation(value)
     if depth < _DEPTH:
         if isinstance(value, Mapping):
@@ -48,6 +48,24 @@ def hide(annotation: Any, value: object, depth: int = 0) -> object:  # noqa: PLR
         if type(value) in _LISTS:
             return _hide_in_list(annotation, value, depth)
     return value
+
+
+def _bare(annotation: Any) -> Any:
+    """Return an annotation without what is only said about it."""
+    while True:
+        if get_origin(annotation) is typing.Annotated:
+            annotation = get_args(annotation)[0]
+        elif hasattr(annotation, "__value__") and hasattr(annotation, "__type_params__"):  # `type Name = ...`
+            annotation = annotation.__value__
+        else:
+            return annotation
+
+
+def _may_be_plain(kind: Any) -> bool:
+    """Return whether text or bytes may be meant for this member of a union, and not for a secret beside it."""
+    if kind in _NO_TEXTS or get_origin(kind) in (Secret, *_CONTAINERS):
+        return False
+    return not (isinstance(kind, type) and issubclass(kind, BaseModel))
 
 
 def _secret(kind: Any, value: Any) -> object:
