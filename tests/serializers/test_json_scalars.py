@@ -107,6 +107,10 @@ READABLE = {
         pd.Timestamp("2024-05-01").as_unit("s"),
         {"$type": "pandas-timestamp", "value": "2024-05-01T00:00:00", "unit": "s"},
     ),
+    "moment in local time": (
+        pd.Timestamp("1893-03-01T23:00:00Z").as_unit("s").tz_convert(BERLIN),
+        {"$type": "pandas-timestamp", "value": "1893-03-01T23:00:00+00:00", "unit": "s", "zone": "Europe/Berlin"},
+    ),
     "span of pandas": (pd.Timedelta(5, "ns"), {"$type": "pandas-timedelta", "value": 5, "unit": "ns"}),
     "no time": (pd.NaT, {"$type": "pandas-missing", "value": "NaT"}),
 }

@@ -118,6 +118,8 @@ def _timestamp(value: Any) -> dict[str, object]:
     written: dict[str, object] = {"value": value.isoformat(), "unit": value.unit}
     if type(value.tzinfo) is ZoneInfo and value.tzinfo.key is not None:
         written["zone"] = value.tzinfo.key
+        if value.utcoffset().total_seconds() % 60:  # local time, before there were zones: ISO 8601 has no such offset
+            written["value"] = value.tz_convert("UTC").isoformat()
     elif value.tzinfo is None and value.fold:
         written["fold"] = 1
     return written
