@@ -24,9 +24,11 @@ from entrepot.errors import (
 from entrepot.protocols.storage import (
     Buffer,
     Buffers,
+    DeletesIf,
     StagesObjects,
     Storage,
     SwapsConditionally,
+    Touches,
 )
 from entrepot.testing.readable_storage import (
     BAD_PATHS,
@@ -204,6 +206,30 @@ class StorageContract(ReadableStorageContract):
             won = list(pool.map(write, range(self.writers)))
         assert won.count(True) == 1
         assert bytes(storage.get("a/b")) == b"%d" % won.index(True) * 1000
+        assert [info.path for info in storage.list()] == ["a/b"]
+
+    def test_a_conditional_delete_spares_what_is_not_what_was_seen(self, storage: Storage) -> None:
+        if not isinstance(storage, DeletesIf):
+            pytest.skip("this store does not delete by content, which is optional")
+        storage.put("a/b", b"12")
+        for other in (b"", b"1", b"123", b"13"):
+            assert not storage.delete_if("a/b", other)
+            assert bytes(storage.get("a/b")) == b"12"
+        assert storage.delete_if("a/b", b"12")
+        assert list(storage.list()) == []
+        assert storage.delete_if("a/b", b"12"), "it is gone already"
+
+    def test_a_touch_changes_nothing_but_the_time(self, storage: Storage) -> None:
+        if not isinstance(storage, Touches):
+            pytest.skip("this store does not touch, which is optional")
+        storage.put("a/b", b"12")
+        before = storage.stat("a/b").modified
+        storage.touch("a/b")
+        after = storage.stat("a/b")
+        assert (bytes(storage.get("a/b")), after.size) == (b"12", 2)
+        assert before is None or (after.modified is not None and after.modified >= before)
+        for path in ("a", "a/c", "x/y"):
+            storage.touch(path)
         assert [info.path for info in storage.list()] == ["a/b"]
 
     @pytest.fixture
