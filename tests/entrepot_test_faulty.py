@@ -248,6 +248,21 @@ class Gravestones(Store):
         super().create(path, data)
 
 
+@catches("a_conditional_delete_spares_what_is_not_what_was_seen")
+class DeletesAnything(Store):
+    def delete_if(self, path: str, data: Any) -> bool:
+        self.delete(path)
+        return True
+
+
+@catches("a_touch_changes_nothing_but_the_time")
+class TouchesAbsentOnes(Store):
+    def touch(self, path: str) -> None:
+        if "/" in path and not any(info.path == path for info in self.list()):
+            self.put(path, b"")
+        super().touch(path)
+
+
 @catches("a_deleted_object_is_gone")
 class Undying(Store):
     def delete(self, path: str) -> None:
