@@ -56,15 +56,18 @@ def documents_at(spec: str, now: Settings) -> BlockDocuments:
         ConfigurationError: If that is no storage block, or `spec` names nothing that can be opened.
         StorageError: If it cannot be reached, where opening it connects.
     """
-    return _documents_in(_described(spec, now) if spec.startswith(_BLOCK) else home.store_at(spec), now)
+    storage = _described(spec, now) if spec.startswith(_BLOCK) else home.store_at(spec)
+    return _documents_in(storage, now, is_shared=storage.location != home.blocks_storage(now).location)
 
 
-def _documents_in(storage: Storage, now: Settings) -> BlockDocuments:
+def _documents_in(storage: Storage, now: Settings, *, is_shared: bool = False) -> BlockDocuments:
     # What ends with its process was not taken away.
     marks = None if isinstance(storage, MemoryStorage) else Marks(now.home / "seen", storage.location)
     store = StorageDocumentStore(storage, sole_writer=now.blocks_sole_writer)
     # One operation asks for the ring several times; finding out whether it has changed costs more than the operation.
-    return BlockDocuments(store, functools.cache(home.ring), marks)
+    return BlockDocuments(
+        store, functools.cache(home.ring), marks, is_shared=is_shared, is_mixed=now.blocks_mixed_keyrings
+    )
 
 
 def _described(spec: str, now: Settings) -> Storage:
