@@ -1,6 +1,7 @@
 """What lives under `ENTREPOT_HOME`, and how it is opened: the keyring, block documents, results, the run history.
 
     keyring.json      the keys, 0600
+    keyring-ID.sealed an earlier keyring, under a passphrase (`entrepot keys join`)
     config.toml       settings
     blocks/           sealed block documents
     seen/             the highest version of each block that was seen from here
@@ -29,7 +30,7 @@ from entrepot._clock import SYSTEM_CLOCK
 from entrepot.crypto.environment import KEYRING_VARIABLE, EnvironmentKeyProvider
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.providers import KEYRING_NAME, FileKeyProvider, open_keyring
-from entrepot.errors import KeyProviderError, KeyringError
+from entrepot.errors import ConfigurationError, KeyProviderError, KeyringError
 from entrepot.plugins import KEY_PROVIDERS
 from entrepot.protocols.keys import KeyProvider, LooksCheaply
 from entrepot.protocols.storage import Storage
@@ -39,11 +40,20 @@ from entrepot.storage.paths import RESERVED_PREFIX
 
 __all__ = ["blocks_storage", "home_path", "key_provider", "results_storage", "ring", "store_at"]
 
+_NAMING_STORES: Final = ("blocks_storage", "blocks_team", "results_storage")
 _TOMBSTONE = ".deleted.json"
 _KEPT_SECONDS = 300.0
 _OF_CLOUDS = ("AWS_", "AZURE_", "GOOGLE_", "GCSFS_", "FSSPEC_", "STORAGE_EMULATOR_", "BOTO_")
 _PATIENCE: Final = 30.0  # seconds after which a provider is asked again that did not answer, or cannot be looked at
 _EAGER: Final = 1.0  # seconds between two askings for keys that are not in the ring: planted documents may name any
+_OF_ONES_OWN: Final = (
+    "bring it from an export (entrepot keys import FILE), or put it back from a backup; or, if it is lost for good,"
+    " move that data away to start anew (it cannot be opened without its keys)"
+)
+_OF_OTHERS: Final = (
+    "bring the keyring of those who use that store: one of them makes an export (entrepot keys export FILE), and here"
+    " it is: entrepot keys import FILE"
+)
 _logger = logging.getLogger("entrepot.keys")
 
 
@@ -91,7 +101,21 @@ def store_at(spec: str) -> Storage:
 
     One on another machine stays open for some minutes, so that not every operation connects anew; other credentials in
     the environment open another one.
+
+    Raises:
+        ConfigurationError: If it cannot be opened; the setting that names it is told.
     """
+    try:
+        return _store_at(spec)
+    except ConfigurationError as error:
+        now = settings.current()
+        named = [name for name in _NAMING_STORES if getattr(now, name) == spec]
+        if not named:
+            raise
+        raise ConfigurationError(f"the setting {' and '.join(named)}: {error}", setting=named[0]) from error
+
+
+def _store_at(spec: str) -> Storage:
     if "://" not in spec or spec.startswith(("file://", "local://", "memory://")):
         return open_storage(spec)
     key, now = (spec, _surroundings()), SYSTEM_CLOCK.monotonic()
@@ -211,23 +235,27 @@ def _look(provider: KeyProvider) -> object | None:
 
 
 def _sealed_data() -> str | None:
-    """Say what sealed data is here that a new key could not open, or None.
+    """Say what sealed data is here that a new key could not open, and what to do, or None.
 
     Stores that only an option of a task names are not known here; there, a new key finds an unknown one, and says so.
     """
     now = settings.current()
+    own = [blocks_storage(now), results_storage(), LocalStorage(home_path() / "snapshots")]
+    for storage in own:
+        first = _anything(storage)
+        if first is not None:
+            return f"{first} in {storage.location}; {_OF_ONES_OWN}"
     shared = [spec for spec in (now.blocks_storage, now.blocks_team) if spec is not None]
-    storages = [blocks_storage(now), results_storage(), LocalStorage(home_path() / "snapshots")]
-    storages += [store_at(spec) for spec in shared if not spec.startswith("block://")]
+    storages = [store_at(spec) for spec in shared if not spec.startswith("block://")]
     spec = now.results_storage
     if spec is not None and ("://" in spec or Path(spec).expanduser().is_absolute()):  # else: a block, seen above
         storages.append(store_at(spec))
     for storage in storages:
         first = _anything(storage)
         if first is not None:
-            return f"{first} in {storage.location}"
+            return f"{first} in {storage.location}; {_OF_OTHERS}"
     # A block of the environment can name them, and what a team has shared is sealed under the team's keys.
-    return next((f"the documents in {spec}" for spec in shared if spec.startswith("block://")), None)
+    return next((f"the documents in {spec}; {_OF_OTHERS}" for spec in shared if spec.startswith("block://")), None)
 
 
 def _anything(storage: Storage) -> str | None:

@@ -226,6 +226,10 @@ def test_a_block_of_another_keyring_is_an_error_with_the_id_of_its_key(
         with pytest.raises(UnknownKeyError, match=key_id) as caught:
             call()
         assert caught.value.key_id == key_id
+    with pytest.raises(UnknownKeyError, match="nothing was saved"):
+        Secret(value="mine").save("y")
+    with pytest.raises(UnknownKeyError, match="not deleted"):
+        Secret.delete("x")
     monkeypatch.delenv("ENTREPOT_KEYRING")
     assert Secret.load("x").get() == "of the team"
     assert len(Secret.history("x")) == 1

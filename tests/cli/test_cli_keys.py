@@ -225,7 +225,21 @@ def test_the_doctor_exits_with_1_and_says_what_to_do(invoke: Invoke, used: str, 
 
 
 @pytest.mark.parametrize(
-    "command", ["init", "status", "rotate", "rewrap", "disable", "enable", "destroy", "export", "import", "doctor"]
+    "command",
+    [
+        "init",
+        "status",
+        "rotate",
+        "rewrap",
+        "disable",
+        "enable",
+        "destroy",
+        "export",
+        "import",
+        "join",
+        "adopt",
+        "doctor",
+    ],
 )
 def test_every_command_has_examples(command: str, invoke: Invoke) -> None:
     assert f"  entrepot keys {command}" in invoke("keys", command, "--help").stdout

@@ -61,7 +61,10 @@ def test_a_key_that_the_team_needs_is_not_dropped_until_its_store_is_sealed_agai
     assert f"version 1 of the block secret/shared in {team}; run: entrepot keys rewrap --store team" in said
     found: Any = invoke("keys", "doctor", "--json").data["findings"]
     assert [(one["what"], one["command"]) for one in found] == [("not rewrapped", "entrepot keys rewrap --store team")]
-    said = invoke("keys", "rewrap", "--store", "team").stderr
+    said = invoke("keys", "rewrap", "--store", "team", exit_code=1).stderr
+    assert "Does everybody have it?" in said
+    assert places(invoke, old) == {"team": 2}
+    said = invoke("keys", "rewrap", "--store", "team", "--yes").stderr
     assert (
         f"2 of 2 documents are sealed again; they are under key {home.ring().primary('block').id} now: {team}" in said
     )

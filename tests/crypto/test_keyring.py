@@ -160,3 +160,25 @@ class TestHkdf:
         for length in (1, 31, 32, 33, 64, 255 * 32):
             expected = HKDF(SHA256(), length, b"salt", b"info").derive(b"material")
             assert hkdf_sha256(b"material", salt=b"salt", info=b"info", length=length) == expected
+
+
+def test_a_key_is_ahead_until_it_is_the_primary_one_whatever_the_clock_says() -> None:
+    ring = Keyring.generate()
+    first = ring.primary("block").id
+    assert not ring.is_ahead(first, "block")
+    staged = ring.with_staged("block", clock=FixedClock())
+    second = staged.all_keys()[-1].id
+    assert staged.is_ahead(second, "block")
+    both = staged.with_staged("block")
+    third = both.all_keys()[-1].id
+    promoted = both.with_primary(third).with_primary(second)
+    assert not any(promoted.is_ahead(key.id, "block") for key in promoted.all_keys())
+    assert not staged.is_ahead("k" + "0" * 16, "block")
+
+
+def test_a_key_of_a_newer_ring_is_ahead() -> None:
+    ring = Keyring.generate()
+    newer = ring.with_new_primary("block")
+    ring.newest = lambda: newer
+    assert ring.is_ahead(newer.primary("block").id, "block")
+    assert not ring.is_ahead(newer.primary("block").id, "result")

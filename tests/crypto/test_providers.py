@@ -56,7 +56,7 @@ class TestFirstNeed:
         assert open_keyring(FileKeyProvider(path), sealed_data=never).ring_id == kept.ring_id
 
     def test_with_sealed_data_about_no_key_is_made(self, path: Path) -> None:
-        with pytest.raises(KeyringMissingError, match=r"secret/my-api-key.*backup") as caught:
+        with pytest.raises(KeyringMissingError, match=r"secret/my-api-key.*no new keyring was made") as caught:
             open_keyring(FileKeyProvider(path), sealed_data=lambda: "block secret/my-api-key")
         assert caught.value.location == str(path)
         assert not path.exists()

@@ -220,18 +220,20 @@ class Block(DiscreetModel):
         return _history().load(cls, name, version, store)  # type: ignore[no-any-return]
 
     @classmethod
-    def delete(cls, name: str, *, store: _Store = None) -> None:
+    def delete(cls, name: str, *, store: _Store = None, force: bool = False) -> None:
         """Remove a saved block with all its versions.
 
         Args:
             name: As for `load`.
             store: Where: "team" or "local"; by default where it is, if it is in one of them only.
+            force: Do so in a shared store with what is another keyring's, too.
 
         Raises:
             BlockNotFoundError: If there is none.
             AmbiguousBlockNameError: If blocks of several types have that name, or both stores have it.
+            UnknownKeyError: If it is another keyring's, in a shared store.
         """
-        _history().delete(cls, name, store)
+        _history().delete(cls, name, store, force=force)
 
     @classmethod
     def history(cls, name: str, *, store: _Store = None) -> _Versions:
@@ -301,9 +303,9 @@ class Block(DiscreetModel):
         return await _in_thread(cls.load, name, version=version, store=store)  # type: ignore[no-any-return]
 
     @classmethod
-    async def adelete(cls, name: str, *, store: _Store = None) -> None:
+    async def adelete(cls, name: str, *, store: _Store = None, force: bool = False) -> None:
         """Do as `delete`, off the event loop."""
-        await _in_thread(cls.delete, name, store=store)
+        await _in_thread(cls.delete, name, store=store, force=force)
 
     @classmethod
     async def ahistory(cls, name: str, *, store: _Store = None) -> _Versions:

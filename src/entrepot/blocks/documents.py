@@ -18,6 +18,7 @@ from entrepot.blocks._epochs import EPOCH, warn_if_older
 from entrepot.blocks._marks import Marks
 from entrepot.blocks._numbers import next_version
 from entrepot.blocks._offers import offer
+from entrepot.blocks._rings import check_deletion, check_new_name, check_overwriting, is_foreign
 from entrepot.blocks._turns import turns
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.seal import Header, Place, read_header, read_key, reseal, seal, unseal
@@ -27,7 +28,6 @@ from entrepot.errors import (
     IntegrityError,
     KeyringError,
     KeyringMissingError,
-    UnknownKeyError,
 )
 from entrepot.protocols.documents import DocumentRef, DocumentStore
 
@@ -56,6 +56,8 @@ class BlockDocuments:
         clock: What a writer waits by that others were faster than.
         foreign: Whether others than this user save there: their blocks use only those secrets of this machine that its
             owner listed, in the setting `blocks_team_references`.
+        is_shared: Whether they are not this home's alone: then what is of another keyring is somebody's.
+        is_mixed: Whether documents of several keyrings are to be there.
     """
 
     store: DocumentStore
@@ -63,6 +65,8 @@ class BlockDocuments:
     marks: Marks | None = None
     clock: Clock = SYSTEM_CLOCK
     foreign: bool = False
+    is_shared: bool = False
+    is_mixed: bool = False
 
     def save(
         self,
@@ -90,7 +94,8 @@ class BlockDocuments:
             IntegrityError: If a tombstone does not verify that says there is none, or the newest version was planted
                 to use the numbers up.
             UnknownKeyError: If there is one that was sealed under a key that this keyring does not have, and the caller
-                expected none: who opens that one could not open the next.
+                expected none: who opens that one could not open the next. Or if there is none, and what others have
+                there is all of another keyring.
         """
         ring = self.ring()
         for _ in turns(self.clock):
@@ -108,7 +113,9 @@ class BlockDocuments:
             if latest is not None and latest.deleted and not overwrite:
                 self._check_tombstone(latest)
             if latest is not None and not latest.deleted and expected is None:
-                self._check_ring(ring, latest)
+                check_overwriting(ring, self.store, latest)
+            if (latest is None or latest.deleted) and self.is_shared and not self.is_mixed:
+                check_new_name(ring, self.store)
             ref = self._next(latest, slug, name, seen)
             sealed = seal(ring, body, place=_place(ref), header={**header, EPOCH: ring.epoch})
             if self._append(ref, sealed):  # else another writer was faster: the next turn looks again
@@ -212,7 +219,7 @@ class BlockDocuments:
         if self.marks is not None:
             self.marks.raise_to(ref)
 
-    def delete(self, slug: str, name: str, *, body: bytes = b"") -> bool:
+    def delete(self, slug: str, name: str, *, body: bytes = b"", force: bool = False) -> bool:
         """Delete a document: seal a tombstone as its next version, and remove all that are older.
 
         Without a keyring nothing can be sealed, nor opened: then everything is removed, and numbers start again.
@@ -221,6 +228,8 @@ class BlockDocuments:
             slug: The block type.
             name: The document's name.
             body: What the tombstone says, sealed.
+            force: Do so with what is another keyring's, too, in a store that others share; and put a tombstone of
+                one's own in the place of theirs.
 
         Returns:
             Whether there was one.
@@ -228,16 +237,22 @@ class BlockDocuments:
         Raises:
             BlockExistsError: If other programs kept writing it.
             IntegrityError: If the newest version was planted to use the numbers up.
+            KeyringMissingError: If there is no keyring, others share the store, and it is not forced.
+            UnknownKeyError: If it is another keyring's, others share the store, and it is not forced.
         """
         try:
             ring = self.ring()
         except KeyringMissingError:
+            if self.is_shared and not force:
+                raise
             return self._remove(slug, name)
         for _ in turns(self.clock):
             seen = self._seen(slug, name)
             latest = self.store.latest(slug, name)
-            if latest is None or latest.deleted:
+            if latest is None or (latest.deleted and not (force and is_foreign(ring, self.store, latest))):
                 return False
+            if not force:
+                self.check_deletion(latest)
             ref = dataclasses.replace(self._next(latest, slug, name, seen), deleted=True)
             sealed = seal(ring, body, place=_place(ref), header={"deleted": 1})
             if self._append(ref, sealed):  # else another one deleted it, or is about to save it again
@@ -248,6 +263,11 @@ class BlockDocuments:
             f"the block {slug}/{name} was not deleted: other programs kept writing it at the same time; try again",
             name=f"{slug}/{name}",
         )
+
+    def check_deletion(self, ref: DocumentRef) -> None:
+        """Raise as `delete` does, where it is not forced, if a newest version is another keyring's."""
+        if self.is_shared:
+            check_deletion(self.ring(), self.store, ref)
 
     def find(self, name: str) -> "list[DocumentRef]":
         """Return the newest version of every block of this name, whatever its type.
@@ -281,40 +301,34 @@ class BlockDocuments:
             said.update(header)
             return _place(ref)
 
-        body = unseal(ring, self._read(ref), place=place, location=self._describe(ref))
-        warn_if_older(ring, said, self._describe(ref))
+        sealed = self._read(ref)
+        body = unseal(ring, sealed, place=place, location=self._describe(ref))
+        warn_if_older(ring, said, self._describe(ref), lambda: self._key_id(sealed))
         return body, said
+
+    def is_ahead(self, ref: DocumentRef) -> bool:
+        """Say whether one version is under a key that came after the primary one here; unverified."""
+        return self.ring().is_ahead(self._key_id(self._read(ref)), "block")
 
     def header(self, ref: DocumentRef) -> Mapping[str, str | int]:
         """Return what one version says of itself; unverified, for messages and listings."""
         return read_header(self._read(ref)) or {}
 
-    def _check_ring(self, ring: Keyring, latest: DocumentRef) -> None:
-        """Refuse to save over what another keyring sealed: those who share the store would lose the block."""
-        sealed = self.store.read(latest)
-        named = None if sealed is None else read_key(sealed)
-        key_id = "" if named is None else named[1]
-        if not key_id or any(key.id == key_id for key in ring.all_keys()):
-            return
-        try:
-            ring.key(key_id, "block")  # which asks whether the keyring was rotated since it was read
-        except UnknownKeyError as error:
-            raise UnknownKeyError(
-                f"{self._describe(latest)} is sealed under key {key_id}, which keyring {ring.ring_id}"
-                f" ({ring.location}) does not have: nothing was saved over it, since who shares that store could not"
-                " open it; use their keyring, or, if that key is lost, delete the block and save it again",
-                location=ring.location,
-                key_id=key_id,
-            ) from error
+    def reseal(self, ring: Keyring, ref: DocumentRef, sealed: bytes, other: Keyring | None = None) -> bytes | None:
+        """Return the bytes of a version under the primary key of a ring; None if they are under that or a newer one.
 
-    def reseal(self, ring: Keyring, ref: DocumentRef, sealed: bytes) -> bytes | None:
-        """Return the bytes of a version under the primary key of a ring; None if they are under that already.
+        Args:
+            ring: Seals, and opens.
+            ref: Which version.
+            sealed: What it is.
+            other: Opens; None is returned for what is not of this ring.
 
         Raises:
             IntegrityError: If they were altered, or sealed for another place.
             UnknownKeyError: If they need a key that the ring does not have.
         """
-        return reseal(ring, sealed, place=_place(ref), location=self._describe(ref), mark={EPOCH: ring.epoch})
+        mark = {EPOCH: ring.epoch}
+        return reseal(ring, sealed, place=_place(ref), location=self._describe(ref), mark=mark, other=other)
 
     def _seen(self, slug: str, name: str) -> int:
         """Return the highest version that was ever seen from here; 0 for none."""
@@ -342,6 +356,10 @@ class BlockDocuments:
         if sealed is None:
             raise BlockNotFoundError(f"{self._describe(ref)} was deleted a moment ago", name=f"{ref.slug}/{ref.name}")
         return sealed
+
+    @staticmethod
+    def _key_id(sealed: bytes) -> str:
+        return (read_key(sealed) or ("", ""))[1]
 
     def _describe(self, ref: DocumentRef) -> str:
         return f"{ref} in {self.store.location}"

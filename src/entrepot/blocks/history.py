@@ -147,11 +147,19 @@ def rollback(cls: type[Block], name: str, version: int, store: StoreName | None 
     return documents.save(ref.slug, ref.name, body_bytes(fields, about), header=header, overwrite=True, expected=latest)
 
 
-def delete(cls: type[Block], name: str, store: StoreName | None = None) -> None:
+def delete(cls: type[Block], name: str, store: StoreName | None = None, *, force: bool = False) -> None:
     """Delete a block; see `Block.delete`."""
-    place, ref = find_only(cls, name, store)
+    try:
+        place, ref = find_only(cls, name, store)
+    except BlockNotFoundError:
+        gone = buried(cls, name, store) if force else None
+        if gone is None:
+            raise
+        place, ref = gone  # a tombstone of another keyring goes, too
     about = about_now(ref.slug, "delete").to_plain()
-    place.documents.delete(ref.slug, ref.name, body=json.dumps({"about": about}).encode())
+    body = json.dumps({"about": about}).encode()
+    if not place.documents.delete(ref.slug, ref.name, body=body, force=force):
+        place.documents.latest(ref.slug, ref.name)  # which says that there is none
 
 
 def read_body(ref: DocumentRef, documents: BlockDocuments) -> tuple[dict[str, object], Header]:

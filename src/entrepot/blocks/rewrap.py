@@ -13,6 +13,7 @@ from typing import Final
 
 from entrepot.blocks.documents import BlockDocuments
 from entrepot.crypto.keyring import Keyring
+from entrepot.crypto.seal import read_key
 from entrepot.errors import EntrepotError, IntegrityError, KeyringError, StorageError, UnknownKeyError
 from entrepot.protocols.documents import DocumentRef, RewrapsDocuments
 
@@ -30,21 +31,28 @@ class Rewrapped:
         key_id: The key under which all is sealed now, but for the problems.
         seen: Versions that were looked at.
         done: Those that were sealed again.
+        ahead: Those that are under a key which came after that one: they stay, since this copy of the keyring lags.
         problems: What could not be read, by place; it is left as it is.
     """
 
     key_id: str
     seen: int = 0
     done: int = 0
+    ahead: int = 0
     problems: dict[str, str] = field(default_factory=dict)
 
 
-def rewrap_documents(documents: BlockDocuments, tick: Callable[[int, int], object] = lambda _, __: None) -> Rewrapped:
-    """Seal every version of every saved block again that is not under the primary block key.
+def rewrap_documents(
+    documents: BlockDocuments,
+    tick: Callable[[int, int], object] = lambda _, __: None,
+    other: Keyring | None = None,
+) -> Rewrapped:
+    """Seal every version of every saved block again that is under an older key than the primary block key.
 
     Args:
         documents: The blocks.
         tick: Told how many versions were looked at in this pass, of how many.
+        other: Another keyring: what that has sealed is done, and nothing else.
 
     Raises:
         KeyringError: If the keyring cannot be used, or if others kept sealing under other keys.
@@ -57,7 +65,7 @@ def rewrap_documents(documents: BlockDocuments, tick: Callable[[int, int], objec
             location=store.location,
         )
     ring = documents.ring()
-    work = _Work(documents, store, ring)
+    work = _Work(documents, store, ring, other)
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="entrepot-rewrap") as pool:
         for _ in range(_PASSES):
             refs = [ref for ref in store.every() if _which(ref) not in work.settled]
@@ -77,10 +85,13 @@ def rewrap_documents(documents: BlockDocuments, tick: Callable[[int, int], objec
 class _Work:
     """One run: what is done, what is left."""
 
-    def __init__(self, documents: BlockDocuments, store: RewrapsDocuments, ring: Keyring) -> None:
+    def __init__(
+        self, documents: BlockDocuments, store: RewrapsDocuments, ring: Keyring, other: Keyring | None
+    ) -> None:
         self._documents = documents
         self._store = store
         self._ring = ring
+        self._other = other
         self._lock = threading.Lock()
         self.settled: set[tuple[str, str, int, bool]] = set()  # a time of writing changes with the writing
         self.found = Rewrapped(ring.primary("block").id)
@@ -90,16 +101,19 @@ class _Work:
 
         What was changed by others meanwhile stays for the next pass.
         """
-        problem, is_done = "", False
+        problem, is_done, is_ahead = "", False, False
         try:
             sealed = self._documents.store.read(ref)
             if sealed is None:
                 return True  # deleted meanwhile
-            fresh = self._documents.reseal(self._ring, ref, sealed)
+            fresh = self._documents.reseal(self._ring, ref, sealed, self._other)
             if fresh is not None:
                 if not self._store.exchange(ref, sealed, fresh):
                     return False
                 is_done = True
+            elif self._other is None:
+                named = read_key(sealed)
+                is_ahead = named is not None and named[1] != self.found.key_id
         except (IntegrityError, UnknownKeyError) as error:
             problem = str(error)
         except EntrepotError as error:
@@ -109,6 +123,7 @@ class _Work:
             self.settled.add(_which(ref))
             self.found.seen += 1
             self.found.done += is_done
+            self.found.ahead += is_ahead
             if problem:
                 self.found.problems[f"{ref} in {self._documents.store.location}"] = problem
         return not is_done

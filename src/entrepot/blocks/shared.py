@@ -63,15 +63,23 @@ def documents_at(spec: str, now: Settings, *, foreign: bool = False) -> BlockDoc
         StorageError: If it cannot be reached, where opening it connects.
     """
     storage = _described(spec, now) if spec.startswith(_BLOCK) else home.store_at(spec)
-    return _documents_in(storage, now, foreign=foreign)
+    is_shared = storage.location != home.blocks_storage(now).location
+    return _documents_in(storage, now, foreign=foreign, is_shared=is_shared)
 
 
-def _documents_in(storage: Storage, now: Settings, *, foreign: bool = False) -> BlockDocuments:
+def _documents_in(storage: Storage, now: Settings, *, foreign: bool = False, is_shared: bool = False) -> BlockDocuments:
     # What ends with its process was not taken away.
     marks = None if isinstance(storage, MemoryStorage) else Marks(now.home / "seen", storage.location)
     store = StorageDocumentStore(storage, sole_writer=now.blocks_sole_writer)
     # One operation asks for the ring several times; finding out whether it has changed costs more than the operation.
-    return BlockDocuments(store, functools.cache(home.ring), marks, foreign=foreign)
+    return BlockDocuments(
+        store,
+        functools.cache(home.ring),
+        marks,
+        foreign=foreign,
+        is_shared=is_shared,
+        is_mixed=now.blocks_mixed_keyrings,
+    )
 
 
 def _described(spec: str, now: Settings) -> Storage:

@@ -13,7 +13,8 @@ from entrepot.blocks.stores import StoreName, find_only
 from entrepot.cli.block_listing import InStore, within
 from entrepot.cli.completing import block_names
 from entrepot.cli.options import AsJson
-from entrepot.cli.output import fitting, ok, print_json, show, table, told, warn, when
+from entrepot.cli.output import fitting, ok, print_json, show, table, told, warn, warn_together, when
+from entrepot.protocols.documents import DocumentRef
 
 __all__ = ["Name", "diff_versions", "history_", "rollback_", "show_changes", "show_stored"]
 
@@ -44,9 +45,12 @@ def history_(name: Name, *, store: InStore = None, as_json: AsJson = False) -> N
     rows = [_row(each) for each in versions]
     fewer = [_LEFT_OUT[:number] for number in range(len(_LEFT_OUT) + 1)]
     show(fitting(*(table(columns, rows, keep=("Version", "When"), without=some) for some in fewer)))
-    for each in versions:
-        if each.problem:
-            warn(each.problem)
+    problems = {
+        f"{DocumentRef(each.slug, each.name, each.version)} in {each.location}": each.problem
+        for each in versions
+        if each.problem
+    }
+    warn_together(problems, "cannot be opened", "cannot be opened")
     newest = versions[-1]
     if newest.store == "team":
         ok(f"{newest.slug}/{newest.name}{within(newest.store, newest.location)}")

@@ -48,7 +48,8 @@ def ls(
 ) -> None:
     """List the blocks of the environment, of the team and one's own. None is opened.
 
-    Of those of one type and name the first is used; the others are marked as hidden.
+    Of those of one type and name the first is used; the others are marked as hidden. A version is written when it is
+    saved, and again when the keys are rotated; `entrepot block history` says when it was saved.
 
     \b
     Examples:
@@ -87,7 +88,7 @@ def ls(
         )
         for each in found
     ]
-    columns = ("Block", "Version", "Saved", "From")
+    columns = ("Block", "Version", "Written", "From")
     show(fitting(*(table(columns, rows, keep=("Block", "From"), without=some) for some in ((), ("Version",)))))
     variables = [each.location for each in found if each.kind == "environment"]
     if variables:

@@ -16,7 +16,7 @@ from entrepot.blocks._references import AnyReference
 from entrepot.blocks.history import stored
 from entrepot.blocks.preflight import refused_in
 from entrepot.blocks.sources import variable_of
-from entrepot.blocks.stores import find_first, find_only
+from entrepot.blocks.stores import Store, StoreName, buried, find_first, find_only
 from entrepot.cli.asking import confirm
 from entrepot.cli.block_fields import FieldInfo, describe_fields, interactive
 from entrepot.cli.block_files import apply, diff_, export, where_
@@ -29,12 +29,14 @@ from entrepot.cli.importing import Modules, advice, import_code, import_modules
 from entrepot.cli.options import AsJson, Yes, topic
 from entrepot.cli.output import cut, ok, print_json, show, span, table, told, warn
 from entrepot.errors import (
+    BlockNotFoundError,
     BlockSchemaError,
     OptionError,
     PluginError,
     UnknownBlockTypeError,
 )
 from entrepot.plugins import BLOCKS, PluginEntry
+from entrepot.protocols.documents import DocumentRef
 
 __all__ = ["app"]
 
@@ -125,28 +127,51 @@ app.command()(edit)
 
 
 @app.command()
-def delete(name: Name, *, store: InStore = None, yes: Yes = False) -> None:
+def delete(
+    name: Name,
+    *,
+    store: InStore = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Delete it although it is another keyring's, and what is left of it.")
+    ] = False,
+    yes: Yes = False,
+) -> None:
     """Delete a saved block with all its versions.
 
-    Where both the team's store and one's own have it, --store says which one is meant.
+    Where both the team's store and one's own have it, --store says which one is meant. What is sealed under another
+    keyring is somebody else's: in a shared store it is deleted with --force only.
 
     \b
     Examples:
       entrepot block delete s3/prod
       entrepot block delete s3/prod --store local --yes
+      entrepot block delete s3/prod --force       also where nobody here can open it, or what was left of it
     """  # noqa: D301  click's mark for lines that are kept as they are
-    place, ref = find_only(Block, name, store)
+    place, ref = _to_delete(name, store, force=force)
     address = f"{ref.slug}/{ref.name}{within(place.kind, place.documents.store.location)}"
+    if not force:
+        place.documents.check_deletion(ref)
     if not yes:
         if not interactive():
             raise OptionError(f"{address} is not deleted: there is nobody to ask; --yes says so", option="--yes")
-        who = " It goes for everyone who shares that store." if place.kind == "team" else ""
+        who = " It goes for everyone who shares that store." if place.documents.is_shared else ""
         question = f"Delete {address} with all its versions? Blocks that refer to it stop working.{who}"
         if not confirm(question, default=False):
             ok("nothing was deleted")
             raise typer.Exit(1)
-    Block.delete(f"{ref.slug}/{ref.name}", store=place.kind)
+    Block.delete(f"{ref.slug}/{ref.name}", store=place.kind, force=force)
     ok(f"deleted {address}")
+
+
+def _to_delete(name: str, store: StoreName | None, *, force: bool) -> tuple[Store, DocumentRef]:
+    """Return what is meant: a block; by force a tombstone, too."""
+    try:
+        return find_only(Block, name, store)
+    except BlockNotFoundError:
+        gone = buried(Block, name, store) if force else None
+        if gone is None:
+            raise
+        return gone
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -12,6 +12,9 @@ from entrepot.cli.output import ok, print_json, show, table, told, warn
 from entrepot.errors import ConfigurationError
 
 __all__ = ["app"]
+
+_STORES: Final = ("blocks_storage", "blocks_team", "results_storage")
+_OURS: Final = ("block", "file", "local", "memory")  # protocols that need no library
 
 app = topic(
     "Settings, and where their values come from.",
@@ -53,6 +56,13 @@ def set_(
     path = settings.set_value(name, value)
     setting = settings.setting_named(name)
     ok(f"{setting.name} is set in {path}")
+    protocol, is_url, _ = value.partition("://")
+    if setting.name in _STORES and is_url and protocol not in _OURS:
+        from entrepot.storage.files import why_unknown  # noqa: PLC0415  fsspec, only for those who name a URL
+
+        why = why_unknown(protocol)
+        if why:
+            warn(f"{value} cannot be opened: {why}")
     if os.environ.get(setting.variable):
         warn(f"here the variable {setting.variable} is set too, and it wins")
 

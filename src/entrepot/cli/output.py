@@ -36,6 +36,7 @@ __all__ = [
     "table",
     "told",
     "warn",
+    "warn_together",
     "when",
 ]
 
@@ -197,3 +198,21 @@ def ok(message: str) -> None:
 def warn(message: str) -> None:
     """Say on stderr that something is not as it should be."""
     typer.echo(f"warning: {clean(message)}", err=True)
+
+
+def warn_together(problems: Mapping[str, str], one: str, several: str) -> None:
+    """Warn of things that are not as they should be: in one sentence, with a count, of those with the same trouble.
+
+    Args:
+        problems: What is wrong, by the thing, whose name may stand in it.
+        one: What that means, of one thing.
+        several: The same of several.
+    """
+    alike: dict[str, list[str]] = {}
+    for thing, problem in problems.items():
+        alike.setdefault(problem.replace(thing, "it"), []).append(thing)
+    for problem, things in alike.items():
+        if len(things) == 1:
+            warn(f"{things[0]} {one}: {problem}")
+        else:
+            warn(f"{things[0]} and {len(things) - 1} more {several}: {problem}")

@@ -103,7 +103,7 @@ class Keyring:
         return self._changed([*self._keys.values(), new_key(purpose, clock, "staged")], self._primary)
 
     def with_primary(self, key_id: str) -> Self:
-        """Return a ring whose new data of a key's purpose goes under that key, which is enabled.
+        """Return a ring whose new data of a key's purpose goes under that key, which is enabled, and the last one.
 
         Raises:
             UnknownKeyError: If there is no such key.
@@ -116,7 +116,7 @@ class Keyring:
                 location=self.location,
             )
         enabled = replace(key, state="enabled")
-        keys = [enabled if other is key else other for other in self._keys.values()]
+        keys = [*(other for other in self._keys.values() if other is not key), enabled]
         return self._changed(keys, {**self._primary, key.purpose: key_id})
 
     def with_state(self, key_id: str, state: KeyState) -> Self:
@@ -161,6 +161,18 @@ class Keyring:
     def primary(self, purpose: Purpose) -> Key:
         """Return the key for new data of this purpose."""
         return self._keys[self._primary[purpose]]
+
+    def is_ahead(self, key_id: str, purpose: Purpose) -> bool:
+        """Say whether a key came after the primary one of its purpose, or is of a newer ring than this one.
+
+        Keys stand in the order in which they came, and the one that becomes the primary is the last then. So one that
+        comes after it was made the primary elsewhere, or will be: what is under it is not to be put back.
+        """
+        order = [key.id for key in self._keys.values() if key.purpose == purpose]
+        if key_id in order:
+            return order.index(key_id) > order.index(self._primary[purpose])
+        newer = self._newer(key_id)
+        return newer is not None and newer.purpose == purpose
 
     def key(self, key_id: str, purpose: Purpose) -> Key:
         """Return a key that may open data of this purpose.

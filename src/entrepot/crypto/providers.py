@@ -53,8 +53,8 @@ def open_keyring(provider: KeyProvider, *, sealed_data: Callable[[], str | None]
 
     Args:
         provider: Where the keyring is kept.
-        sealed_data: Says what sealed data exists that a new key could not open, or None. Asked only where there is
-            no keyring.
+        sealed_data: Says what sealed data exists that a new key could not open, and what to do about it, or None.
+            Asked only where there is no keyring.
 
     Raises:
         KeyringMissingError: If there is no keyring but sealed data; nothing was made.
@@ -71,9 +71,7 @@ def open_keyring(provider: KeyProvider, *, sealed_data: Callable[[], str | None]
         if ring is not None:
             return ring
         raise KeyringMissingError(
-            f"there is no keyring at {location}, but sealed data that needs it: {described}; bring the keyring back"
-            " from a backup, or move that data away to start anew (it cannot be opened without its keys);"
-            " no new keyring was made",
+            f"there is no keyring at {location}, but sealed data that needs it: {described}; no new keyring was made",
             location=location,
         )
     made = Keyring.generate()

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from entrepot.crypto._canonical import canonical, parse
 from entrepot.crypto._keys import Key, hide, hkdf_sha256
 from entrepot.crypto.keyring import Keyring
-from entrepot.errors import IntegrityError
+from entrepot.errors import IntegrityError, UnknownKeyError
 
 __all__ = ["MAX_SEALED_SIZE", "SEAL_FORMAT", "Header", "Place", "read_header", "read_key", "reseal", "seal", "unseal"]
 
@@ -111,7 +111,7 @@ def unseal(
             " short or not written by Entrepot",
             location=location,
         )
-    key = ring.key(envelope.key, "block")
+    key = _key(ring, envelope, location)
     bound = _bound(envelope.ring, key.id, envelope.header, place(envelope.header) if callable(place) else place)
     genuine = envelope.ring == ring.ring_id and _commits(ring, key, bound, envelope)
     opened = _open(ring, key, bound, envelope) if genuine else None
@@ -137,9 +137,18 @@ def read_key(sealed: bytes | memoryview) -> tuple[str, str] | None:
 
 
 def reseal(
-    ring: Keyring, sealed: bytes | memoryview, *, place: Place, location: str, mark: Header | None = None
+    ring: Keyring,
+    sealed: bytes | memoryview,
+    *,
+    place: Place,
+    location: str,
+    mark: Header | None = None,
+    other: Keyring | None = None,
 ) -> bytes | None:
     """Return a document with the same place and content under the primary key; None if it is under that already.
+
+    None, too, if it is under a key that came after that (`Keyring.is_ahead`): this ring is a copy that lags, and would
+    put the document back under an older key than its writer's.
 
     The body is bound to the id of its ring key, too: so it gets a fresh data key, and whoever has the old ring key and
     an old copy of the document learns nothing about the new one.
@@ -150,17 +159,38 @@ def reseal(
         place: Where it is, and stays.
         location: The same for people.
         mark: What its header says anew.
+        other: Another ring, whose documents are meant: None is returned for all others.
 
     Raises:
         IntegrityError: As `unseal`.
         UnknownKeyError: As `unseal`.
     """
     envelope = _read(sealed)
-    if envelope is not None and envelope.key == ring.primary("block").id:
+    if other is not None and envelope is not None and envelope.ring != other.ring_id:
+        return None
+    if envelope is not None and envelope.ring == ring.ring_id and _is_settled(ring, envelope.key):
         return None
     # What is unsealed stands in no local: it goes from call to call, as an address.
-    plaintext = memoryview(unseal(ring, sealed, place=place, location=location))
+    plaintext = memoryview(unseal(other or ring, sealed, place=place, location=location))
     return seal(ring, plaintext, place=place, header={**(envelope.header if envelope else {}), **(mark or {})})
+
+
+def _is_settled(ring: Keyring, key_id: str) -> bool:
+    return key_id == ring.primary("block").id or ring.is_ahead(key_id, "block")
+
+
+def _key(ring: Keyring, envelope: _Envelope, location: str) -> Key:
+    try:
+        return ring.key(envelope.key, "block")
+    except UnknownKeyError:
+        if envelope.ring == ring.ring_id:
+            raise
+    raise UnknownKeyError(
+        f"key {envelope.key} of another keyring ({envelope.ring}) than the one here ({ring.ring_id}, {ring.location})"
+        f" has sealed {location}; see: entrepot keys doctor",
+        location=ring.location,
+        key_id=envelope.key,
+    )
 
 
 def _open(ring: Keyring, key: Key, bound: bytes, envelope: _Envelope) -> bytes | None:

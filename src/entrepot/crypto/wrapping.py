@@ -32,6 +32,7 @@ Facts: TypeAlias = Mapping[str, str | int]
 """What a provider notes in clear, to find the sealing key again."""
 
 _NAMES: Final = {"by", "epoch", "format", "key", "nonce", "ring", "sealed"}
+_PASSPHRASE: Final = "passphrase"  # noqa: S105  the provider's name
 _KEY_SIZE: Final = 32
 _NONCE_SIZE: Final = 12
 
@@ -205,12 +206,13 @@ def open_keyring_file(content: bytes, wrapper: Wrapper, *, location: str) -> byt
         )
     opened = _open(fields, wrapper.same_key)
     if opened is None:
-        raise KeyringError(
-            f"the keyring at {location} does not open: the key that {wrapper.name} gives is another one than it was"
-            " sealed under, or the file was altered; check the provider's options (or the passphrase), or restore it"
-            " from a backup",
-            location=location,
+        why = (
+            "wrong passphrase? Or the file was altered: then restore it from a backup"
+            if wrapper.name == _PASSPHRASE
+            else f"the key that {wrapper.name} gives is another one than it was sealed under, or the file was altered;"
+            " check the provider's options, or restore it from a backup"
         )
+        raise KeyringError(f"the keyring at {location} does not open: {why}", location=location)
     return opened
 
 

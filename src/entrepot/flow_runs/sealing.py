@@ -44,12 +44,13 @@ def open_answer(pause: Pause, sealed: str) -> str:
     ).decode()
 
 
-def reseal_answer(ring: Keyring, pause: Pause) -> str | None:
+def reseal_answer(ring: Keyring, pause: Pause, other: Keyring | None = None) -> str | None:
     """Return the answer of a question, sealed under the primary key; None if it is, or if there is none.
 
     Args:
         ring: The home's keyring.
         pause: The question, as it is kept.
+        other: Another keyring: None is returned for what that has not sealed.
 
     Raises:
         IntegrityError: As `open_answer`.
@@ -58,7 +59,7 @@ def reseal_answer(ring: Keyring, pause: Pause) -> str | None:
     if pause.answer is None:
         return None
     sealed = pause.answer.encode("utf-8", "replace")
-    fresh = reseal(ring, sealed, place=_place(pause), location=_location(pause))
+    fresh = reseal(ring, sealed, place=_place(pause), location=_location(pause), other=other)
     return None if fresh is None else fresh.decode("ascii")
 
 

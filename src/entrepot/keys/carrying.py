@@ -13,11 +13,20 @@ from entrepot.crypto.changing import change_keyring
 from entrepot.crypto.keyring import Key, Keyring
 from entrepot.crypto.passphrase import Passphrase
 from entrepot.crypto.wrapping import open_keyring_file, seal_keyring
-from entrepot.errors import KeyringError, KeyringExistsError
+from entrepot.errors import KeyringChangedError, KeyringError, KeyringExistsError
 from entrepot.keys.usage import Usage
 from entrepot.protocols.keys import KeyProvider
 
-__all__ = ["Imported", "check_new", "export_ring", "import_ring", "needs_another", "open_export", "write_export"]
+__all__ = [
+    "Imported",
+    "check_new",
+    "exchange_ring",
+    "export_ring",
+    "import_ring",
+    "needs_another",
+    "open_export",
+    "write_export",
+]
 
 _LARGEST = 1 << 20
 
@@ -121,7 +130,7 @@ def needs_another(theirs: Keyring, usage: Usage) -> str:
     if any(key.id in usage.places for key in theirs.all_keys()):
         return ""
     first = next(iter(usage.places), "")
-    return usage.first(first) if first else next(iter(usage.foreign.values()), "")
+    return usage.first(first) if first else next(map(str, usage.foreign), "")
 
 
 def import_ring(provider: KeyProvider, theirs: Keyring) -> Imported:
@@ -149,8 +158,8 @@ def import_ring(provider: KeyProvider, theirs: Keyring) -> Imported:
         if ours.ring_id != theirs.ring_id:
             raise KeyringExistsError(
                 f"another keyring is at {provider.location}: that is {ours.ring_id}, and {theirs.location} holds"
-                f" {theirs.ring_id}; what is sealed under one cannot be opened under the other. Use another home for it"
-                " (ENTREPOT_HOME), or export the one that is here and move it away",
+                f" {theirs.ring_id}; what is sealed under one cannot be opened under the other. To go over to that one,"
+                " with the blocks that are here: entrepot keys join FILE. To have both: another home (ENTREPOT_HOME)",
                 location=provider.location,
             )
         if not _is_known(ours, theirs):
@@ -174,14 +183,54 @@ def _is_known(ours: Keyring, theirs: Keyring) -> bool:
     return any(key.id in held for key in ours.all_keys() if key.opens)
 
 
+def exchange_ring(provider: KeyProvider, ours: Keyring, theirs: Keyring) -> Keyring:
+    """Keep another ring in the place of the one that is here; keep a copy of that first.
+
+    What the keys of the old one have sealed opens no more. Its result keys are noted as destroyed, so that results
+    under them count as misses, and are computed again.
+
+    Args:
+        provider: What keeps the keyring.
+        ours: What is here.
+        theirs: What is to be.
+
+    Raises:
+        KeyringChangedError: If it is not this copy of `ours` that is here.
+        KeyringError: If the keyring cannot be read or written.
+    """
+    known = {key.id for key in theirs.all_keys()}
+    gone = [
+        replace(key, state="destroyed", material=None)
+        for key in ours.all_keys()
+        if key.purpose == "result" and key.id not in known
+    ]
+
+    def change(now: Keyring) -> Keyring:
+        if (now.ring_id, now.epoch) != (ours.ring_id, ours.epoch):
+            raise KeyringChangedError(
+                f"the keyring at {provider.location} was changed by another program meanwhile; try again",
+                location=provider.location,
+            )
+        return Keyring(
+            ring_id=theirs.ring_id,
+            epoch=theirs.epoch,
+            keys=[*gone, *theirs.all_keys()],
+            primary={purpose: theirs.primary(purpose).id for purpose in PURPOSES},
+            location=provider.location,
+        )
+
+    return change_keyring(provider, change)
+
+
 def _merged(ours: Keyring, theirs: Keyring, told: list[str]) -> Keyring | None:
     here = {key.id: key for key in ours.all_keys()}
     there = {key.id: key for key in theirs.all_keys()}
     gone = {key.id for key in ours.all_keys() if key.state == "destroyed"}
-    is_newer = theirs.epoch > ours.epoch and here.keys() <= there.keys()
+    forgotten = [key for key in ours.all_keys() if key.material is None and key.id not in there]  # nothing is in them
+    is_newer = theirs.epoch > ours.epoch and here.keys() - {key.id for key in forgotten} <= there.keys()
     is_newer = is_newer and gone.isdisjoint(theirs.primary(purpose).id for purpose in PURPOSES)
     if is_newer:
-        keys = [_kept(here.get(key.id), key, told) for key in theirs.all_keys()]
+        keys = [*forgotten, *(_kept(here.get(key.id), key, told) for key in theirs.all_keys())]
     else:
         keys = [*ours.all_keys(), *(key for key in theirs.all_keys() if key.id not in here)]
         if len(keys) == len(here):

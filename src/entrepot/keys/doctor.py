@@ -13,7 +13,7 @@ from entrepot.blocks.stores import Store
 from entrepot.crypto.keyring import Key, Keyring
 from entrepot.errors import EntrepotError, KeyProviderError, KeyringError, KeyringPermissionError
 from entrepot.keys.rotating import rewrap_command
-from entrepot.keys.usage import Tick, Usage, known_storages, usage_of
+from entrepot.keys.usage import Foreign, Tick, Usage, known_storages, usage_of
 from entrepot.protocols.documents import DocumentRef, RewrapsDocuments
 from entrepot.protocols.keys import KeyProvider
 from entrepot.protocols.storage import Storage
@@ -102,6 +102,8 @@ def examine(
         findings += _no_ring(location, usage)
     if ring is not None:
         findings += _of_keys(ring, usage)
+        findings += _of_staged(ring, usage, is_shared=any(place.documents.is_shared for place in saved))
+        findings += (_of_foreign(ring, theirs) for theirs in usage.foreign)
         for where in usage.unreadable[:_SHOWN]:
             detail = f"{where} is no sealed document: it was altered, cut short or planted"
             findings.append(Finding("problem", "damaged", detail))
@@ -174,6 +176,19 @@ def _of_keys(ring: Keyring, usage: Usage) -> Iterator[Finding]:
             )
         elif not key.opens:
             yield from _closed(key, usage)
+        elif key.purpose == "block" and ring.is_ahead(key_id, "block"):
+            yield Finding(
+                "advice",
+                "newer key",
+                f"{_needs(usage, key_id)} key {key_id}, which came after the primary block key here: a rotation was"
+                " finished elsewhere; bring an export of the keyring from there"
+                + (
+                    ""
+                    if key.state == "staged"
+                    else " (if that changes nothing, both have rotated: entrepot keys rotate)"
+                ),
+                "entrepot keys import FILE",
+            )
         elif key.purpose == "block" and key_id not in primary:
             yield Finding(
                 "advice",
@@ -181,21 +196,53 @@ def _of_keys(ring: Keyring, usage: Usage) -> Iterator[Finding]:
                 f"{_needs(usage, key_id)} key {key_id}, which is not the primary block key any more",
                 rewrap_command(usage, key_id),
             )
-    for key_id, where in usage.foreign.items():
-        yield Finding(
-            "problem",
-            "another keyring",
-            f"{where} is sealed under key {key_id} of another keyring than {ring.ring_id}: bring that keyring to a home"
-            " of its own, or delete the block",
-        )
-    for key in known.values():
-        if key.state == "staged":
+
+
+def _of_staged(ring: Keyring, usage: Usage, *, is_shared: bool) -> Iterator[Finding]:
+    for key in ring.all_keys():
+        if key.state != "staged" or usage.count(key.id, "blocks", "answers"):  # those are said to be ahead
+            continue
+        if usage.count(key.id):
             yield Finding(
                 "advice",
-                "staged",
-                f"the {key.purpose} key {key.id} is staged, and seals nothing yet; a rotation was begun",
-                f"entrepot keys rotate --purpose {key.purpose}",
+                "newer key",
+                f"{_needs(usage, key.id)} key {key.id}, which is staged here: a rotation was finished elsewhere; bring"
+                " an export of the keyring from there",
+                "entrepot keys import FILE",
             )
+            continue
+        detail = f"the {key.purpose} key {key.id} is staged, and seals nothing yet; a rotation was begun"
+        command = f"entrepot keys rotate --purpose {key.purpose}"
+        if is_shared:
+            detail += (
+                ". If that was here: export the keyring, and when all who share the store have imported it, run:"
+                f" {command}. If it was elsewhere, wait for the next export from there"
+            )
+            command = "entrepot keys import FILE"
+        yield Finding("advice", "staged", detail, command)
+
+
+def _of_foreign(ring: Keyring, theirs: Foreign) -> Finding:
+    place, names = theirs.place, sorted(theirs.blocks)
+    more = f" and {theirs.count - 1} more" if theirs.count > 1 else ""
+    known = (
+        f"{theirs.first}{more} in {place.documents.store.location}: sealed under key {theirs.key_id} of another keyring"
+        f" ({theirs.ring_id}) than the one here ({ring.ring_id})"
+    )
+    flags = " --store team" if place.kind == "team" else ""
+    if place.documents.is_shared and theirs.ours <= theirs.count:
+        what = "It is" if not theirs.ours else f"{theirs.ours} versions there are of the one here. If it is"
+        detail = f"{known}. {what} the keyring of those who share that store: get an export of it from one of them"
+        return Finding("problem", "another keyring", detail, "entrepot keys join FILE")
+    delete = [f"entrepot block delete {name} --force{flags}" for name in names]
+    if all(theirs.blocks.values()):
+        detail = f"{known}. It only says that {', '.join(names[:_SHOWN])} was deleted"
+        return Finding("problem", "another keyring", detail, " && ".join(delete[:_SHOWN]))
+    detail = (
+        f"{known}. With an export of that keyring it is sealed again under this one; if nobody has that any more,"
+        f" delete {'it' if len(names) == 1 else f'these {len(names)} blocks'}: {' && '.join(delete[:_SHOWN])}"
+    )
+    return Finding("problem", "another keyring", detail, f"entrepot keys adopt FILE{flags}")
 
 
 def _closed(key: Key, usage: Usage) -> Iterator[Finding]:
@@ -226,16 +273,21 @@ def _of_documents(ring: Keyring, documents: BlockDocuments) -> Iterator[Finding]
         mark = 0
         with suppress(EntrepotError):  # what does not verify says nothing; that it does not was said above
             found = here.header(ref).get(EPOCH, 0)
-            if isinstance(found, int) and found > ring.epoch:
+            if isinstance(found, int) and found > ring.epoch and not here.is_ahead(ref):
                 here.open(ref)
                 mark = found
         if mark:
-            yield Finding(
-                "problem",
-                "older keyring",
+            known = (
                 f"{ref} in {store.location} was sealed under epoch {mark} of keyring {ring.ring_id}, and the one at"
-                f" {ring.location} is of epoch {ring.epoch}: an older copy was put back; look for the newer one",
-                "entrepot keys import FILE",
+                f" {ring.location} is of epoch {ring.epoch}: "
+            )
+            why = (
+                "changes that were made elsewhere were not brought here, or an older copy was put back"
+                if documents.is_shared
+                else "an older copy was put back"
+            )
+            yield Finding(
+                "problem", "older keyring", f"{known}{why}; look for the newer one", "entrepot keys import FILE"
             )
             return
 

@@ -71,7 +71,11 @@ def promote(provider: KeyProvider, purposes: Sequence[Purpose]) -> list[Rotated]
 
 
 def rewrap(
-    documents: BlockDocuments, tick: Callable[[int, int], object] = lambda _, __: None, *, answers: bool = True
+    documents: BlockDocuments,
+    tick: Callable[[int, int], object] = lambda _, __: None,
+    *,
+    answers: bool = True,
+    other: Keyring | None = None,
 ) -> Rewrapped:
     """Seal saved blocks and answers to runs again under the primary block key.
 
@@ -82,16 +86,17 @@ def rewrap(
         documents: The blocks. Of a store that others share, all of them need the primary key first.
         tick: Told how many versions were looked at in this pass, of how many.
         answers: Whether to do the answers to runs, too: they are this home's.
+        other: Another keyring: what that has sealed is done, and nothing else.
 
     Raises:
         KeyringError: If the keyring cannot be used.
         StorageError: If a store cannot be read or written; what was done is done, and the next call goes on.
     """
-    found = rewrap_documents(documents, tick)
+    found = rewrap_documents(documents, tick, other)
     ring = documents.ring()
     for pause in pauses.list_answered() if answers else ():
         try:
-            fresh = reseal_answer(ring, pause)
+            fresh = reseal_answer(ring, pause, other)
         except (IntegrityError, UnknownKeyError) as error:
             found.problems[f"the answer to {pause.key} of run {pause.root_run_id}"] = str(error)
             continue
@@ -186,8 +191,12 @@ def rewrap_command(usage: Usage, key_id: str) -> str:
 
 def _in_use(ring: Keyring, key: Key, usage: Usage) -> KeyInUseError:
     count = usage.count(key.id)
+    is_ahead = key.purpose == "block" and ring.is_ahead(key.id, "block")
     todo = (
-        f"run: {rewrap_command(usage, key.id)}"
+        "it came after the primary key here: bring an export of the keyring from where that was made (entrepot keys"
+        " import FILE), or make a newer key: entrepot keys rotate"
+        if is_ahead
+        else f"run: {rewrap_command(usage, key.id)}"
         if key.purpose == "block"
         else "wait until they have expired and were collected (entrepot store gc), or give them up with --force: then"
         " they are computed again"

@@ -24,7 +24,7 @@ from entrepot.protocols.storage import Storage
 from entrepot.results.record import MAX_RECORD_SIZE
 from entrepot.storage import EncryptedStorage, LocalStorage
 
-__all__ = ["Place", "Usage", "known_storages", "usage_of"]
+__all__ = ["Foreign", "Place", "Usage", "known_storages", "usage_of"]
 
 _AT_ONCE: Final = 16
 _PAYLOADS: Final = "payloads/"
@@ -54,17 +54,43 @@ class Place:
 
 
 @dataclass(slots=True)
+class Foreign:
+    """What another keyring has sealed in a store of blocks.
+
+    Attributes:
+        ring_id: That keyring, as the documents say, unverified.
+        key_id: One key of it.
+        place: The store.
+        first: One version there.
+        blocks: `type/name` of what it has there; True where only a tombstone is left.
+        count: How many versions.
+        ours: How many versions in that store are of the keyring that is here.
+    """
+
+    ring_id: str
+    key_id: str
+    place: Store
+    first: str
+    blocks: dict[str, bool] = field(default_factory=dict)
+    count: int = 0
+    ours: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.first} in {self.place.documents.store.location}"
+
+
+@dataclass(slots=True)
 class Usage:
     """What needs which key.
 
     Attributes:
         places: By key id.
-        foreign: Key ids, with one place each, that documents of another ring name.
+        foreign: What is of other keyrings, by store and keyring.
         unreadable: Objects where there should be sealed documents, and that are none.
     """
 
     places: dict[str, list[Place]] = field(default_factory=dict)
-    foreign: dict[str, str] = field(default_factory=dict)
+    foreign: list[Foreign] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
     def count(self, key_id: str, *what: str) -> int:
@@ -125,6 +151,7 @@ def _count_documents(usage: Usage, ring: Keyring | None, place: Store, tick: Tic
     store = place.documents.store
     found: Counter[str] = Counter()
     firsts: dict[str, str] = {}
+    foreign: dict[str, Foreign] = {}
     refs = store.every() if isinstance(store, RewrapsDocuments) else store.list()
 
     def named(ref: DocumentRef) -> tuple[DocumentRef, tuple[str, str] | None, bool]:
@@ -136,12 +163,18 @@ def _count_documents(usage: Usage, ring: Keyring | None, place: Store, tick: Tic
             tick("blocks", number)
             if ids is not None:
                 if ring is not None and ids[0] != ring.ring_id:
-                    usage.foreign.setdefault(ids[1], f"{ref} in {store.location}")
+                    theirs = foreign.setdefault(ids[0], Foreign(*ids, place, str(ref)))
+                    address = f"{ref.slug}/{ref.name}"
+                    theirs.blocks[address] = ref.deleted and theirs.blocks.get(address, True)
+                    theirs.count += 1
                     continue
                 found[ids[1]] += 1
                 firsts.setdefault(ids[1], str(ref))
             elif not is_gone:
                 usage.unreadable.append(f"{ref} in {store.location}")
+    for theirs in foreign.values():
+        theirs.ours = found.total()
+        usage.foreign.append(theirs)
     usage._add("blocks", store.location, found, firsts, place.kind)  # noqa: SLF001  the other half of the same class
 
 

@@ -173,6 +173,7 @@ class Settings:
         blocks_team: Where blocks are looked up before that: the documents of a team, sealed under the same keyring.
         blocks_team_references: Which secrets of this machine the blocks of a team may refer to, as patterns.
         blocks_sole_writer: Whether blocks are saved in a store that cannot keep two writers apart.
+        blocks_mixed_keyrings: Whether new blocks are saved where all others are under another keyring.
         key_provider: What keeps the keyring, as `name:target?option=value`; None for the variable `ENTREPOT_KEYRING`
             where it is set, else the file `keyring.json` in the home.
         progress: Whether running flows are shown live: "auto", "on" or "off".
@@ -202,6 +203,7 @@ class Settings:
     blocks_team: str | None = None
     blocks_team_references: tuple[str, ...] = ()
     blocks_sole_writer: bool = False
+    blocks_mixed_keyrings: bool = False
     key_provider: str | None = None
     progress: str = "auto"
     check: bool = False
@@ -367,6 +369,12 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 _flag,
                 allowed=_TRUE_OR_FALSE,
                 doc="Save blocks in a store that cannot keep two writers apart: you see to it that there is one.",
+            ),
+            _setting(
+                "blocks_mixed_keyrings",
+                _flag,
+                allowed=_TRUE_OR_FALSE,
+                doc="Save new blocks in a shared store although what is there is under another keyring.",
             ),
             _setting(
                 "key_provider",

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, TypeAlias, TypeVar
 
 import fsspec
@@ -39,7 +40,7 @@ from entrepot.storage.outage import (
 )
 from entrepot.storage.paths import RESERVED_PREFIX, check_path, check_prefix, check_range
 
-__all__ = ["FileStorage"]
+__all__ = ["FileStorage", "why_unknown"]
 
 _T = TypeVar("_T")
 _log = logging.getLogger("entrepot.storage")
@@ -49,6 +50,15 @@ _AT_ONCE = 6
 _Question: TypeAlias = tuple[str, str, str, str]  # what is asked, and of which store
 _verdicts: dict[_Question, bool] = {}
 _verdict_locks: dict[_Question, threading.Lock] = {}
+
+
+def why_unknown(protocol: str) -> str:
+    """Say why a protocol opens nothing; "" if fsspec knows it, be its library installed or not."""
+    known = fsspec.available_protocols()
+    if protocol in known:
+        return ""
+    near = get_close_matches(protocol, known, n=1, cutoff=0.5)  # half of `s4` is that of `s3`
+    return f"no file system is called {protocol!r}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 class FileStorage:
@@ -113,8 +123,7 @@ class FileStorage:
                 f"nothing installed here can open {shown}; {todo}", setting="storage"
             ) from without_frames(error)
         except (ValueError, TypeError) as error:
-            known = protocol in fsspec.available_protocols()
-            why = "its address or an option is not usable" if known else f"no file system is called {protocol!r}"
+            why = why_unknown(protocol) or "its address or an option is not usable"
             raise ConfigurationError(f"cannot open {shown}: {why}", setting="storage") from without_frames(error)
         except OSError as error:  # of those that connect at once: FTP, SFTP, SMB
             raise from_opening(error, location=shown) from None

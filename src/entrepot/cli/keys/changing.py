@@ -1,19 +1,18 @@
 """`entrepot keys init|rotate|rewrap|disable|enable|destroy`: what changes the keyring, or what is sealed under it."""
 
-import sys
 from typing import Annotated
 
 import typer
 
 from entrepot import home, settings
+from entrepot.blocks.documents import current_documents
 from entrepot.blocks.stores import stores
-from entrepot.cli.block_fields import interactive
 from entrepot.cli.block_listing import InStore
-from entrepot.cli.keys.topic import Storages, app, count_usage, purposes_of
+from entrepot.cli.keys.topic import Storages, app, ask, count_usage, purposes_of
 from entrepot.cli.options import Yes
-from entrepot.cli.output import ok, warn
+from entrepot.cli.output import ok, warn, warn_together
 from entrepot.cli.store.topic import progress_bar
-from entrepot.errors import KeyringExistsError, OptionError
+from entrepot.errors import KeyringExistsError
 from entrepot.keys import rotating
 from entrepot.keys.usage import Usage
 
@@ -43,7 +42,8 @@ def init() -> None:
         "Examples:\n"
         "  entrepot keys rotate                        new keys for blocks and results, and all blocks sealed anew\n"
         "  entrepot keys rotate --purpose block\n"
-        "  entrepot keys rotate --stage-only           make the key, carry it to other machines, and then:\n"
+        "  entrepot keys rotate --stage-only           make the key, carry it to other machines (export, import)\n"
+        "  entrepot keys rotate --yes                  and then use it, where a store is shared\n"
         "  entrepot keys rotate --no-rewrap            use it for what is new\n"
     ),
 )
@@ -52,14 +52,20 @@ def rotate(
     purpose: Purpose_ = "all",
     stage_only: Annotated[bool, typer.Option("--stage-only", help="Make the new key, and do not use it yet.")] = False,
     no_rewrap: Annotated[bool, typer.Option("--no-rewrap", help="Leave saved blocks under their old keys.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Put a new key in the place of the primary one, and seal all saved blocks again under it.
 
     Programs that run need not be stopped. Stopped half-way, it goes on when it is run again. The old key stays enabled:
     results that were signed with it go on being used. A staged key that waits is the new one. Blocks of a team's store
     are left under their old key: see `entrepot keys rewrap --help`.
+
+    Where blocks are saved in a store that others share, they need the new key before it is used: --stage-only, export,
+    import, and then this, with --yes where nobody can be asked.
     """
     purposes = purposes_of(purpose)
+    if "block" in purposes and not stage_only:
+        _ask_of_sharers(yes=yes)
     home.ring()  # where there is none yet, there is nothing to rotate: it is made, as on any first need
     provider = home.key_provider()
     ring = rotating.stage(provider, purposes)
@@ -74,7 +80,7 @@ def rotate(
         else:
             ok(f"{one.purpose} key {one.new} is the primary one now, after {one.old}")
     if "block" in purposes and not no_rewrap:
-        rewrap()
+        rewrap(yes=True)
 
 
 @app.command(
@@ -85,14 +91,22 @@ def rotate(
         "  entrepot keys rewrap --store team      once all who share that store have the new key\n"
     ),
 )
-def rewrap(*, store: InStore = None) -> None:
-    """Seal every version of every saved block again that is not under the primary key.
+def rewrap(*, store: InStore = None, yes: Yes = False) -> None:
+    """Seal every version of every saved block again that is under an older key than the primary one.
 
     Blocks can be saved, loaded and deleted meanwhile. Stopped at any moment, it goes on when it is run again. Results
     stay as they are: the key of their time goes on verifying them. The team's store is done only with --store team:
-    who has not got the new key by then can open nothing in it.
+    who has not got the new key by then can open nothing in it. Where others share the store, you are asked whether
+    they have it; --yes says so.
     """
     (place,) = stores(store or "local")[:1]
+    if place.documents.is_shared and not yes:
+        key_id = home.ring().primary("block").id
+        ask(
+            f"The blocks in {place.documents.store.location} are shared: who has not got key {key_id} (entrepot keys"
+            " export, import) can open nothing there from now on. Does everybody have it?",
+            "nothing was sealed again",
+        )
     try:
         with progress_bar(after=0) as told:  # of what changes keys one sees that it does
             found = rotating.rewrap(
@@ -104,16 +118,21 @@ def rewrap(*, store: InStore = None) -> None:
         again = " --store team" if place.kind == "team" else ""
         ok(f"stopped; all opens as before, and what is left is sealed again by: entrepot keys rewrap{again}")
         raise
-    for where, problem in found.problems.items():
-        warn(f"{where} stays as it is: {problem}")
+    warn_together(found.problems, "stays as it is", "stay as they are")
     location = place.documents.store.location
     ok(f"{found.done} of {found.seen} documents are sealed again; they are under key {found.key_id} now: {location}")
+    if found.ahead:
+        warn(
+            f"{found.ahead} documents stay under a key that came after {found.key_id}: this copy of the keyring lags."
+            " Bring an export from where that key was made (entrepot keys import FILE), or, if this is the newest copy,"
+            " make a newer key: entrepot keys rotate"
+        )
     if place.kind == "local" and settings.current().blocks_team not in {None, settings.current().blocks_storage}:
         ok(
             f"the team's store, {settings.current().blocks_team}, stays as it is: when all who share it have this"
             " keyring, run: entrepot keys rewrap --store team"
         )
-    if found.problems:
+    if found.problems or found.ahead:
         raise typer.Exit(1)
 
 
@@ -156,14 +175,31 @@ def destroy(key: KeyId, *, storage: Storages = None, force: Force = False, yes: 
     while there are any. Copies of the keyring elsewhere have the key still.
     """
     if not yes:
-        if not interactive():
-            raise OptionError(f"{key} is not destroyed: there is nobody to ask; --yes says so", option="--yes")
-        typer.echo(f"Destroy {key} for good? [y/N] ", nl=False, err=True)
-        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-            ok("nothing was destroyed")
-            raise typer.Exit(1)
+        ask(f"Destroy {key} for good?", "nothing was destroyed")
     ring = rotating.destroy(home.key_provider(), key, _usage(storage, force=force))
     ok(f"key {key} of keyring {ring.ring_id} is destroyed")
+
+
+def _ask_of_sharers(*, yes: bool) -> None:
+    """Ask before a new key is used for blocks in a store that others share."""
+    place = current_documents()
+    if yes or not place.is_shared:
+        return
+    where, ring = place.store.location, home.ring()
+    staged = [key.id for key in ring.all_keys() if key.purpose == "block" and key.state == "staged"]
+    if staged:
+        question = (
+            f"The blocks in {where} are shared, and are going to be sealed under the staged key {staged[-1]}: who has"
+            " not imported it can open nothing there any more. Has everybody?"
+        )
+    else:
+        question = (
+            f"The blocks in {where} are shared, and are going to be sealed under a new key that nobody else has:"
+            " programs of others fail from then on. To carry it to them first: entrepot keys rotate --stage-only, then"
+            " entrepot keys export FILE, on each machine entrepot keys import FILE, and then this again. Use a new key"
+            " at once all the same?"
+        )
+    ask(question, "nothing was changed")
 
 
 def _usage(storage: list[str] | None, *, force: bool) -> Usage | None:

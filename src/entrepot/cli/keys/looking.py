@@ -46,7 +46,8 @@ def status(*, storage: Storages = None, as_json: AsJson = False) -> None:
         print_json(facts | {"keys": keys, "missing": missing})
         return
     if ring is None:
-        ok(f"there is no keyring at {provider.location}; it is made on first need")
+        todo = "and what is here needs one: entrepot keys import FILE" if missing else "it is made on first need"
+        ok(f"there is no keyring at {provider.location}; {todo}")
     else:
         rows = [
             (
@@ -68,7 +69,8 @@ def status(*, storage: Storages = None, as_json: AsJson = False) -> None:
         show(fitting(*(table(columns, rows, keep=("Key", "State"), without=some) for some in fewer)))
         ok(f"keyring {ring.ring_id}, epoch {ring.epoch}, at {ring.location}")
     for one in missing:
-        warn(f"key {one['id']} is not in the keyring, and is needed, as by {one['first']}: entrepot keys doctor")
+        where = "is not in the keyring, and is" if ring is not None else "is"
+        warn(f"key {one['id']} {where} needed, as by {one['first']}: entrepot keys doctor")
 
 
 @app.command(epilog="\b\nExamples:\n  entrepot keys doctor\n  entrepot keys doctor --storage s3/prod --json\n")
