@@ -120,7 +120,7 @@ def test_attack_07_a_document_of_another_keyring_is_planted(victim: Victim) -> N
     planted = seal(stranger, body, place=PLACE)
     key = stranger.primary("block").id
     with victim.attacked({A2: planted}):
-        with refused(UnknownKeyError, f"no usable key {key} .*use the keyring under which the data was made"):
+        with refused(UnknownKeyError, f"key {key} of another keyring .*see: entrepot keys doctor"):
             Secret.load("a")
         with refused(UnknownKeyError, f"sealed under key {key}.*nothing was saved over it"):
             Secret(value="mine").save("a", overwrite=True)

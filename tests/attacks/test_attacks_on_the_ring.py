@@ -138,7 +138,7 @@ def test_attack_48_another_sound_ring_takes_its_place(victim: Victim) -> None:
     key = home.ring().primary("block").id
     for anew in (False, True):
         with victim.other_ring(bytes(Keyring.generate().to_document()), anew=anew):
-            with refused(UnknownKeyError, f"no usable key {key} .*use the keyring under which the data was made"):
+            with refused(UnknownKeyError, f"key {key} of another keyring .*see: entrepot keys doctor"):
                 Secret.load("a")
             with refused(UnknownKeyError, f"{key}.*nothing was saved over it.*use their keyring"):
                 Secret(value="x").save("a", overwrite=True)

@@ -50,7 +50,9 @@ def without_ring(victim: Victim) -> Iterator[Path]:
 
 
 def test_attack_38_the_ring_is_deleted_while_blocks_need_it(home_victim: Victim) -> None:
-    says = r"sealed data that needs it: (secret|string)/.*bring the keyring back from a backup.*no new keyring was made"
+    says = (
+        r"sealed data that needs it: (secret|string)/.*bring it from an export .*from a backup.*no new keyring was made"
+    )
     with without_ring(home_victim) as path:
         for start in (lambda: None, home_victim.starts_anew):
             start()
