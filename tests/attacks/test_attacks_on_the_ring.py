@@ -166,20 +166,22 @@ def test_attack_49_an_older_ring_is_put_back_after_a_rotation(
 
 
 @pytest.mark.parametrize("value", ["", "  ", "s3cr3t-not-base64!", "{not json", "AAAA", "\udcff", "{\udcff}", "[]"])
-def test_attack_50_the_variable_of_the_ring_is_garbled(home_victim: Victim, value: str) -> None:
+def test_attack_50_the_variable_of_the_ring_is_garbled(
+    home_victim: Victim, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home_victim.lives_well()
     document = home_victim.ring().decode()
-    os.environ["ENTREPOT_KEYRING"] = document
+    monkeypatch.setenv("ENTREPOT_KEYRING", document)
     (home_victim.home / "keyring.json").unlink()
     home_victim.lives_well()
-    os.environ["ENTREPOT_KEYRING"] = value
+    monkeypatch.setenv("ENTREPOT_KEYRING", value)
     home_victim.starts_anew()
     kind = KeyringError if value.strip() else KeyringMissingError  # an empty one is none: then the file is looked for
     for use in (lambda: Secret.load("a"), lambda: Secret(value="x").save("new")):
         with refused(kind, "^(?!.*(s3cr3t|not json)).*(ENTREPOT_KEYRING|no new keyring was made)"):
             use()
     assert not (home_victim.home / "keyring.json").exists()
-    os.environ["ENTREPOT_KEYRING"] = document
+    monkeypatch.setenv("ENTREPOT_KEYRING", document)
     home_victim.lives_well()
 
 
