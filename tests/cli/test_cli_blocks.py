@@ -379,6 +379,29 @@ class TestCheck:
         invoke("block", "create", "local-file-system", "here", "-f", f"basepath={tmp_path / 'data'}")
         assert "here works" in invoke("block", "check", "here").stderr
 
+    def test_what_has_nothing_to_test_does_not_work_but_loads(self, invoke: Invoke) -> None:
+        String(value="x").save("a")
+        found = invoke("block", "check", "a").stderr
+        assert "a loads; nothing to test" in found
+        assert "works" not in found
+
+    @pytest.mark.parametrize("reference", ["env://CLI_BLOCKS_NOT_SET", "block://secret/none"])
+    def test_a_reference_that_leads_nowhere_fails(
+        self, reference: str, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        saved = ("block", "create", "secret", "s", "-f", f"value={reference}")
+        assert reference in invoke(*saved, "--check", exit_code=1).stderr
+        invoke(*saved)
+        assert reference in invoke("block", "check", "s", exit_code=1).stderr
+
+    def test_references_that_lead_to_secrets_are_counted(self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CLI_BLOCKS_SET", HUNTER)
+        found = invoke("block", "create", "secret", "s", "-f", "value=env://CLI_BLOCKS_SET", "--check").stderr
+        assert "nothing to test" in found
+        found = invoke("block", "check", "s").stderr
+        assert "1 reference found" in found
+        assert HUNTER not in found
+
     @pytest.mark.parametrize(
         ("error", "message"),
         [

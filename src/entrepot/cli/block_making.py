@@ -30,6 +30,7 @@ from entrepot.cli.block_history import Name, show_changes
 from entrepot.cli.block_listing import InStore
 from entrepot.cli.block_trying import need_connection, summarise, try_connection
 from entrepot.cli.completing import block_types
+from entrepot.cli.importing import Modules, import_modules
 from entrepot.cli.output import ok, warn
 from entrepot.errors import BlockExistsError, EntrepotError, InvalidNameError, OptionError
 from entrepot.plugins import BLOCKS
@@ -72,6 +73,7 @@ def create(
     secret_from_stdin: _FromStdin = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Save a new version where there is one.")] = False,
     check: _Tested = None,
+    module: Modules = None,
 ) -> None:
     """Save a block. Without options each field is asked for, secrets without echo.
 
@@ -82,7 +84,9 @@ def create(
       entrepot block create s3
       entrepot block create s3 prod --field bucket_path=my-bucket/results
       pass show api-key | entrepot block create secret my-api-key --secret-from-stdin value
+      entrepot block create warehouse main -m my_package.blocks     a type of a module of yours
     """  # noqa: D301  click's mark for lines that are kept as they are
+    import_modules(module)
     cls: type[Block] = BLOCKS.get(type_)
     asks = interactive() and secret_from_stdin is None
     if name is None:
@@ -140,6 +144,7 @@ def edit(
     unset: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Take a field's default again.")] = None,
     store: InStore = None,
     check: _Tested = None,
+    module: Modules = None,
 ) -> None:
     """Change a saved block. Without options each field is asked for, and Enter keeps what it is.
 
@@ -151,6 +156,7 @@ def edit(
       entrepot block edit s3/prod
       entrepot block edit s3/prod --field region_name=eu-central-1 --unset endpoint_url
     """  # noqa: D301  as above
+    import_modules(module)
     place, found = find_only(Block, name, store)
     with use_documents(place.documents) as documents:
         ref = documents.believe(found)

@@ -24,7 +24,7 @@ from entrepot.cli.block_history import Name, history_, rollback_, show_stored
 from entrepot.cli.block_listing import InStore, ls, within
 from entrepot.cli.block_making import create, edit
 from entrepot.cli.block_schema import doctor, migrate_
-from entrepot.cli.block_trying import checked
+from entrepot.cli.block_trying import checked, has_a_check, need_references
 from entrepot.cli.importing import Modules, advice, import_code, import_modules
 from entrepot.cli.options import AsJson, Yes, topic
 from entrepot.cli.output import cut, ok, print_json, show, span, table, told, warn
@@ -150,14 +150,21 @@ def delete(name: Name, *, store: InStore = None, yes: Yes = False) -> None:
 
 
 @app.command()
-def check(name: Name) -> None:
-    """Try what a saved block connects to."""
+def check(name: Name, *, module: Modules = None) -> None:
+    """Try what a saved block connects to, and look up the secrets that it refers to."""
+    import_modules(module)
     block = Block.load(name)
     refused = refused_in(block)
     for each in refused[1:]:
         warn(str(each))
     if refused:
         raise refused[0]
+    count = need_references(block)
+    references = f"{count} reference{'' if count == 1 else 's'} found" if count else ""
+    if not has_a_check(block):
+        kind = block.get_block_type_slug()
+        ok(f"{name} loads; {references or 'nothing to test'} ({kind} has no check of its own)")
+        return
     start = time.perf_counter()
     answer = checked(block, f"the check of {name}")
     took = span(timedelta(seconds=time.perf_counter() - start))
