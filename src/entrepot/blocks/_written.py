@@ -35,8 +35,8 @@ __all__ = ["ANYTHING", "Writer", "make_block", "variables_in"]
 class Lookup(Protocol):
     """Gives the secret of a reference."""
 
-    def __call__(self, reference: str, *, where: str) -> str:
-        """Return the secret; `where` is whose it is, for messages."""
+    def __call__(self, reference: str, *, where: str) -> str | None:
+        """Return the secret, or None to leave the reference as it is; `where` is whose it is, for messages."""
         ...
 
 
@@ -246,9 +246,9 @@ class _Reader:
             self._clear |= {text, text.encode("utf-8", "surrogatepass")} if text else set()
             return text  # it is looked at again where it ends
         if facts.secret and is_reference(text):
-            if self._lookup is None or text.partition("://")[0] not in SEALED_AT_APPLY:
+            found = self._sealed(text, path)
+            if found is None:
                 return SecretBytesReference(text) if facts.bare is SecretBytes else SecretReference(text)
-            found = self._lookup(text, where=f"{self._where}: {path}")
             return SecretBytes(found.encode()) if facts.bare is SecretBytes else SecretStr(found)
         if text:
             self._clear |= {text, text.encode("utf-8", "surrogatepass")}
@@ -272,10 +272,17 @@ class _Reader:
         if kind in REFERENCES.values():
             return value
         if kind.startswith("secret") and isinstance(inner, str) and is_reference(inner):
-            if self._lookup is None or inner.partition("://")[0] not in SEALED_AT_APPLY:
+            found = self._sealed(inner, path)
+            if found is None:
                 return {TAG: "secret-bytes-reference" if kind == "secret-bytes" else "secret-reference", "value": inner}
-            return {**value, "value": self._lookup(inner, where=f"{self._where}: {path}")}
+            return {**value, "value": found}
         return {key: self._plain(each, path) for key, each in value.items()}
+
+    def _sealed(self, reference: str, path: str) -> str | None:
+        """Return the secret that takes the place of a reference; None where it stays one."""
+        if self._lookup is None or reference.partition("://")[0] not in SEALED_AT_APPLY:
+            return None
+        return self._lookup(reference, where=f"{self._where}: {path}")
 
     def _secrets(self, value: object) -> Iterator[object]:
         if any(value is block for block in self._known):
@@ -337,6 +344,9 @@ class Writer:
         kind = plain[TAG]
         if kind in REFERENCES.values():
             text = str(plain["value"])
+            if text.startswith(_VARIABLE):
+                name = text.removeprefix(_VARIABLE)
+                self._variables.setdefault(name, f"{self._address}: {'.'.join(path)} (looked up at each use)")
             looked_up = text.partition("://")[0] in SEALED_AT_APPLY  # such a text alone would not stay a reference
             return text if facts.secret and is_reference(text) and not looked_up else plain
         if str(kind).startswith("secret"):
