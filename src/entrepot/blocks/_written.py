@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from pydantic import SecretBytes, SecretStr, ValidationError
 
+from entrepot._text import reason
 from entrepot.blocks._annotations import FieldFacts, facts_of
 from entrepot.blocks._decoding import REFERENCES, Misfit, decode_value, migrated, newer, quietly
 from entrepot.blocks._files import SCHEMA_VERSION, split_version
@@ -149,7 +150,7 @@ def _make(
         made = cls.model_validate(values, by_alias=True, by_name=True)
     except ValidationError as error:
         reasons = [
-            ": ".join(filter(None, [".".join(map(str, detail["loc"])), detail["msg"]]))
+            ": ".join(filter(None, [".".join(map(str, detail["loc"])), reason(detail["msg"])]))
             for detail in error.errors(include_input=False, include_url=False, include_context=False)
         ]
         raise BlockFileError(f"{where}: {'; '.join(reasons)}{hint}", path="") from None
