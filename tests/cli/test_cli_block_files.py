@@ -165,5 +165,5 @@ def test_an_export_names_the_variables_of_references_that_stay_so(invoke: Invoke
     found = invoke("block", "export", str(out))
     assert "STAYS_OUTSIDE" in found.stderr
     assert "secret/live: value (looked up at each use)" in found.stderr
-    assert "0 of 1 blocks saved" in invoke("block", "apply", str(out)).stderr
+    assert "0 of 1 block saved" in invoke("block", "apply", str(out)).stderr
     assert "env://STAYS_OUTSIDE" in invoke("block", "show", "live").stdout

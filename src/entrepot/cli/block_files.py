@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from entrepot._text import counted
 from entrepot.blocks import as_code
 from entrepot.blocks._files import is_block_file, read_blocks, write_blocks
 from entrepot.blocks._misspelt import hint_for
@@ -76,7 +77,8 @@ def apply(
         )
     )
     count = sum(each.step != "same" for each in planned)
-    ok(f"{count} of {len(planned)} blocks {'would be saved' if dry_run else 'saved'}, the others are the same")
+    said = "would be saved" if dry_run else "saved"
+    ok(f"{count} of {counted(len(planned), 'block')} {said}{', the others are the same' if count < len(planned) else ''}")
 
 
 def export(
@@ -113,7 +115,7 @@ def export(
         raise BlockFileError(f"{file} cannot be written: {error.strerror}", path=str(file)) from None
     for address in found.as_stored:
         warn(f"{address} is written as it is stored: its class is not installed here, or does not take it")
-    ok(f"wrote {len(found.blocks)} blocks{within(place.kind, place.documents.store.location)} to {file}")
+    ok(f"wrote {counted(len(found.blocks), 'block')}{within(place.kind, place.documents.store.location)} to {file}")
     if found.variables:
         lines = "\n".join(f"  {name:<40} {whose}" for name, whose in found.variables.items())
         ok(f"its secrets are references to these variables; set them where the file is applied:\n{lines}")
@@ -215,9 +217,10 @@ def _diff_file(file: Path, *, live: bool, as_json: bool) -> None:
         )
     count = sum(each.step != "same" for each in planned)
     if count:
-        ok(f"{count} of {len(planned)} blocks are not saved as the file has them")
+        ok(f"{count} of {counted(len(planned), 'block')} {'is' if count == 1 else 'are'} not saved as the file has them")
         raise typer.Exit(1)
-    ok(f"all {len(planned)} blocks are saved as the file has them")
+    every = "the one block of the file is" if len(planned) == 1 else f"all {len(planned)} blocks are"
+    ok(f"{every} saved as the file has {'it' if len(planned) == 1 else 'them'}")
 
 
 def _told(change: Change) -> Change:

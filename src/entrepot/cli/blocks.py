@@ -27,7 +27,7 @@ from entrepot.cli.block_schema import doctor, migrate_
 from entrepot.cli.block_trying import checked, has_a_check, need_references
 from entrepot.cli.importing import Modules, advice, import_code, import_modules
 from entrepot.cli.options import AsJson, Yes, topic
-from entrepot.cli.output import cut, ok, print_json, show, span, table, told, warn
+from entrepot.cli.output import cut, fitting, ok, print_json, show, span, table, told, warn
 from entrepot.errors import (
     BlockSchemaError,
     OptionError,
@@ -219,21 +219,20 @@ def _show_types(entries: list[PluginEntry], *, as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    show(
-        table(
-            ("Type", "What it is for", "Required fields", "From"),
-            [
-                (
-                    one["slug"],
-                    cut(one["description"], 2 * _WIDTH),
-                    ", ".join(field["name"] for field in one["fields"] if field["required"]),
-                    told(f"{one['distribution']} {one['version']}".strip() or "this program", "dim"),
-                )
-                for one in facts
-            ],
-            keep=("Type",),
+    whose = [f"{one['distribution']} {one['version']}".strip() or "this program" for one in facts]
+    rows = [
+        (
+            one["slug"],
+            cut(one["description"], 2 * _WIDTH),
+            ", ".join(field["name"] for field in one["fields"] if field["required"]),
+            told(said, "dim"),
         )
-    )
+        for one, said in zip(facts, whose, strict=True)
+    ]
+    alike = ("From",) if len(set(whose)) == 1 else ()  # where all are of one package there is nothing to tell apart
+    columns = ("Type", "What it is for", "Required fields", "From")
+    tables = (table(columns, rows, keep=("Type",), without=some) for some in (alike, (*alike, "Required fields")))
+    show(fitting(*tables))
     for entry in entries:
         if entry.detail:
             warn(entry.detail)
