@@ -78,7 +78,8 @@ def apply(
     )
     count = sum(each.step != "same" for each in planned)
     said = "would be saved" if dry_run else "saved"
-    ok(f"{count} of {counted(len(planned), 'block')} {said}{', the others are the same' if count < len(planned) else ''}")
+    rest = ", the others are the same" if count < len(planned) else ""
+    ok(f"{count} of {counted(len(planned), 'block')} {said}{rest}")
 
 
 def export(
@@ -217,7 +218,8 @@ def _diff_file(file: Path, *, live: bool, as_json: bool) -> None:
         )
     count = sum(each.step != "same" for each in planned)
     if count:
-        ok(f"{count} of {counted(len(planned), 'block')} {'is' if count == 1 else 'are'} not saved as the file has them")
+        are = "is" if count == 1 else "are"
+        ok(f"{count} of {counted(len(planned), 'block')} {are} not saved as the file has them")
         raise typer.Exit(1)
     every = "the one block of the file is" if len(planned) == 1 else f"all {len(planned)} blocks are"
     ok(f"{every} saved as the file has {'it' if len(planned) == 1 else 'them'}")
