@@ -24,38 +24,54 @@ def mask_uncaught(mask: _Masker) -> None:
     """
     former, former_of_threads = sys.excepthook, threading.excepthook
 
-    def told(_: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        shown = _shown(error, trace, mask)
-        if shown is not None:
-            former(type(shown), shown, trace)
+    def told(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is None:  # who calls the hook by hand may do so
+            former(kind, error, trace)  # type: ignore[arg-type]
+        else:
+            _tell(error, trace, mask, lambda shown: former(type(shown), shown, trace))
 
     def told_of_thread(args: threading.ExceptHookArgs) -> None:
-        if args.exc_value is None or issubclass(args.exc_type, SystemExit):  # the first: it was let go of already
+        if args.exc_value is None or issubclass(args.exc_type, SystemExit):  # the second ends a thread without a word
             former_of_threads(args)
             return
-        shown = _shown(args.exc_value, args.exc_traceback, mask)
-        if shown is not None:
-            former_of_threads(threading.ExceptHookArgs((type(shown), shown, args.exc_traceback, args.thread)))
+        trace, thread = args.exc_traceback, args.thread
+        _tell(
+            args.exc_value,
+            trace,
+            mask,
+            lambda shown: former_of_threads(threading.ExceptHookArgs((type(shown), shown, trace, thread))),
+        )
 
     sys.excepthook, threading.excepthook = told, told_of_thread
 
 
-def _shown(error: BaseException, trace: TracebackType | None, mask: _Masker) -> BaseException | None:
-    """Return what the former hook is to show: the error, or a stand-in; None if all was printed here."""
+def _tell(
+    error: BaseException, trace: TracebackType | None, mask: _Masker, former: Callable[[BaseException], object]
+) -> None:
+    """Have an error shown by the hook that was there: itself, or a stand-in if a secret is in its traceback."""
+    shown: BaseException | None = error
+    masked = ""
     try:
         text = _printed(error, trace)
         masked = mask(text)
-        if masked is text:
-            return error
-        shown = _stand_in(error, mask)
-        again = _printed(shown, trace)
-        if mask(again) is again:
-            return shown
+        if masked is not text:
+            shown = _stand_in(error, mask)
+            again = _printed(shown, trace)
+            if mask(again) is not again:
+                shown = None  # a line of the source has a secret in it: no hook would mask that
     except Exception:  # noqa: BLE001  of a class of somebody's that cannot be printed: it is told as it always was
-        return error
-    if sys.stderr is not None:  # a line of the source has a secret in it: no hook would mask that
+        shown = None if masked else error
+    if shown is error:
+        former(error)
+        return
+    try:
+        if shown is not None:
+            former(shown)
+            return
+    except Exception:  # noqa: BLE001, S110  it asked for more than a stand-in has; Python would show the error itself
+        pass
+    if sys.stderr is not None:
         sys.stderr.write(masked)
-    return None
 
 
 def _printed(error: BaseException, trace: TracebackType | None) -> str:

@@ -131,3 +131,14 @@ def test_an_error_that_leads_to_itself_ends(told: list[Any]) -> None:
     two.__cause__ = group
     sys.excepthook(ExceptionGroup, group, None)
     assert str(told[1].exceptions[0].__context__) == "two"
+
+
+def test_a_hook_that_cannot_use_the_stand_in_does_not_make_python_show_the_error(tmp_path: Path) -> None:
+    said = ended(
+        "class CodedError(Exception):\n    code = property(lambda self: self._code)\n"
+        "error = CodedError(secret.get())\nerror._code = 3\nraise error\n",
+        tmp_path,
+        "import sys\nsys.excepthook = lambda kind, error, trace: print('mine', error.code, file=sys.stderr)\n",
+    )
+    assert "mine" not in said
+    assert f"CodedError: {MASK}" in said

@@ -99,7 +99,7 @@ class EmailServer(Block):
         Raises:
             ConfigurationError: If `ca_file` cannot be read.
             NotificationError: If the server cannot be reached, does not let this user in, or refuses the message or
-                some of the recipients, which it names; the others have the message then. No part of that is repeated.
+                some of the recipients: those are named, and the others have it. No part of the message is repeated.
             ValueError: If an address or the subject cannot be in a message.
         """
         addresses = [to] if isinstance(to, str) else list(to)

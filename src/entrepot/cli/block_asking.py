@@ -116,8 +116,8 @@ def _ask_for_block(
         try:
             return cls(**_resolved(fields, answers))
         except ValidationError as error:
-            for reason in reasons(error):
-                tell(reason)
+            for each in reasons(error):
+                tell(each)
             wrong = {str(detail["loc"][0]) for detail in error.errors(include_input=False) if detail["loc"]}
             # A complaint about no field is about several at once: everything that was asked for is asked for again.
             wanted = [each for each in fields if each.name in wrong] or wanted
