@@ -73,12 +73,13 @@ class _Index:
 class _Known:
     """The secrets, newest last. It neither prints nor pickles what it holds."""
 
-    __slots__ = ("index", "listeners", "lock", "secrets")
+    __slots__ = ("index", "listeners", "lock", "secrets", "watches")
 
     def __init__(self) -> None:
         self.secrets: dict[str | bytes, list[Needle] | None] = {}  # needles are made when text is first looked at
         self.index: _Index | None = None
         self.lock = threading.RLock()  # a signal may come while it is held, and its handler may log
+        self.watches = False  # the hooks for uncaught errors
         self.listeners: tuple[Callable[[str | bytes], object], ...] = ()
 
     def __repr__(self) -> str:
@@ -96,6 +97,11 @@ class _Known:
             if len(self.secrets) > LIMIT:
                 del self.secrets[next(iter(self.secrets))]
             self.index = None
+            watched, self.watches = self.watches, True
+        if not watched:
+            from entrepot._uncaught import mask_uncaught  # noqa: PLC0415  only a process that knows a secret needs it
+
+            mask_uncaught(mask)
         for listener in self.listeners:
             listener(secret)
 

@@ -3,7 +3,9 @@
 import re
 from datetime import timedelta
 
-__all__ = ["clean", "cut", "span", "spoken"]
+__all__ = ["clean", "counted", "cut", "reason", "span", "spoken"]
+
+_PREFIXES = ("Value error, ", "Assertion failed, ")  # pydantic's, before what a validator of somebody's says
 
 
 def clean(text: str) -> str:
@@ -20,6 +22,18 @@ def cut(text: str, length: int) -> str:
     """Return text as one line of at most so many characters."""
     line = " ".join(text.split())
     return line if len(line) <= length else line[: length - 3] + "..."
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number of things: `1 block`, `2 blocks`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def reason(message: str) -> str:
+    """Return what a validator said, without what pydantic puts before it."""
+    for prefix in _PREFIXES:
+        message = message.removeprefix(prefix)
+    return message
 
 
 def spoken(name: str) -> str:

@@ -15,6 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 import zarr
 
+from entrepot import errors
+from entrepot_test_block_urls import save_s3
+
 FRAME = pd.DataFrame({"city": ["Ghent", "Pusan"], "sold": [3, 4]})
 
 
@@ -40,6 +43,15 @@ def test_pandas_writes_and_reads_parquet_and_csv(base: str, sales: str) -> None:
     assert pd.read_csv(f"{base}/sales.csv").equals(FRAME)
     FRAME.to_csv(f"{base}/sales.csv", index=False, header=False, mode="a")
     assert len(pd.read_csv(f"{base}/sales.csv")) == 4
+
+
+def test_pandas_says_why_a_store_refuses(s3_block: str, s3_server: Any) -> None:
+    """It asks once more, with an option of its own (`anon`); that must not be what the person reads."""
+    save_s3(s3_server, s3_server.bucket(), aws_secret_access_key="HUSH-wrong")
+    fsspec.filesystem("block").invalidate_cache()
+    with pytest.raises(errors.StorageAccessError) as caught:
+        pd.read_csv("block://s3/prod/x.csv")
+    assert "HUSH" not in str(caught.value)
 
 
 def test_polars_reads_and_writes_through_open_files(base: str, sales: str) -> None:

@@ -275,7 +275,7 @@ class TestApply:
         assert Secret.load("c").value == SecretReference("env://LATER")
         assert [each.step for each in as_code.plan(read_blocks(file), live=True)] == ["same"]
         written = as_code.export(list(current_documents().store.list()))
-        assert written.variables == {}
+        assert written.variables == {"LATER": "secret/c: value (looked up at each use)"}
         file.write_text(write_blocks(written.blocks, file))
         assert applied(file) == ["same", "same", "same"], (
             "what was exported is a reference again, and nothing is sealed"

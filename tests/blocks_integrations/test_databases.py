@@ -266,6 +266,23 @@ def test_what_contradicts_itself_is_refused() -> None:
     assert (block.username, block.password is not None) == ("me", True)
 
 
+def test_what_was_written_for_prefect_works_or_says_what_to_write(tmp_path: Path) -> None:
+    block = SqlAlchemyConnector(connection_info=f"sqlite:///{tmp_path}/file.db")
+    assert block == SqlAlchemyConnector(url=f"sqlite:///{tmp_path}/file.db")
+    with block as database:
+        engine = database.engine()
+        assert database.fetch_one("SELECT 1") == (1,)
+        with pytest.raises(DatabaseError, match="fetch_batches"):
+            database.fetch_many("SELECT 1", size=2)
+        assert database.engine() is engine
+    assert block.engine() is not engine
+    block.close()
+    for given in ({"connection_info": {"driver": SECRET}}, {"connection_info": "sqlite://", "url": "sqlite://"}):
+        with pytest.raises(ValidationError, match="give one URL, as text: url=") as caught:
+            SqlAlchemyConnector(**given)
+        assert SECRET not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("driver", "match"), [("sqlite+aiosqlite", "asyncio only"), ("postgres", "write 'postgresql'")]
 )

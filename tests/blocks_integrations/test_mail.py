@@ -124,7 +124,7 @@ def test_a_message_arrives_as_it_was_sent(start: Start, security: str) -> None:
     assert body is not None
     assert body.get_content().replace("\r\n", "\n").rstrip("\n") == "Hello\n.\nWörld"
     (attachment,) = message.iter_attachments()
-    assert (attachment.get_filename(), attachment.get_content()) == ("täble.csv", b"a,b\r\n1,2\n\0")
+    assert (attachment.get_filename(), attachment.get_payload(decode=True)) == ("täble.csv", b"a,b\r\n1,2\n\0")
 
 
 def test_notify_goes_to_the_recipients_of_the_block(start: Start) -> None:
@@ -157,8 +157,39 @@ def test_what_goes_wrong_is_one_error_without_secrets(start: Start, options: dic
 
 def test_a_refused_recipient_is_told(start: Start) -> None:
     block, _ = start()
-    with pytest.raises(NotificationError, match="refuses 1 of the recipients"):
+    with pytest.raises(
+        NotificationError, match=r"refuses nobody@example\.test \(550\); the others were sent it"
+    ) as some:
         block.send(["a@example.test", "nobody@example.test"], "s", "b")
+    with pytest.raises(NotificationError, match=r"refuses nobody@example\.test \(550\); check the address"):
+        block.send("nobody@example.test", "s", "b")
+    assert "a@example.test" not in str(some.value)
+
+
+def test_an_attachment_is_of_the_kind_that_its_name_says(start: Start) -> None:
+    block, box = start()
+    files = {
+        "report.csv": b"a,b\r\n1,2\r\n",
+        "umlauts.txt": "\u00e4".encode(),
+        "bad.txt": b"\xff\xfe",
+        "plot.png": b"\x89PNG",
+        "logs.txt.gz": b"\x1f\x8b",
+        "mail.eml": b"From: x\r\n\r\nx",
+        "no-suffix": b"?",
+    }
+    block.send("a@example.test", "s", "b", attachments=files)
+    parts = list(box.got[0][1].iter_attachments())
+    assert {part.get_filename(): part.get_content_type() for part in parts} == {
+        "report.csv": "text/csv",
+        "umlauts.txt": "text/plain",
+        "bad.txt": "text/plain",
+        "plot.png": "image/png",
+        "logs.txt.gz": "application/gzip",
+        "mail.eml": "application/octet-stream",
+        "no-suffix": "application/octet-stream",
+    }
+    assert {part.get_filename(): part.get_payload(decode=True) for part in parts} == files
+    assert parts[1].get_content() == "\u00e4"
 
 
 ODD_ADDRESSES = [

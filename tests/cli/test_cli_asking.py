@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from entrepot.blocks import Block, Secret, SecretReference, SqlAlchemyConnector, String, Webhook
-from entrepot.cli import asking, block_making
+from entrepot.cli import asking, block_asking, block_making
 from entrepot.errors import StorageAccessError
 from entrepot.plugins import BLOCKS
 
@@ -87,7 +87,7 @@ class Person:
 def person(monkeypatch: pytest.MonkeyPatch) -> Person:
     somebody = Person()
     monkeypatch.setattr(block_making, "interactive", lambda: True)
-    for module in (asking, block_making):
+    for module in (asking, block_asking):
         monkeypatch.setattr(module, "ask_line", somebody.ask)
     monkeypatch.setattr(asking, "ask_hidden", somebody.ask_secretly)
     return somebody
@@ -245,6 +245,7 @@ class TestAWholeInPlaceOfFields:
             "connect_args",
             "pool_size",
             "timeout",
+            "statement_timeout",
             "Save",
         ]
         assert HUNTER not in said
@@ -313,9 +314,37 @@ class TestEditing:
                 gadget(host="elsewhere").save("g", overwrite=True)
             return ask(prompt)
 
-        monkeypatch.setattr(block_making, "ask_line", ask_slowly)
-        assert "version 1 of it is not the newest any more" in invoke("block", "edit", "g", exit_code=1).stderr
+        monkeypatch.setattr(block_asking, "ask_line", ask_slowly)
+        said = invoke("block", "edit", "g", exit_code=1).stderr
+        assert "version 1 of it is not the newest any more" in said
+        assert "entrepot block diff gadget/g" in said
+        assert "elsewhere" in said
         assert (gadget.load("g").host, len(gadget.history("g"))) == ("elsewhere", 2)
+
+    def test_what_was_answered_is_not_lost_by_that(
+        self, invoke: Invoke, gadget: Any, person: Person, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gadget(host="there").save("g")
+        person(port="7")
+        ask = person.ask
+
+        def ask_slowly(prompt: str) -> str:
+            if prompt.startswith("Save it"):
+                gadget(host="elsewhere").save("g", overwrite=True)
+            return ask(prompt)
+
+        monkeypatch.setattr(block_asking, "ask_line", ask_slowly)
+        monkeypatch.setattr(block_making, "confirm", lambda _question, *, default: not default)
+        invoke("block", "edit", "g")
+        made = gadget.load("g")
+        assert (made.host, made.port, len(gadget.history("g"))) == ("there", 7, 3)
+
+    def test_what_has_no_default_is_kept_when_it_is_cleared(self, invoke: Invoke, gadget: Any, person: Person) -> None:
+        gadget(host="there").save("g")
+        person(host=["-", ""], port="7")
+        said = invoke("block", "edit", "g").stderr
+        assert "it has no default: give another value, or Enter to keep what is there" in said
+        assert gadget.load("g").host == "there"
 
     def test_programs_say_what_to_change(self, invoke: Invoke, gadget: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         gadget(host="there", port=7, token="old").save("g")

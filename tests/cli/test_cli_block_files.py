@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.blocks import Block, Secret, String
+from entrepot.blocks import Block, Secret, String, Webhook
 
 from .conftest import Invoke
 
@@ -121,3 +121,49 @@ def test_variables_that_are_not_set_are_named_all_at_once(
         assert "webhook/hook: headers.Key: the variable HOOK_KEY is not set" in said
         assert "HOOK_URL" not in said
         assert "IN_NO_SECRET" not in said
+
+
+def test_a_comparison_without_a_variable_compares_all_else(
+    invoke: Invoke, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HOOK_KEY", raising=False)
+    Webhook(url="https://example.com", headers={"Key": HUNTER, "Plain": "x"}, timeout=10).save("hook")
+    Secret(value=HUNTER).save("api-key")
+    text = (
+        '[blocks.webhook.hook]\nurl = "env://HOOK_URL"\nheaders = {Key = "env://HOOK_KEY"}\ntimeout = 20\n'
+        '[blocks.secret.api-key]\nvalue = "env://HOOK_KEY"\n'
+        '[blocks.secret.new]\nvalue = "file:///no/such/secret"\n'
+    )
+    file.write_text(text)
+    monkeypatch.setenv("HOOK_URL", "https://example.com")
+    found = invoke("block", "diff", str(file), exit_code=2)
+    assert "? secret/api-key" in found.stdout
+    assert found.stdout.count("cannot be compared: HOOK_KEY is not set") == 2
+    assert "timeout" in found.stdout
+    assert "+ secret/new" in found.stdout
+    assert "/no/such/secret" in found.stderr
+    assert "--live" in found.stderr
+    kinds = {
+        (each["name"], change["path"]): change["kind"]
+        for each in invoke("block", "diff", str(file), "--json", exit_code=2).data
+        for change in each["changes"]
+    }
+    assert kinds["api-key", "value"] == "unknown"
+    assert kinds["hook", "headers.Key"] == "unknown"
+    assert kinds["hook", "timeout"] == "changed"
+    assert HUNTER not in found.stdout + found.stderr
+    monkeypatch.setenv("HOOK_KEY", HUNTER)
+    file.write_text(text.partition("[blocks.secret.new]")[0])
+    found = invoke("block", "diff", str(file), exit_code=1).stdout
+    assert "api-key" not in found
+    assert "cannot" not in found
+
+
+def test_an_export_names_the_variables_of_references_that_stay_so(invoke: Invoke, tmp_path: Path) -> None:
+    invoke("block", "create", "secret", "live", "-f", "value=env://STAYS_OUTSIDE")
+    out = tmp_path / "live.toml"
+    found = invoke("block", "export", str(out))
+    assert "STAYS_OUTSIDE" in found.stderr
+    assert "secret/live: value (looked up at each use)" in found.stderr
+    assert "0 of 1 block saved" in invoke("block", "apply", str(out)).stderr
+    assert "env://STAYS_OUTSIDE" in invoke("block", "show", "live").stdout

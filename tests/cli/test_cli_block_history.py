@@ -203,3 +203,7 @@ class TestDoctorAndMigrate:
         assert "more (entrepot block types)" in said
         assert "host" in program("block", "show", "s", "-m", "cli_servers").stdout
         assert "1 ok" in program("block", "doctor", "-m", "cli_servers").stderr
+        assert "loads" in program("block", "check", "s", "-m", "cli_servers").stderr
+        program("block", "create", "cli-server", "t", "-f", "host=a", "-m", "cli_servers")
+        program("block", "edit", "t", "-f", "host=b", "-m", "cli_servers")
+        assert '"host": "b"' in program("block", "show", "t", "-m", "cli_servers", "--json").stdout

@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field, SecretStr, field_validator
 
 from entrepot.blocks import JSON, Block, Secret, String
-from entrepot.cli import asking, block_making, blocks
+from entrepot.cli import asking, block_asking, block_making, blocks
 from entrepot.cli.block_fields import describe_fields
 from entrepot.errors import StorageAccessError
 from entrepot.plugins import BLOCKS
@@ -179,7 +179,7 @@ class TestCreate:
             (["--secret-env", "token=NO_SUCH"], "the variable NO_SUCH is not set"),
             (["--secret-file", "token=/no/such"], "cannot be read: No such file"),
             ([], "needs host, and there is no terminal to ask at; give --field host=..."),
-            (["--field", "host=h", "--field", "port=0"], "port: Value error, ports count from 1"),
+            (["--field", "host=h", "--field", "port=0"], "port: ports count from 1"),
             (["--field", "host=h", "--field", "port=x"], "port: Input should be a valid integer"),
         ],
     )
@@ -228,7 +228,7 @@ class TestAsking:
             return "SECRETLY " + said if said else said
 
         monkeypatch.setattr(block_making, "interactive", lambda: True)
-        for module in (asking, block_making):
+        for module in (asking, block_asking):
             monkeypatch.setattr(module, "ask_line", ask)
         monkeypatch.setattr(asking, "ask_hidden", ask_secretly)
         return asked, given
@@ -378,6 +378,29 @@ class TestCheck:
     def test_a_folder_that_works(self, invoke: Invoke, tmp_path: Path) -> None:
         invoke("block", "create", "local-file-system", "here", "-f", f"basepath={tmp_path / 'data'}")
         assert "here works" in invoke("block", "check", "here").stderr
+
+    def test_what_has_nothing_to_test_does_not_work_but_loads(self, invoke: Invoke) -> None:
+        String(value="x").save("a")
+        found = invoke("block", "check", "a").stderr
+        assert "a loads; nothing to test" in found
+        assert "works" not in found
+
+    @pytest.mark.parametrize("reference", ["env://CLI_BLOCKS_NOT_SET", "block://secret/none"])
+    def test_a_reference_that_leads_nowhere_fails(
+        self, reference: str, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        saved = ("block", "create", "secret", "s", "-f", f"value={reference}")
+        assert reference in invoke(*saved, "--check", exit_code=1).stderr
+        invoke(*saved)
+        assert reference in invoke("block", "check", "s", exit_code=1).stderr
+
+    def test_references_that_lead_to_secrets_are_counted(self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CLI_BLOCKS_SET", HUNTER)
+        found = invoke("block", "create", "secret", "s", "-f", "value=env://CLI_BLOCKS_SET", "--check").stderr
+        assert "nothing to test" in found
+        found = invoke("block", "check", "s").stderr
+        assert "1 reference found" in found
+        assert HUNTER not in found
 
     @pytest.mark.parametrize(
         ("error", "message"),

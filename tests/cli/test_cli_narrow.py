@@ -154,3 +154,32 @@ def test_other_lists_leave_columns_out_before_they_break_lines(
     assert max(map(len, lines[at - 1 : at + len(whole) - 1])) <= 80
     rows = [row.split()[:2] for row in lines[at + 1 :] if row.strip()][: len(whole) - 2]
     assert [row.split()[0].removeprefix("entrepot.") for row in whole[2:]] == [row[0] for row in rows], "a line each"
+
+
+def test_types_of_one_package_have_no_column_that_says_so(terminal: Callable[..., Terminal]) -> None:
+    screen = terminal(["block", "types"], COLUMNS="80", NO_COLOR="1")
+    assert screen.end() == 0, screen.seen
+    heading, *lines = [line.rstrip() for line in screen.seen.replace("\r\n", "\n").splitlines()]
+    types = [line for line in lines[1:] if line and not line.startswith(" ")]
+    assert "What it is for" in heading
+    assert len(lines) <= 2 * len(types) + 2, "two lines a type"
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_check_of_a_program_puts_what_is_wrong_on_wide_lines(
+    terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    file = tmp_path / "a_program_of_some_name.py"
+    file.write_text("from entrepot.blocks import Secret\ndef f():\n    Secret.load('one')\n")
+    Secret(value="file:///no/such/folder/of/secrets/one.txt").save("one")
+    screen = terminal(["check", str(file)], COLUMNS="80", NO_COLOR="1")
+    assert screen.end() == 1, screen.seen
+    lines = [line.rstrip() for line in screen.seen.replace("\r\n", "\n").splitlines()]
+    assert any("named in a_program_of_some_name.py:3" in line for line in lines)
+    assert any("/no/such/folder/of/secrets/one.txt" in line for line in lines)
+
+
+def test_the_help_of_a_topic_has_the_whole_first_sentence_of_each_command(invoke: Invoke) -> None:
+    said = invoke("block", "--help").stdout
+    assert "..." not in said.partition("Commands:")[2].partition("Examples:")[0]
+    assert "show      Show a saved block; secrets are masked, references to them are" in said

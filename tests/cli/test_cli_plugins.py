@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -102,7 +103,10 @@ def test_manifest_makes_what_check_then_accepts(site: FakeSite, invoke: Invoke) 
     found = invoke("plugins", "check", "acme-salt", exit_code=1)
     assert "it declares entrepot.blocks acme-pepper, and no entry point does" in found.stderr
     assert "it does not declare entrepot.blocks acme-salt" in found.stderr
-    invoke("plugins", "manifest", "acme-salt", "--output", str(path))
+    _, _, command = found.stderr.partition("run: entrepot ")
+    named = shlex.split(command.splitlines()[0])
+    assert named == ["plugins", "manifest", "acme-salt", "--output", str(path)]
+    invoke(*named)
     assert json.loads(invoke("plugins", "manifest", "acme-salt").stdout) == json.loads(path.read_text())
     found = invoke("plugins", "check", "acme-salt", "--all")
     assert "two equal ones are made" in found.stdout

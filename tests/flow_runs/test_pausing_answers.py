@@ -56,8 +56,8 @@ class TestRefusals:
 
         with answering(says({"ok": True, "reason": "because"}), says({"ok": True, "reason": "x"})) as seen:
             assert asks() == "x"
-        assert seen[1].pause.refused == "it does not fit: reason: Value error, that is no reason"
-        assert "The answer to pause-1 is refused: it does not fit: reason: Value error, that is no reason" in lines()
+        assert seen[1].pause.refused == "it does not fit: reason: that is no reason"
+        assert "The answer to pause-1 is refused: it does not fit: reason: that is no reason" in lines()
         assert states("asks") == ["Running", "Paused", "Running", "Completed"]
 
     def test_input_where_none_is_waited_for_is_refused(self) -> None:

@@ -120,7 +120,9 @@ def test_what_is_broken_stale_or_denied_fails_the_check_and_says_so(environment:
         )
         serializers.write_text(good[1].replace('.split("\\n")[:-1]', '.split("\\n")'))
         said = check()
-        assert "the schema in the manifest is not that of the class; run: entrepot plugins manifest" in said
+        said = " ".join(said.split())
+        assert "the schema in the manifest is not that of the class; run, in the folder of its project:" in said
+        assert "entrepot plugins manifest acme-vault --output src/acme_vault/entrepot-manifest.json" in said
         assert "entrepot.serializers acme-vault-lines: every value comes back as it was" in said
         blocks.write_text("raise RuntimeError('out of order')")
         assert "cannot be loaded: RuntimeError: out of order" in check()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr, ValidationError
 
+from entrepot._text import reason
 from entrepot.blocks._annotations import ClassFacts, facts_of
 from entrepot.blocks._references import SecretBytesReference, SecretReference
 from entrepot.blocks.migrations import migrations_of
@@ -218,7 +219,8 @@ def _named(fields: list[str]) -> str:
 def _refused(error: ValidationError) -> Iterator[str]:
     for detail in error.errors(include_url=False, include_input=False, include_context=False):
         field = str(detail["loc"][0]) if detail["loc"] else ""
-        yield f"the class refuses {f'what it has for {field}' if field else 'the fields together'} ({detail['type']})"
+        what = f"what it has for {field}" if field else "the fields together"
+        yield f"the class refuses {what} ({reason(detail['msg'])})"
 
 
 def _refused_fields(error: ValidationError) -> list[str]:

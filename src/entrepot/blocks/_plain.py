@@ -15,7 +15,7 @@ from entrepot.serializers.tagged import TAG
 
 __all__ = ["Change", "Kind", "compare", "fields_of", "has_secret", "masked"]
 
-Kind: TypeAlias = Literal["added", "removed", "changed", "unchanged"]
+Kind: TypeAlias = Literal["added", "removed", "changed", "unchanged", "unknown"]
 
 _PAIR: Final = 2
 
@@ -26,7 +26,7 @@ class Change:
 
     Attributes:
         path: Which: `headers.Authorization`.
-        kind: What became of it; "unchanged" is said of secrets only.
+        kind: What became of it; "unchanged" and "unknown" (it could not be compared) are said of secrets only.
         before: What was there, None where nothing was; secrets are masked.
         after: What is there now.
         secret: Whether a secret is, or was, there.

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from pydantic import SecretBytes, SecretStr, ValidationError
 
+from entrepot._text import reason
 from entrepot.blocks._annotations import FieldFacts, facts_of
 from entrepot.blocks._decoding import REFERENCES, Misfit, decode_value, migrated, newer, quietly
 from entrepot.blocks._files import SCHEMA_VERSION, split_version
@@ -35,8 +36,8 @@ __all__ = ["ANYTHING", "Writer", "make_block", "variables_in"]
 class Lookup(Protocol):
     """Gives the secret of a reference."""
 
-    def __call__(self, reference: str, *, where: str) -> str:
-        """Return the secret; `where` is whose it is, for messages."""
+    def __call__(self, reference: str, *, where: str) -> str | None:
+        """Return the secret, or None to leave the reference as it is; `where` is whose it is, for messages."""
         ...
 
 
@@ -149,7 +150,7 @@ def _make(
         made = cls.model_validate(values, by_alias=True, by_name=True)
     except ValidationError as error:
         reasons = [
-            ": ".join(filter(None, [".".join(map(str, detail["loc"])), detail["msg"]]))
+            ": ".join(filter(None, [".".join(map(str, detail["loc"])), reason(detail["msg"])]))
             for detail in error.errors(include_input=False, include_url=False, include_context=False)
         ]
         raise BlockFileError(f"{where}: {'; '.join(reasons)}{hint}", path="") from None
@@ -246,9 +247,9 @@ class _Reader:
             self._clear |= {text, text.encode("utf-8", "surrogatepass")} if text else set()
             return text  # it is looked at again where it ends
         if facts.secret and is_reference(text):
-            if self._lookup is None or text.partition("://")[0] not in SEALED_AT_APPLY:
+            found = self._sealed(text, path)
+            if found is None:
                 return SecretBytesReference(text) if facts.bare is SecretBytes else SecretReference(text)
-            found = self._lookup(text, where=f"{self._where}: {path}")
             return SecretBytes(found.encode()) if facts.bare is SecretBytes else SecretStr(found)
         if text:
             self._clear |= {text, text.encode("utf-8", "surrogatepass")}
@@ -272,10 +273,17 @@ class _Reader:
         if kind in REFERENCES.values():
             return value
         if kind.startswith("secret") and isinstance(inner, str) and is_reference(inner):
-            if self._lookup is None or inner.partition("://")[0] not in SEALED_AT_APPLY:
+            found = self._sealed(inner, path)
+            if found is None:
                 return {TAG: "secret-bytes-reference" if kind == "secret-bytes" else "secret-reference", "value": inner}
-            return {**value, "value": self._lookup(inner, where=f"{self._where}: {path}")}
+            return {**value, "value": found}
         return {key: self._plain(each, path) for key, each in value.items()}
+
+    def _sealed(self, reference: str, path: str) -> str | None:
+        """Return the secret that takes the place of a reference; None where it stays one."""
+        if self._lookup is None or reference.partition("://")[0] not in SEALED_AT_APPLY:
+            return None
+        return self._lookup(reference, where=f"{self._where}: {path}")
 
     def _secrets(self, value: object) -> Iterator[object]:
         if any(value is block for block in self._known):
@@ -337,6 +345,9 @@ class Writer:
         kind = plain[TAG]
         if kind in REFERENCES.values():
             text = str(plain["value"])
+            if text.startswith(_VARIABLE):
+                name = text.removeprefix(_VARIABLE)
+                self._variables.setdefault(name, f"{self._address}: {'.'.join(path)} (looked up at each use)")
             looked_up = text.partition("://")[0] in SEALED_AT_APPLY  # such a text alone would not stay a reference
             return text if facts.secret and is_reference(text) and not looked_up else plain
         if str(kind).startswith("secret"):

@@ -8,7 +8,7 @@ which schema version it is (`"$schema_version" = 2`), so that a later class brin
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from entrepot._names import check_name
@@ -16,6 +16,7 @@ from entrepot.blocks import _saving
 from entrepot.blocks._annotations import facts_of
 from entrepot.blocks._encoding import encode_fields
 from entrepot.blocks._files import SCHEMA_VERSION, Fields, FileBlocks
+from entrepot.blocks._lookups import shown
 from entrepot.blocks._plain import Change, compare, fields_of
 from entrepot.blocks._references import resolve
 from entrepot.blocks._written import ANYTHING, Writer, make_block, variables_in
@@ -37,7 +38,7 @@ __all__ = ["Exported", "Planned", "apply", "export", "plan"]
 
 _BLOCK: Final = "block://"
 
-Step: TypeAlias = Literal["create", "change", "same"]
+Step: TypeAlias = Literal["create", "change", "same", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,9 @@ class Planned:
     Attributes:
         slug: The block type.
         name: The block's name.
-        step: What applying the file does.
-        changes: For "change", what is not the same; secrets are masked.
+        step: What applying the file does; "unknown" where all that can be compared is the same, and there is more.
+        changes: For "change", what is not the same; secrets are masked. What cannot be compared is there with the kind
+            "unknown".
         block: The block as the file has it; for "same", the saved one.
         saved: The version that is there now.
     """
@@ -79,21 +81,23 @@ class Exported:
 # --- from a file ------------------------------------------------------------------------------------------------------
 
 
-def plan(blocks: FileBlocks, *, live: bool = False) -> list[Planned]:
+def plan(blocks: FileBlocks, *, live: bool = False, lacking: list[str] | None = None) -> list[Planned]:
     """Return what applying a file does, those first that others refer to; nothing is saved.
 
     Args:
         blocks: What the file says.
         live: Whether references to variables and files stay references, too.
+        lacking: If given, a reference that leads to no secret is no error: the reason gets here, and the plan is one to
+            look at, but not to apply.
 
     Raises:
         BlockFileError: If a field is unknown, a secret is in clear, a reference cannot be resolved, a value is refused,
             or blocks of the file refer to each other in a circle.
         UnknownBlockTypeError: If no installed or imported class has a slug.
     """
-    if not live:
+    if not live and lacking is None:
         _check_variables(blocks)
-    planner = _Planner(blocks, current_documents(), live=live)
+    planner = _Planner(blocks, current_documents(), live=live, lacking=lacking)
     for slug, name in blocks:
         planner.block(slug, name, ())
     return list(planner.done.values())
@@ -134,8 +138,10 @@ def _check_variables(blocks: FileBlocks) -> None:
 class _Planner:
     """Makes the blocks of a file, each once, with those inside that it refers to."""
 
-    def __init__(self, blocks: FileBlocks, documents: BlockDocuments, *, live: bool) -> None:
-        self._lookup = None if live else resolve
+    def __init__(self, blocks: FileBlocks, documents: BlockDocuments, *, live: bool, lacking: list[str] | None) -> None:
+        self._live = live
+        self._lacking = lacking
+        self._unread: set[str] = set()
         self._blocks = blocks
         self._documents = documents
         self.done: dict[tuple[str, str], Planned] = {}
@@ -157,7 +163,9 @@ class _Planner:
             inner_slug, _, inner_name = other.partition("/")
             return self.block(inner_slug, inner_name, (address, *within))
 
-        made = make_block(cls, self._blocks[slug, name], where=address, inner=inner, lookup=self._lookup)
+        made = make_block(
+            cls, self._blocks[slug, name], where=address, inner=inner, lookup=None if self._live else self._look_up
+        )
         self.done[slug, name] = planned = self._compare(slug, name, made)
         return planned.block
 
@@ -173,10 +181,26 @@ class _Planner:
         ):  # damaged, or of another schema: what the file says takes its place, and it stays as history
             return Planned(slug, name, "change", (), made, ref)
         before, after = (encode_fields(each, self._reference) for each in (saved, made))
-        if before == after:
+        changes = tuple(each for each in map(self._as_known, compare(before, after)) if each.kind != "unchanged")
+        if before == after and not changes:
             return Planned(slug, name, "same", (), saved, ref)
-        changes = tuple(each for each in compare(before, after) if each.kind != "unchanged")
-        return Planned(slug, name, "change", changes, made, ref)
+        step: Step = "unknown" if changes and all(each.kind == "unknown" for each in changes) else "change"
+        return Planned(slug, name, step, changes, made, ref)
+
+    def _look_up(self, reference: str, *, where: str) -> str | None:
+        try:
+            return resolve(reference, where=where)
+        except BlockFileError as error:
+            if self._lacking is None:
+                raise
+            self._lacking.append(str(error))
+            self._unread.add(shown(reference))
+            return None
+
+    def _as_known(self, change: Change) -> Change:
+        """Return a change, or that it cannot be known, since the file refers to a secret which is not there."""
+        unread = change.secret and change.kind != "added" and str(change.after) in self._unread
+        return replace(change, kind="unknown") if unread else change
 
     def _reference(self, block: Block) -> tuple[str, str] | None:
         for (slug, name), planned in self.done.items():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, TypeAlias, TypeVar
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -86,11 +86,14 @@ class SqlAlchemyConnector(Block):
     @model_validator(mode="before")
     @classmethod
     def _take_url_apart(cls, data: Any) -> Any:
-        """Let `url=` stand for the parts of it; the password in it is kept as a secret."""
-        if not isinstance(data, dict) or "url" not in data:
+        """Let `url=` stand for the parts of it, and Prefect's `connection_info=`; the password is kept as a secret."""
+        names = [name for name in ("url", "connection_info") if isinstance(data, dict) and name in data]
+        if not names:
             return data
-        given = {name: value for name, value in data.items() if name != "url"}
-        url = data["url"]
+        given = {name: value for name, value in data.items() if name not in names}
+        url = data[names[0]]
+        if len(names) > 1 or (names == ["connection_info"] and not isinstance(url, str | SecretStr)):
+            raise ValueError("give one URL, as text: url='postgresql+psycopg://...', or each part of it")
         if isinstance(url, SecretReference) or (isinstance(url, str) and is_reference(url)):
             raise ValueError("a URL is taken apart when the block is made: give its parts, and a reference as password")
         parts = parts_of(url.get_secret_value() if isinstance(url, SecretStr) else str(url))
@@ -145,6 +148,18 @@ class SqlAlchemyConnector(Block):
             while batch := self._guarded(lambda: list(found.fetchmany(size))):
                 yield batch
 
+    def fetch_many(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse what code that was written for Prefect asks for: a block keeps no cursor that this would go on with.
+
+        Raises:
+            DatabaseError: Always; it names `fetch_batches`.
+        """
+        raise DatabaseError(
+            "a SqlAlchemyConnector keeps no cursor that fetch_many could go on with: use fetch_batches(statement,"
+            " size=1000), which gives all rows, batch by batch",
+            retryable=False,
+        )
+
     # --- changes ------------------------------------------------------------------------------------------------
 
     def execute(self, statement: str, parameters: Mapping[str, Any] | None = None) -> int:
@@ -185,6 +200,14 @@ class SqlAlchemyConnector(Block):
             ConfigurationError: If SQLAlchemy or the driver is not installed, or the options make no engine.
         """
         return _kept(attempt(self._opened, lambda error: unusable(self.driver, error)))
+
+    def __enter__(self) -> Self:
+        """Return this block, whose connections `close` at the end of the `with` block; it need not be in one."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the pooled connections."""
+        self.close()
 
     def close(self) -> None:
         """Close the pooled connections of this process; the next call opens new ones."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import mimetypes
 import re
 import smtplib
 import socket
@@ -26,6 +27,8 @@ __all__ = ["EmailServer"]
 T = TypeVar("T")
 
 _PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
+_NAMED: Final = 5  # recipients in a message
+_OF_MESSAGES: Final = frozenset({"message", "multipart"})  # their parts are parsed: no attachment of bytes can be one
 _SPEC: Final = r"[^\s<>()\[\],;:\\\"@]+@[^\s<>()\[\],;:\\\"@]+"
 _ADDRESS: Final = re.compile(
     rf'(?:(?:"(?P<quoted>[^"\\]*)"|(?P<name>[^"<>@,;:\\]*))\s*<(?P<address>{_SPEC})>)|(?P<alone>{_SPEC})'
@@ -91,12 +94,12 @@ class EmailServer(Block):
             subject: One line.
             body: Plain text.
             html: The same for programs that show HTML.
-            attachments: Their content, by file name.
+            attachments: Their content, by file name, which says what kind of file it is.
 
         Raises:
             ConfigurationError: If `ca_file` cannot be read.
             NotificationError: If the server cannot be reached, does not let this user in, or refuses the message or
-                one of the recipients. No part of the message is repeated.
+                some of the recipients: those are named, and the others have it. No part of the message is repeated.
             ValueError: If an address or the subject cannot be in a message.
         """
         addresses = [to] if isinstance(to, str) else list(to)
@@ -164,7 +167,8 @@ class EmailServer(Block):
         if html is not None:
             message.add_alternative(html, subtype="html")
         for name, content in attachments.items():
-            message.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
+            maintype, subtype, parameters = _kind_of(name, content)
+            message.add_attachment(content, maintype=maintype, subtype=subtype, filename=name, params=parameters)
         return message
 
     def _with_server(self, act: Callable[[smtplib.SMTP], T]) -> T:
@@ -215,7 +219,10 @@ class EmailServer(Block):
         """Return what is wrong, and what to do, in no words of the server's: they may repeat anything."""
         match error:
             case smtplib.SMTPRecipientsRefused():
-                return f"refuses {len(error.recipients)} of the recipients; check their addresses"
+                named = [f"{address} ({code})" for address, (code, _) in error.recipients.items()]
+                more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+                others = "; the others were sent it" if isinstance(error, _SomeRefusedError) else ""
+                return f"refuses {', '.join(named[:_NAMED])}{more}{others}; check the address"
             case smtplib.SMTPAuthenticationError():
                 why = f"does not let {self.username!r} in ({error.smtp_code}); check the password"
             case smtplib.SMTPNotSupportedError() if "SMTPUTF8" in str(error):
@@ -244,7 +251,27 @@ def _sent(server: smtplib.SMTP, message: EmailMessage, sender: str, recipients: 
     """Send a message to all of them, or say that some were refused."""
     refused = server.send_message(message, sender, recipients)
     if refused:
-        raise smtplib.SMTPRecipientsRefused(refused)
+        raise _SomeRefusedError(refused)
+
+
+class _SomeRefusedError(smtplib.SMTPRecipientsRefused):
+    """Some recipients were refused, and the others have the message; the class above is raised if nobody has."""
+
+
+def _kind_of(name: str, content: bytes) -> tuple[str, str, dict[str, str]]:
+    """Return the media type of a file by its name, and the parameters that it needs."""
+    kind, packed = mimetypes.guess_type(name)
+    if packed == "gzip":
+        kind = "application/gzip"
+    if kind is None or (packed and packed != "gzip") or kind.partition("/")[0] in _OF_MESSAGES:
+        kind = "application/octet-stream"
+    maintype, _, subtype = kind.partition("/")
+    is_text = maintype == "text" and b"\0" not in content
+    with contextlib.suppress(UnicodeDecodeError):
+        if is_text and not content.isascii():
+            content.decode()
+            return maintype, subtype, {"charset": "utf-8"}
+    return maintype, subtype, {}
 
 
 def _checked_address(text: str) -> str:

@@ -14,7 +14,7 @@ from entrepot.blocks._references import refusal
 from entrepot.blocks.core import Block
 from entrepot.errors import EntrepotError, ForeignReferenceError
 
-__all__ = ["Checked", "Named", "Resolved", "examine", "named_in", "refused_in"]
+__all__ = ["Checked", "Named", "Resolved", "examine", "named_in", "refused_in", "resolved_in"]
 
 _LOADS: Final = frozenset({"load", "aload"})
 _URL: Final = "block://"
@@ -181,7 +181,7 @@ def examine(named: Sequence[Named], held: Mapping[str, Block] | None = None) -> 
         done[checked.address] = checked
     yield from done.values()
     for place, block in (held or {}).items():
-        yield Checked(type(block).get_block_type_slug(), (place,), "", _resolved(block))
+        yield Checked(type(block).get_block_type_slug(), (place,), "", resolved_in(block))
 
 
 def refused_in(block: Block) -> list[ForeignReferenceError]:
@@ -196,10 +196,11 @@ def _by_name(named: Named, where: tuple[str, ...]) -> Checked:
     except EntrepotError as error:
         return Checked(named.address, where, "; ".join([str(error), *getattr(error, "__notes__", ())]))
     address = named.address if "/" in named.address else f"{type(block).get_block_type_slug()}/{named.name}"
-    return Checked(address, where, "", _resolved(block))
+    return Checked(address, where, "", resolved_in(block))
 
 
-def _resolved(block: Block) -> tuple[Resolved, ...]:
+def resolved_in(block: Block) -> tuple[Resolved, ...]:
+    """Return what becomes of each reference in a block: it is looked up, and what it gives is not kept."""
     found = []
     for path, reference in references_in(block):
         detail = ""

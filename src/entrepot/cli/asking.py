@@ -144,7 +144,11 @@ def _answer(field: FieldInfo, answers: MutableMapping[str, object], margin: str)
         except ValueError as error:
             tell(str(error), f"{margin}  ")
             continue
-        if value == _RESET and isinstance(value, _Command):
+        is_reset = value == _RESET and isinstance(value, _Command)
+        if is_reset and field.required and field.name in answers:
+            tell("it has no default: give another value, or Enter to keep what is there", f"{margin}  ")
+            continue
+        if is_reset:
             answers.pop(field.name, None)
         elif not isinstance(value, _Command):
             return (value,)

@@ -17,6 +17,7 @@ from typing import Any, Final
 from pydantic import SecretStr, ValidationError
 from pydantic_core import PydanticUndefined
 
+from entrepot._text import reason
 from entrepot.blocks import Block
 from entrepot.blocks._annotations import facts_of
 from entrepot.blocks._references import is_reference
@@ -300,7 +301,7 @@ def value_of(field: FieldInfo, text: str) -> object:
 def reasons(error: ValidationError) -> list[str]:
     """Return what is wrong with which field, for people; blocks keep values out of it."""
     return [
-        ": ".join(filter(None, [".".join(map(str, detail["loc"])), detail["msg"]]))
+        ": ".join(filter(None, [".".join(map(str, detail["loc"])), reason(detail["msg"])]))
         for detail in error.errors(include_input=False, include_url=False, include_context=False)
     ]
 

@@ -1,13 +1,16 @@
 """`entrepot block apply|export`, and `diff` of a file: blocks as files that a team reviews."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
+from entrepot._text import counted
 from entrepot.blocks import as_code
 from entrepot.blocks._files import is_block_file, read_blocks, write_blocks
 from entrepot.blocks._misspelt import hint_for
+from entrepot.blocks._plain import Change
 from entrepot.blocks.as_code import Planned
 from entrepot.blocks.documents import use_documents
 from entrepot.blocks.sources import variable_of
@@ -29,8 +32,8 @@ Live = Annotated[
 FileName = Annotated[Path, typer.Argument(metavar="FILE", help="A .toml, .yaml or .yml file.")]
 
 _TROUBLE: Final = 2  # how a comparison with a file ends that could not be made, as `diff` does: 1 says that they differ
-_STYLES: Final = {"create": "green", "change": "yellow", "same": "dim"}
-_SIGNS: Final = {"create": "+", "change": "~", "same": "="}
+_STYLES: Final = {"create": "green", "change": "yellow", "same": "dim", "unknown": "yellow"}
+_SIGNS: Final = {"create": "+", "change": "~", "same": "=", "unknown": "?"}
 
 
 def apply(
@@ -74,7 +77,9 @@ def apply(
         )
     )
     count = sum(each.step != "same" for each in planned)
-    ok(f"{count} of {len(planned)} blocks {'would be saved' if dry_run else 'saved'}, the others are the same")
+    said = "would be saved" if dry_run else "saved"
+    rest = ", the others are the same" if count < len(planned) else ""
+    ok(f"{count} of {counted(len(planned), 'block')} {said}{rest}")
 
 
 def export(
@@ -111,7 +116,7 @@ def export(
         raise BlockFileError(f"{file} cannot be written: {error.strerror}", path=str(file)) from None
     for address in found.as_stored:
         warn(f"{address} is written as it is stored: its class is not installed here, or does not take it")
-    ok(f"wrote {len(found.blocks)} blocks{within(place.kind, place.documents.store.location)} to {file}")
+    ok(f"wrote {counted(len(found.blocks), 'block')}{within(place.kind, place.documents.store.location)} to {file}")
     if found.variables:
         lines = "\n".join(f"  {name:<40} {whose}" for name, whose in found.variables.items())
         ok(f"its secrets are references to these variables; set them where the file is applied:\n{lines}")
@@ -129,7 +134,8 @@ def diff_(
 ) -> None:
     """Compare two versions of a saved block, or what is saved with a file. Secrets are only said to be changed or not.
 
-    With a file, it exits with 1 if applying the file would change anything, and with 2 if that cannot be told.
+    With a file, it exits with 1 if applying the file would change anything, and with 2 if that cannot be told: where a
+    reference leads to no secret here, all else is compared. With --live references are compared as they are.
 
     \b
     Examples:
@@ -190,21 +196,43 @@ def _parts(name: str) -> tuple[str, str]:
 
 
 def _diff_file(file: Path, *, live: bool, as_json: bool) -> None:
-    planned = as_code.plan(read_blocks(file), live=live)
+    lacking: list[str] = []
+    blocks = read_blocks(file)
+    try:
+        planned = as_code.plan(blocks, live=live, lacking=lacking)
+    except BlockFileError:
+        planned = as_code.plan(blocks, live=live)  # it says which variables are not set, before all else
     if as_json:
         print_json([_facts(each) for each in planned])
     else:
         for each in planned:
-            if each.step == "create":
-                show(told(f"+ {_address(each)}", "green"))
-            elif each.step == "change":
-                show(told(f"~ {_address(each)}", "yellow"))
-                show_changes(list(each.changes), ("Saved", "In the file"))
+            if each.step != "same":
+                show(told(f"{_SIGNS[each.step]} {_address(each)}", _STYLES[each.step]))
+            if each.changes:
+                show_changes([_told(change) for change in each.changes], ("Saved", "In the file"))
+    if lacking:
+        raise BlockFileError(
+            f"not all can be compared: {'; '.join(lacking)}; or say --live, which keeps such references"
+            " and compares them as they are",
+            path=str(file),
+        )
     count = sum(each.step != "same" for each in planned)
     if count:
-        ok(f"{count} of {len(planned)} blocks are not saved as the file has them")
+        are = "is" if count == 1 else "are"
+        ok(f"{count} of {counted(len(planned), 'block')} {are} not saved as the file has them")
         raise typer.Exit(1)
-    ok(f"all {len(planned)} blocks are saved as the file has them")
+    every = "the one block of the file is" if len(planned) == 1 else f"all {len(planned)} blocks are"
+    ok(f"{every} saved as the file has {'it' if len(planned) == 1 else 'them'}")
+
+
+def _told(change: Change) -> Change:
+    """Return a change for people: what cannot be compared says why."""
+    if change.kind != "unknown":
+        return change
+    reference = str(change.after)
+    variable = reference.removeprefix("env://")
+    why = f"{variable} is not set" if variable != reference else f"{reference} cannot be read"
+    return replace(change, after=f"cannot be compared: {why}")
 
 
 def _address(planned: Planned) -> str:

@@ -25,7 +25,7 @@ Name = Annotated[
 
 _UNKNOWN: Final = "unknown"
 _LEFT_OUT: Final = ("Entrepot", "Class of", "Host", "Schema")  # where there is no room, in this order
-_STYLES: Final = {"added": "green", "removed": "red", "changed": "yellow", "unchanged": "dim"}
+_STYLES: Final = {"added": "green", "removed": "red", "changed": "yellow", "unchanged": "dim", "unknown": "yellow"}
 
 
 def history_(name: Name, *, store: InStore = None, as_json: AsJson = False) -> None:

@@ -1,11 +1,10 @@
 """`entrepot block create|edit`: fields from options or a person, looked at, tried, and saved."""
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Annotated, Final
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from entrepot._names import check_name
 from entrepot.blocks import Block, _saving
@@ -15,7 +14,8 @@ from entrepot.blocks.documents import current_documents, use_documents
 from entrepot.blocks.sources import EnvironmentBlocks, variable_of
 from entrepot.blocks.stores import find_only
 from entrepot.blocks.teams import of_the_setting
-from entrepot.cli.asking import HINT, Check, ask_for_fields, ask_line, confirm, tell
+from entrepot.cli.asking import confirm, tell
+from entrepot.cli.block_asking import ask_name, ask_until_right, introduce, leave, saving_nothing
 from entrepot.cli.block_fields import (
     FieldInfo,
     build_block,
@@ -24,23 +24,19 @@ from entrepot.cli.block_fields import (
     describe_wholes,
     interactive,
     read_options,
-    reasons,
 )
 from entrepot.cli.block_history import Name, show_changes
 from entrepot.cli.block_listing import InStore
-from entrepot.cli.block_trying import need_connection, summarise, try_connection
+from entrepot.cli.block_trying import need_connection
 from entrepot.cli.completing import block_types
+from entrepot.cli.importing import Modules, import_modules
 from entrepot.cli.output import ok, warn
-from entrepot.errors import BlockExistsError, EntrepotError, InvalidNameError, OptionError
+from entrepot.errors import BlockExistsError, EntrepotError, OptionError
 from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
 
 __all__ = ["create", "edit"]
 
-_TRIES: Final = 5
-_INTERRUPTED: Final = 130  # as a shell says of a program that Ctrl-C has ended
-_REFERENCE: Final = "block://"
-_PREFIXES: Final = ("Value error, ", "Assertion failed, ")  # pydantic's, before what a validator says
 
 _Plain = Annotated[
     list[str] | None,
@@ -72,6 +68,7 @@ def create(
     secret_from_stdin: _FromStdin = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Save a new version where there is one.")] = False,
     check: _Tested = None,
+    module: Modules = None,
 ) -> None:
     """Save a block. Without options each field is asked for, secrets without echo.
 
@@ -82,21 +79,23 @@ def create(
       entrepot block create s3
       entrepot block create s3 prod --field bucket_path=my-bucket/results
       pass show api-key | entrepot block create secret my-api-key --secret-from-stdin value
+      entrepot block create warehouse main -m my_package.blocks     a type of a module of yours
     """  # noqa: D301  click's mark for lines that are kept as they are
+    import_modules(module)
     cls: type[Block] = BLOCKS.get(type_)
     asks = interactive() and secret_from_stdin is None
     if name is None:
         if not interactive():
             raise OptionError(f"give a name: entrepot block create {type_} NAME", option="name")
-        with _saving_nothing():
-            name = _ask_name()
+        with saving_nothing():
+            name = ask_name()
     check_name(name)
     saved = current_documents().store.latest(type_, name)  # not `exists`: a variable may give it, and be outlived
     there, expected = saved is not None and not saved.deleted, None
     if there and not overwrite and asks:
-        with _saving_nothing():
+        with saving_nothing():
             if not confirm(f"There is a block {type_}/{name} already. Save a new version of it?", default=False):
-                _leave()
+                leave()
         expected = saved  # that one and no other: somebody may save the block while this one is typed
     elif there and not overwrite:
         raise BlockExistsError(
@@ -116,8 +115,8 @@ def create(
     if wanted and not answers:
         wanted = [*wholes, *wanted]
     if wanted:
-        _introduce(cls, wanted)
-        block = _ask_until_right(cls, fields, wanted, answers, check=check is not False)
+        introduce(cls, wanted)
+        block = ask_until_right(cls, fields, wanted, answers, check=check is not False)
     else:
         _check_complete(fields, known, type_)
         block = build_block(cls, answers)
@@ -140,6 +139,7 @@ def edit(
     unset: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Take a field's default again.")] = None,
     store: InStore = None,
     check: _Tested = None,
+    module: Modules = None,
 ) -> None:
     """Change a saved block. Without options each field is asked for, and Enter keeps what it is.
 
@@ -151,6 +151,7 @@ def edit(
       entrepot block edit s3/prod
       entrepot block edit s3/prod --field region_name=eu-central-1 --unset endpoint_url
     """  # noqa: D301  as above
+    import_modules(module)
     place, found = find_only(Block, name, store)
     with use_documents(place.documents) as documents:
         ref = documents.believe(found)
@@ -171,12 +172,7 @@ def _edit(
     documents = current_documents()
     cls = type(block)
     fields = describe_fields(cls)
-    answers = _values(block)
-    for each in unset:
-        if each not in {one.name for one in fields} or each in changed:
-            raise OptionError(f"--unset {each}: there is no such field, or it is given, too", option="--unset")
-        answers.pop(each, None)
-    answers.update(changed)
+    answers = _answers(block, fields, changed, unset)
     asks = not changed and not unset
     if asks and not interactive():
         raise OptionError(
@@ -184,15 +180,14 @@ def _edit(
             " --secret-file name=PATH, --secret-from-stdin name or --unset name",
             option="--field",
         )
-    before = encode_fields(block, _saving.reference_in(documents))
 
-    def changes_to(made: Block) -> list[Change]:
-        after = encode_fields(made, _saving.reference_in(documents))
+    def changes_to(made: Block, block: Block = block) -> list[Change]:
+        before, after = (encode_fields(each, _saving.reference_in(documents)) for each in (block, made))
         return [each for each in compare(before, after) if each.kind != "unchanged"]
 
     if asks:
-        _introduce(cls, fields)
-        made = _ask_until_right(cls, fields, fields, answers, check=check is not False, old=changes_to)
+        introduce(cls, fields)
+        made = ask_until_right(cls, fields, fields, answers, check=check is not False, old=changes_to)
     else:
         made = build_block(cls, answers)
     changes = changes_to(made)
@@ -203,158 +198,52 @@ def _edit(
         show_changes(changes, ("Was", "Is now"))
         if check:
             need_connection(made)
-    _tell_saved(_saving.save_over(made, ref, documents), cls)
+    _tell_saved(_saved_over(made, ref, changes_to if asks else None), cls)
 
 
-# --- asking -----------------------------------------------------------------------------------------------------------
-
-
-def _ask_name() -> str:
-    while True:
-        name = ask_line("name: ").strip()
-        try:
-            return check_name(name)
-        except InvalidNameError as error:
-            tell(str(error))
-
-
-def _introduce(cls: type[Block], fields: Sequence[FieldInfo]) -> None:
-    said = cls.get_description() or ""
-    tell(f"{cls.get_block_type_name()}: {said.splitlines()[0]}" if said else cls.get_block_type_name(), "")
-    if len(fields) > 1:
-        tell(HINT, "")
-    ok("")
-
-
-def _ask_until_right(
-    cls: type[Block],
-    fields: Sequence[FieldInfo],
-    wanted: Sequence[FieldInfo],
-    answers: dict[str, object],
-    *,
-    check: bool,
-    old: Callable[[Block], list[Change]] | None = None,
-) -> Block:
-    """Ask for fields, and show, try and ask about what they make, until it is to be saved.
+def _saved_over(made: Block, ref: DocumentRef, changes: Callable[[Block, Block], list[Change]] | None) -> DocumentRef:
+    """Save a block as the version after another; where somebody else has done so meanwhile, ask whether over theirs.
 
     Args:
-        cls: The type.
-        fields: All its fields.
-        wanted: Those to ask for.
-        answers: What is known; filled.
-        check: Whether to test the connection.
-        old: Gives what changed, where there was a block before; if that is nothing, nothing is tried.
+        made: The block.
+        ref: That version.
+        changes: Gives what is not the same in the first of two blocks; None where there is nobody to ask.
 
     Raises:
+        BlockExistsError: If somebody else has, and there is nobody to ask.
         typer.Exit: If it is not to be saved.
     """
-    with _saving_nothing():
-        while True:
-            block = _ask_for_block(cls, fields, wanted, answers)
-            changes = None if old is None else old(block)
-            if changes == []:
-                return block
-            ok("")
-            if changes is None:
-                summarise(block, fields)
-            else:
-                show_changes(changes, ("Was", "Is now"), err=True)
-            ok("")
-            works = not check or try_connection(block)
-            reply = _ask_what_next("Save it?" if works else "Save it all the same?", default="y" if works else "e")
-            if reply == "y":
-                return block
-            if reply == "n":
-                _leave()
-            ok("")
-
-
-def _ask_what_next(question: str, default: str) -> str:
-    known = {"y": "y", "yes": "y", "n": "n", "no": "n", "e": "e", "edit": "e", "": default}
-    shown = {"y": "[Y]es, [n]o, [e]dit", "e": "[y]es, [n]o, [E]dit"}[default]
+    documents = current_documents()
     while True:
-        text = ask_line(f"{question} {shown}: ").strip().lower()
-        if text in known:
-            return known[text]
-
-
-def _ask_for_block(
-    cls: type[Block], fields: Sequence[FieldInfo], wanted: Sequence[FieldInfo], answers: dict[str, object]
-) -> Block:
-    """Ask for fields until they make a block.
-
-    Raises:
-        BlockSchemaError: If they do not make one after some tries.
-    """
-    wholes = describe_wholes(cls)
-    for _ in range(_TRIES):
-        ask_for_fields([each for each in wanted if each.name in wholes], _checker(cls), answers)
-        stood_for = covered(cls, answers)
-        for name in stood_for:  # given before the whole was
-            answers.pop(name, None)
-        parts = [each for each in wanted if each.name not in wholes and each.name not in stood_for]
-        ask_for_fields(parts, _checker(cls), answers)
         try:
-            return cls(**_resolved(fields, answers))
-        except ValidationError as error:
-            for reason in reasons(error):
-                tell(reason)
-            wrong = {str(detail["loc"][0]) for detail in error.errors(include_input=False) if detail["loc"]}
-            # A complaint about no field is about several at once: everything that was asked for is asked for again.
-            wanted = [each for each in fields if each.name in wrong] or wanted
-    return build_block(cls, answers)
-
-
-def _checker(cls: type[Block]) -> Check:
-    """Return what says what is wrong with an answer: the class itself, given the answers so far."""
-    fields = describe_fields(cls)
-    wholes = describe_wholes(cls)
-
-    def check(field: FieldInfo, value: object, answers: Mapping[str, object]) -> list[str]:
-        parts = wholes[field.name][1] if field.name in wholes else ()
-        if parts:  # it takes the place of what was given for them
-            answers = {name: each for name, each in answers.items() if name not in parts}
-        try:
-            cls(**_resolved(fields, {**answers, field.name: value}))
-        except ValidationError as error:
-            return [
-                ": ".join(filter(None, [".".join(map(str, detail["loc"][1:])), _without_prefix(detail["msg"])]))
-                for detail in error.errors(include_input=False, include_url=False, include_context=False)
-                if detail["loc"][:1] == (field.name,) or (parts and (not detail["loc"] or detail["loc"][0] in parts))
-            ]
-        except EntrepotError as error:
-            return [str(error)]
-        except Exception:  # noqa: BLE001  a validator of the whole that does not expect fields to be missing yet
-            return []
-        return []
-
-    return check
-
-
-def _without_prefix(message: str) -> str:
-    for prefix in _PREFIXES:
-        message = message.removeprefix(prefix)
-    return message.partition(", unable to parse")[0]
-
-
-def _resolved(fields: Sequence[FieldInfo], answers: Mapping[str, object]) -> dict[str, object]:
-    """Return answers with the blocks that they name.
-
-    Raises:
-        EntrepotError: If there is none of that name, or it cannot be loaded.
-    """
-    values = dict(answers)
-    for field in fields:
-        text = values.get(field.name)
-        if field.block and isinstance(text, str) and text.startswith(_REFERENCE):
-            slug, _, name = text.removeprefix(_REFERENCE).partition("/")
-            check_name(slug, what="block type")
-            check_name(name)
-            values[field.name] = _saving.load_inner(slug, name, current_documents())
-    return values
+            return _saving.save_over(made, ref, documents)
+        except BlockExistsError as error:
+            address = f"{ref.slug}/{ref.name}"
+            error.add_note(f"entrepot block history {address} says who, and entrepot block diff {address} what")
+            if changes is None:
+                raise
+            tell("; ".join([str(error), *error.__notes__]), "")
+        ref = documents.believe(documents.latest(ref.slug, ref.name))
+        theirs = _saving.load_newest(ref, documents)
+        show_changes(changes(made, theirs), ("Theirs", "Yours"), err=True)
+        with saving_nothing():
+            if not confirm(f"Save yours over version {ref.version}?", default=False):
+                leave()
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def _answers(
+    block: Block, fields: Sequence[FieldInfo], changed: Mapping[str, object], unset: Sequence[str]
+) -> dict[str, object]:
+    """Return what a block was made of, with what options say of it."""
+    answers = _values(block)
+    for each in unset:
+        if each not in {one.name for one in fields} or each in changed:
+            raise OptionError(f"--unset {each}: there is no such field, or it is given, too", option="--unset")
+        answers.pop(each, None)
+    return {**answers, **changed}
 
 
 def _values(block: Block) -> dict[str, object]:
@@ -385,18 +274,3 @@ def _tell_saved(ref: DocumentRef, cls: type[Block]) -> None:
         if any(team.location != here and team.has(ref.slug, ref.name) for team in of_the_setting()):
             warn("the store that blocks_team names has a block of that name and comes first: what was saved is hidden")
     tell(f"saved {ref.slug}/{ref.name}, version {ref.version}; {cls.__name__}.load({ref.name!r}) gives it back", "")
-
-
-@contextlib.contextmanager
-def _saving_nothing() -> Iterator[None]:
-    """Say on Ctrl-C that nothing was saved."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        ok("\nnothing was saved")
-        raise typer.Exit(_INTERRUPTED) from None
-
-
-def _leave() -> None:
-    ok("nothing was saved")
-    raise typer.Exit(1)

@@ -31,6 +31,7 @@ _STYLES: Final[dict[Health, str]] = {
     "not installed": "yellow",
     "fails": "red",
 }
+_OF_SEVERAL: Final[dict[Health, str]] = {"fails": "fail", "migrates": "migrate"}
 
 
 def doctor(
@@ -131,9 +132,13 @@ def _report(found: Sequence[tuple[Store, Finding]], *, as_json: bool, failures: 
         for detail in whole:  # each once: the same class may be missing for many
             show("", told(advice(detail)))
         counts = Counter(each.health for each in findings)
-        ok(", ".join(f"{number} {health}" for health, number in counts.items()) or "nothing to do")
+        ok(", ".join(_counted(number, health) for health, number in counts.items()) or "nothing to do")
     if any(each.health in failures for each in findings):
         raise typer.Exit(1)
+
+
+def _counted(number: int, health: Health) -> str:
+    return f"{number} {health if number == 1 else _OF_SEVERAL.get(health, health)}"
 
 
 def _address(finding: Finding) -> str:

@@ -6,12 +6,31 @@ from rich.console import Console
 from rich.text import Text
 
 from entrepot.blocks import Block
+from entrepot.blocks.preflight import resolved_in
 from entrepot.cli.asking import tell
 from entrepot.cli.block_fields import FieldInfo
 from entrepot.cli.output import show, table, told
-from entrepot.errors import EntrepotError
+from entrepot.errors import EntrepotError, SecretReferenceError
 
-__all__ = ["checked", "need_connection", "summarise", "try_connection"]
+__all__ = ["checked", "has_a_check", "need_connection", "need_references", "summarise", "try_connection"]
+
+
+def has_a_check(block: Block) -> bool:
+    """Return whether there is anything that a block of this type could test."""
+    return type(block).check is not Block.check
+
+
+def need_references(block: Block) -> int:
+    """Look up every reference in a block; return how many there are.
+
+    Raises:
+        SecretReferenceError: If one gives nothing; the message has them all.
+    """
+    found = resolved_in(block)
+    bad = [each for each in found if each.detail]
+    if bad:
+        raise SecretReferenceError("; ".join(each.detail for each in bad), reference=bad[0].reference)
+    return len(found)
 
 
 def checked(block: Block, what: str) -> str:
@@ -34,8 +53,8 @@ def checked(block: Block, what: str) -> str:
 
 def try_connection(block: Block) -> bool:
     """Test what a block connects to, and tell the person at the terminal; return whether it works."""
-    if type(block).check is Block.check:
-        return True  # there is nothing to test
+    if not has_a_check(block):
+        return True
     try:
         with Console(stderr=True, highlight=False).status(Text("testing the connection ...")):
             found = checked(block, "the test")
@@ -47,13 +66,17 @@ def try_connection(block: Block) -> bool:
 
 
 def need_connection(block: Block) -> None:
-    """Test what a block connects to.
+    """Look up a block's references, and test what it connects to.
 
     Raises:
-        EntrepotError: If it does not work.
+        EntrepotError: If that does not work.
     """
     try:
-        _tell_working(checked(block, "the test"))
+        need_references(block)
+        if has_a_check(block):
+            _tell_working(checked(block, "the test"))
+        else:
+            tell(f"nothing to test: {block.get_block_type_slug()} has no check of its own", "")
     except EntrepotError as error:
         error.add_note("nothing was saved")
         raise

@@ -24,10 +24,10 @@ from entrepot.cli.block_history import Name, history_, rollback_, show_stored
 from entrepot.cli.block_listing import InStore, ls, within
 from entrepot.cli.block_making import create, edit
 from entrepot.cli.block_schema import doctor, migrate_
-from entrepot.cli.block_trying import checked
+from entrepot.cli.block_trying import checked, has_a_check, need_references
 from entrepot.cli.importing import Modules, advice, import_code, import_modules
 from entrepot.cli.options import AsJson, Yes, topic
-from entrepot.cli.output import cut, ok, print_json, show, span, table, told, warn
+from entrepot.cli.output import cut, fitting, ok, print_json, show, span, table, told, warn
 from entrepot.errors import (
     BlockNotFoundError,
     BlockSchemaError,
@@ -175,14 +175,21 @@ def _to_delete(name: str, store: StoreName | None, *, force: bool) -> tuple[Stor
 
 
 @app.command()
-def check(name: Name) -> None:
-    """Try what a saved block connects to."""
+def check(name: Name, *, module: Modules = None) -> None:
+    """Try what a saved block connects to, and look up the secrets that it refers to."""
+    import_modules(module)
     block = Block.load(name)
     refused = refused_in(block)
     for each in refused[1:]:
         warn(str(each))
     if refused:
         raise refused[0]
+    count = need_references(block)
+    references = f"{count} reference{'' if count == 1 else 's'} found" if count else ""
+    if not has_a_check(block):
+        kind = block.get_block_type_slug()
+        ok(f"{name} loads; {references or 'nothing to test'} ({kind} has no check of its own)")
+        return
     start = time.perf_counter()
     answer = checked(block, f"the check of {name}")
     took = span(timedelta(seconds=time.perf_counter() - start))
@@ -237,21 +244,20 @@ def _show_types(entries: list[PluginEntry], *, as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    show(
-        table(
-            ("Type", "What it is for", "Required fields", "From"),
-            [
-                (
-                    one["slug"],
-                    cut(one["description"], 2 * _WIDTH),
-                    ", ".join(field["name"] for field in one["fields"] if field["required"]),
-                    told(f"{one['distribution']} {one['version']}".strip() or "this program", "dim"),
-                )
-                for one in facts
-            ],
-            keep=("Type",),
+    whose = [f"{one['distribution']} {one['version']}".strip() or "this program" for one in facts]
+    rows = [
+        (
+            one["slug"],
+            cut(one["description"], 2 * _WIDTH),
+            ", ".join(field["name"] for field in one["fields"] if field["required"]),
+            told(said, "dim"),
         )
-    )
+        for one, said in zip(facts, whose, strict=True)
+    ]
+    alike = ("From",) if len(set(whose)) == 1 else ()  # where all are of one package there is nothing to tell apart
+    columns = ("Type", "What it is for", "Required fields", "From")
+    tables = (table(columns, rows, keep=("Type",), without=some) for some in (alike, (*alike, "Required fields")))
+    show(fitting(*tables))
     for entry in entries:
         if entry.detail:
             warn(entry.detail)

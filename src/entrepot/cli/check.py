@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from entrepot import settings
 from entrepot._secrets import mask
@@ -15,7 +16,7 @@ from entrepot.blocks import Block
 from entrepot.blocks.preflight import Checked, Named, examine, named_in
 from entrepot.cli.importing import import_code
 from entrepot.cli.options import AsJson, topic
-from entrepot.cli.output import ok, print_json, show, table, told, warn
+from entrepot.cli.output import fitting, ok, print_json, show, table, told, warn
 from entrepot.engine.places import block_name
 from entrepot.errors import BlockFileError, PluginLoadError
 from entrepot.flows import Flow
@@ -134,12 +135,20 @@ def _facts(checked: Checked) -> dict[str, object]:
 
 
 def _show(file: Path, flows: list[str], checked: list[Checked], problem: str) -> None:
-    rows = []
+    rows: list[tuple[Any, ...]] = []
+    narrow: list[tuple[Any, ...]] = []
     for each in checked:
-        rows.append((each.address, "", ", ".join(each.where), _verdict(each.detail)))
+        named = ", ".join(each.where)
+        rows.append((each.address, "", named, _verdict(each.detail)))
         rows += [(f"  {one.field}", one.reference, "", _verdict(one.detail)) for one in each.references]
+        narrow += [(each.address, _verdict(each.detail)), ("", told(f"named in {named}", "dim"))]
+        narrow += [  # why not names the reference
+            (f"  {one.field}", _verdict(one.detail) if one.detail else told(f"{one.reference} is there"))
+            for one in each.references
+        ]
     if rows:
-        show(table(("Block", "Secret", "Named in", ""), rows, keep=("Block",)))
+        wide = table(("Block", "Secret", "Named in", ""), rows, keep=("Block",))
+        show(fitting(wide, table(("Block", ""), narrow, keep=("Block",))))
     if problem:
         warn(problem)
     failed = sum(not each.fine for each in checked)
@@ -148,5 +157,5 @@ def _show(file: Path, flows: list[str], checked: list[Checked], problem: str) ->
     ok(f"{found}, {failed} cannot be used" if failed else found)
 
 
-def _verdict(detail: str) -> Any:
+def _verdict(detail: str) -> Text:
     return told(detail, "red") if detail else told("ok", "green")

@@ -26,6 +26,9 @@ PROTOCOL: Final = "block"
 _OF_FSSPEC: Final = frozenset(
     {"asynchronous", "batch_size", "listings_expiry_time", "loop", "max_paths", "use_listings_cache"}
 )
+# After a refusal pandas asks once more with this option, by itself, and for every protocol: refused, it would hide why
+# the store refused. Taken, the same error comes again: a block's credentials are its own.
+_NO_EFFECT: Final = frozenset({"anon"})
 
 
 class BlockFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -46,7 +49,7 @@ class BlockFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
     root_marker = ""
 
     def __init__(self, **options: Any) -> None:
-        unknown = sorted(options.keys() - _OF_FSSPEC)
+        unknown = sorted(options.keys() - _OF_FSSPEC - _NO_EFFECT)
         if unknown:
             raise ConfigurationError(
                 f"block:// takes no option {unknown[0]!r}: what the store needs is in the block; save it there",

@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 
+from entrepot._text import reason
 from entrepot.blocks.fields import drop_secret_defaults, scrub
 from entrepot.errors import InputError, ParameterError
 from entrepot.input.checking import is_secret, resolved
@@ -55,7 +56,7 @@ class Question:
             raise InputError(f"its validation raised {type(error).__name__}", field="") from None
         else:
             return value.value if self._plain else value
-        told = [": ".join(filter(None, (".".join(map(str, one["loc"])), one["msg"]))) for one in details]
+        told = [": ".join(filter(None, (".".join(map(str, one["loc"])), reason(one["msg"])))) for one in details]
         where = details[0]["loc"]
         raise InputError("; ".join(told)[:_LONGEST], field=str(where[0]) if where else "")
 

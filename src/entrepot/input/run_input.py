@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
+from entrepot._text import reason
 from entrepot.errors import ParameterError
 
 __all__ = ["RunInput"]
@@ -61,5 +62,7 @@ class RunInput(BaseModel):
         try:
             return TypeAdapter(annotation).validate_python(value)
         except ValidationError as error:
-            reasons = "; ".join(detail["msg"] for detail in error.errors(include_input=False, include_url=False))
+            reasons = "; ".join(
+                reason(detail["msg"]) for detail in error.errors(include_input=False, include_url=False)
+            )
             raise ParameterError(f"{cls.__name__}.{name} cannot be given so: {reasons}", parameter=name) from None

@@ -14,6 +14,7 @@ from entrepot.plugins.manifest import ManifestEntry
 from entrepot.testing._children import tell
 from entrepot.testing._findings import Finding
 from entrepot.testing._logos import logo_trouble
+from entrepot.testing.manifests import how_to_make
 from entrepot.testing.registries import ordered_claims, registry_for
 
 __all__ = ["main"]
@@ -48,7 +49,7 @@ def _findings(found: PluginDistribution, group: str, claim: Claim) -> Iterator[F
 
 
 def _declared_wrongly(group: str, claim: Claim, entry: ManifestEntry, loaded: Any, path: Path) -> str:
-    todo = f"run: entrepot plugins manifest {claim.distribution} --output {path.name}"
+    todo = how_to_make(claim.distribution, path)
     if entry.target != claim.target:
         return f"the manifest says {entry.target}, and the entry point {claim.target}; {todo}"
     if entry.logo and (wrong := logo_trouble(path.parent, entry.logo)):

@@ -12,6 +12,7 @@ from entrepot.plugins.discovery import Claim
 from entrepot.plugins.distributions import PluginDistribution, plugin_distribution
 from entrepot.testing._children import Ended, run_child
 from entrepot.testing._findings import Finding, Outcome
+from entrepot.testing.manifests import how_to_make
 from entrepot.testing.registries import ordered_claims
 
 __all__ = ["PATIENCE", "Finding", "Outcome", "check_plugins"]
@@ -69,8 +70,10 @@ def _manifest_findings(found: PluginDistribution) -> Iterator[Finding]:
         *(f"it does not declare {group} {name}"
           for group, names in found.claims.items() for name in names
           if found.manifest.entry(group, name) is None),
-        *filter(None, (found.manifest.needs(group) for group in found.claims)),
     ]  # fmt: skip
+    if complaints:
+        complaints.append(how_to_make(found.name, found.manifest.path))
+    complaints += filter(None, (found.manifest.needs(group) for group in found.claims))
     yield Finding("", "", "manifest", "failed" if complaints else "passed", "; ".join(complaints))
 
 

@@ -2,8 +2,10 @@
 
 import importlib
 import inspect
+import shlex
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from entrepot.errors import PluginDeniedError
 from entrepot.plugins.api import API_VERSIONS, MANIFEST_GROUP
@@ -11,7 +13,9 @@ from entrepot.plugins.builtin import BLOCK_GROUP
 from entrepot.plugins.distributions import plugin_distribution
 from entrepot.plugins.manifest import FORMAT, Manifest
 
-__all__ = ["manifest_for", "plugin_manifest"]
+__all__ = ["how_to_make", "manifest_for", "plugin_manifest"]
+
+_INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 
 
 def plugin_manifest(distribution: str) -> dict[str, Any]:
@@ -34,6 +38,22 @@ def plugin_manifest(distribution: str) -> dict[str, Any]:
         )
     points = {group: {name: claim.target for name, claim in names.items()} for group, names in found.claims.items()}
     return manifest_for(points, keep=found.manifest)
+
+
+def how_to_make(distribution: str, path: Path) -> str:
+    """Return which command makes the manifest again, for messages.
+
+    Args:
+        distribution: Whose it is.
+        path: Where the manifest is read from. If that is where packages are installed, and not the sources themselves
+            (`pip install -e`), it is the sources that must get it.
+    """
+    at = max((at for at, part in enumerate(path.parts) if part in _INSTALLED), default=None)
+    command = f"entrepot plugins manifest {shlex.quote(distribution)} --output"
+    if at is None:
+        return f"run: {command} {shlex.quote(str(path))}"
+    inside = "/".join(path.parts[at + 1 :])
+    return f"run, in the folder of its project: {command} {shlex.quote(f'src/{inside}')}, and install it again"
 
 
 def manifest_for(points: Mapping[str, Mapping[str, str]], *, keep: Manifest | None = None) -> dict[str, Any]:
