@@ -10,7 +10,7 @@ from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.sources import is_opening, sources
 from entrepot.errors import BlockNotFoundError, IntegrityError
-from entrepot.protocols.documents import DocumentRef
+from entrepot.protocols.documents import DocumentRef, RewrapsDocuments
 
 __all__ = ["Place", "StoredBlocks", "load_from", "of_the_setting", "shared_documents", "where"]
 
@@ -38,8 +38,15 @@ class StoredBlocks:
         return (ref is not None and not ref.deleted) or self._is_hidden(slug, name, ref)
 
     def slugs(self, name: str) -> list[str]:
-        """Return the types of the blocks that are saved there under this name, sorted."""
-        return sorted(ref.slug for ref in self.documents.store.list() if ref.name == name)
+        """Return the types of the blocks that are saved there under this name, or should be (see `has`), sorted."""
+        store, marks = self.documents.store, self.documents.marks
+        newest: dict[str, DocumentRef] = {}
+        for ref in store.every() if isinstance(store, RewrapsDocuments) else store.list():
+            if ref.name == name and (ref.slug not in newest or newest[ref.slug].age < ref.age):
+                newest[ref.slug] = ref
+        plain = {slug for slug, ref in newest.items() if not ref.deleted}
+        doubtful = {*newest, *(() if marks is None else marks.slugs(name))} - plain
+        return sorted(plain | {slug for slug in doubtful if self.has(slug, name)})
 
     def get(self, slug: str, name: str) -> Block | None:
         """Return the newest version of a block, or None where there is none; raises as `Block.load`."""
@@ -49,6 +56,22 @@ class StoredBlocks:
                 return None  # it was deleted a moment ago
             ref = self.documents.latest(slug, name)  # raises, and says what is wrong
         return _saving.load_newest(self.documents.believe(ref), self.documents)
+
+    def refuse_hidden(self, slug: str, name: str) -> None:
+        """Refuse to go on without a block that should be here.
+
+        Args:
+            slug: Its type, or "" for any.
+            name: Its name.
+
+        Raises:
+            BlockNotFoundError: If it was taken away since it was seen from here.
+            IntegrityError: If its tombstone was planted.
+        """
+        for each in [slug] if slug else self.slugs(name):
+            ref = self.documents.store.latest(each, name)
+            if (ref is None or ref.deleted) and self._is_hidden(each, name, ref):
+                self.documents.latest(each, name)
 
     def _is_hidden(self, slug: str, name: str, ref: DocumentRef | None) -> bool:
         """Return whether a block that is not there was seen from here, or has a tombstone that was planted."""
