@@ -12,6 +12,8 @@ from entrepot.blocks.history import diff, stored
 from entrepot.blocks.stores import stores
 from entrepot.blocks.teams import where
 from entrepot.errors import AmbiguousBlockNameError, BlockNotFoundError, EntrepotError, IntegrityError
+from entrepot.filesystems import LocalFileSystem
+from entrepot.filesystems.base import StorageBlock
 
 WAYS: dict[str, Callable[[], object]] = {
     "load": lambda: Secret.load("x"),
@@ -48,8 +50,9 @@ def team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_was_taken_away_is_not_passed_over(way: str, team: Path) -> None:
     for version in (team / "secret/x").iterdir():
         version.unlink()
-    with pytest.raises(EntrepotError, match="version 2 of it was seen from here: it was taken away since"):
+    with pytest.raises(EntrepotError, match="version 2 of it was seen from here: it was taken away since") as raised:
         WAYS[way]()
+    assert "store='local', or --store local" in "".join(raised.value.__notes__)
     assert Secret.load("x", store="local").get() == "my two"
     assert Secret.exists("x")
     assert Block.exists("x")
@@ -90,6 +93,15 @@ def test_a_hidden_block_and_another_of_its_name_are_told_apart_by_who_asks(
     with pytest.raises(AmbiguousBlockNameError, match="json/x, secret/x"):
         Block.load("x")
     assert JSON.load("x").value == 1
+
+
+def test_what_is_hidden_is_of_no_account_to_who_asks_for_other_types(
+    team: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (team / "secret/x/00000003.deleted.json").write_bytes(b"{}")
+    LocalFileSystem(basepath="/data").save("x")
+    assert StorageBlock.load("x", version=1).basepath == Path("/data")
+    assert StorageBlock.load("x").basepath == Path("/data")
 
 
 def test_the_teams_store_is_the_same_however_it_is_spelled(team: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,13 +13,13 @@ from datetime import datetime
 from typing import Final, Literal, TypeAlias, get_args
 
 from entrepot import settings
-from entrepot.blocks._finding import find, is_open
+from entrepot.blocks._finding import find, is_open, may_be
 from entrepot.blocks._misspelt import misspelt
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.shared import works_in_the_teams
 from entrepot.blocks.sources import PREFIX, sources, variable_of
-from entrepot.blocks.teams import StoredBlocks
+from entrepot.blocks.teams import WITHOUT_TEAM, StoredBlocks
 from entrepot.errors import (
     AmbiguousBlockNameError,
     BlockNotFoundError,
@@ -148,8 +148,7 @@ def every(cls: type[Block], name: str, only: str | None = None) -> Iterator[tupl
                 ref = find(cls, name, place.documents)
         except (BlockNotFoundError, UnknownBlockTypeError) as error:
             if place.kind == "team":
-                with _hinted(place.kind):
-                    StoredBlocks(place.documents).refuse_hidden(*_parts(cls, name))
+                _refuse_hidden(cls, name, StoredBlocks(place.documents))
             missing.append(error)
         else:
             yield place, ref
@@ -158,6 +157,12 @@ def every(cls: type[Block], name: str, only: str | None = None) -> Iterator[tupl
     if len(places) == 1 or isinstance(missing[0], UnknownBlockTypeError):
         raise missing[0]
     raise BlockNotFoundError("; and ".join(map(str, missing)), name=missing[0].name)
+
+
+def _refuse_hidden(cls: type[Block], name: str, blocks: StoredBlocks) -> None:
+    slug, rest = _parts(cls, name)
+    for each in [slug] if slug else [each for each in blocks.slugs(rest) if may_be(cls, each)]:
+        blocks.refuse_hidden(each, rest)
 
 
 def buried(cls: type[Block], name: str, only: str | None = None) -> tuple[Store, DocumentRef] | None:
@@ -211,7 +216,7 @@ def _hinted(kind: str | None) -> Iterator[None]:
         raise
     except EntrepotError as error:
         if kind != "local" and settings.current().blocks_team is not None:
-            error.add_note("What is one's own can be had without the team's store: store='local', or --store local")
+            error.add_note(WITHOUT_TEAM)
         raise
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Final
 
 from entrepot import settings
 from entrepot._names import check_name
@@ -9,10 +10,13 @@ from entrepot.blocks import _saving, shared
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.sources import is_opening, sources
-from entrepot.errors import BlockNotFoundError, IntegrityError
+from entrepot.errors import BlockNotFoundError, EntrepotError, IntegrityError
 from entrepot.protocols.documents import DocumentRef, RewrapsDocuments
 
-__all__ = ["Place", "StoredBlocks", "load_from", "of_the_setting", "shared_documents", "where"]
+__all__ = ["WITHOUT_TEAM", "Place", "StoredBlocks", "load_from", "of_the_setting", "shared_documents", "where"]
+
+WITHOUT_TEAM: Final = "What is one's own can be had without the team's store: store='local', or --store local"
+"""What to add to an error that is of the team's store."""
 
 
 class StoredBlocks:
@@ -52,26 +56,24 @@ class StoredBlocks:
         """Return the newest version of a block, or None where there is none; raises as `Block.load`."""
         ref = self.documents.store.latest(slug, name)
         if ref is None or ref.deleted:
-            if not self._is_hidden(slug, name, ref):
-                return None  # it was deleted a moment ago
-            ref = self.documents.latest(slug, name)  # raises, and says what is wrong
+            self.refuse_hidden(slug, name)
+            return None  # it was deleted a moment ago
         return _saving.load_newest(self.documents.believe(ref), self.documents)
 
     def refuse_hidden(self, slug: str, name: str) -> None:
         """Refuse to go on without a block that should be here.
 
-        Args:
-            slug: Its type, or "" for any.
-            name: Its name.
-
         Raises:
             BlockNotFoundError: If it was taken away since it was seen from here.
             IntegrityError: If its tombstone was planted.
         """
-        for each in [slug] if slug else self.slugs(name):
-            ref = self.documents.store.latest(each, name)
-            if (ref is None or ref.deleted) and self._is_hidden(each, name, ref):
-                self.documents.latest(each, name)
+        ref = self.documents.store.latest(slug, name)
+        if (ref is None or ref.deleted) and self._is_hidden(slug, name, ref):
+            try:
+                self.documents.latest(slug, name)
+            except EntrepotError as error:
+                error.add_note(WITHOUT_TEAM)
+                raise
 
     def _is_hidden(self, slug: str, name: str, ref: DocumentRef | None) -> bool:
         """Return whether a block that is not there was seen from here, or has a tombstone that was planted."""
