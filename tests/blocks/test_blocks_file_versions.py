@@ -17,7 +17,7 @@ from entrepot.blocks._files import read_blocks, write_blocks
 from entrepot.blocks.document_store import StorageDocumentStore
 from entrepot.blocks.documents import BlockDocuments, use_documents
 from entrepot.crypto.keyring import Keyring
-from entrepot.errors import BlockFileError
+from entrepot.errors import BlockFileError, IntegrityError
 from entrepot.plugins import BLOCKS
 from entrepot.storage import MemoryStorage
 
@@ -297,3 +297,27 @@ def test_export_apply_export_is_the_same_text(value: Any, suffix: str, tmp_path:
         with use_documents(BlockDocuments(StorageDocumentStore(MemoryStorage()), lambda: ring)):
             list(as_code.apply(planned(file)))
             assert export_to(file) == text
+
+
+def test_a_block_without_class_that_says_no_schema_version_is_not_exported(documents: BlockDocuments) -> None:
+    body = memoryview(b'{"fields": {"value": 1}}')
+    ref = documents.save("gone", "x", body, header={"schema_version": "x"}, overwrite=False)
+    with pytest.raises(IntegrityError, match=r"version 1 of the block gone/x .*says no schema version"):
+        as_code.export([ref])
+
+
+@pytest.mark.parametrize("key", ["again", "1", "2024-01-02", "!!binary aGk="])
+def test_a_key_that_is_there_twice_is_found_among_many(key: str, tmp_path: Path) -> None:
+    path = tmp_path / "blocks.yaml"
+    many = [f"b{number}" for number in range(300)]
+    lines = [f"    {name}: {{}}" for name in (*many, key, *reversed([f"c{name}" for name in many]), key)]
+    path.write_text("\n".join(["blocks:", "  json:", *lines]))
+    with pytest.raises(BlockFileError, match="is there twice at line 3"):
+        read_blocks(path)
+
+
+def test_what_can_be_no_key_is_an_error_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "blocks.yaml"
+    path.write_text("blocks:\n  json:\n    ? [a, b]\n    : {}\n")
+    with pytest.raises(BlockFileError, match="unhashable key at line 3"):
+        read_blocks(path)

@@ -109,3 +109,21 @@ def test_without_secrets_no_keyring_is_made_by_use_alone(entrepot_home: Path) ->
     assert not JSON.exists("x")
     assert Block.names() == []
     assert not (entrepot_home / "keyring.json").exists()
+
+
+def test_a_class_of_a_script_is_known_after_it_was_sent_to_a_worker_and_back() -> None:
+    script = """
+import gc
+import cloudpickle
+from entrepot.blocks import Block
+
+class Depot(Block):
+    place: str = "here"
+
+Depot().save("one")
+sent = cloudpickle.dumps(Depot())  # of __main__: by value
+assert type(cloudpickle.loads(sent)) is Depot
+gc.collect()
+print(Block.load("depot/one").place)
+"""
+    assert run(script) == "here"

@@ -216,6 +216,23 @@ class TestRegistering:
         names.register("note", two)
         assert names.get("note") is two
 
+    def test_the_first_is_known_again_when_the_second_is_gone(self) -> None:
+        names = registry()
+        one, two, three = a_class(), a_class(), a_class()
+        for each in (one, two, three):
+            names.register("note", each)
+        del each, three
+        gc.collect()
+        assert names.get("note") is two
+        names.forget("note")
+        other = a_class("Other")
+        names.register("note", two)
+        names.register("note", other, replace=True)
+        del other
+        gc.collect()
+        with pytest.raises(errors.UnknownNameError):
+            names.get("note")
+
     def test_a_script_that_is_imported_under_its_own_name_too_is_one_definition(
         self, site: FakeSite, monkeypatch: pytest.MonkeyPatch
     ) -> None:

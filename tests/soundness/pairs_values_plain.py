@@ -197,11 +197,6 @@ containers.values(
     ],
 )
 
-_TWO = "row = [0]\ndef work(a, b): return a is b, a is b[0]\nINPUTS = {'a': row, 'b': row}"
-containers.differ("one list in two arguments, and two equal ones", _TWO, "'b': row", "'b': [0]")
-containers.differ("a list that is inside another argument", _TWO.replace("'b': row", "'b': [row]"), "[row]", "[[0]]")
-containers.agree("two equal lists in two arguments", _TWO.replace("'b': row", "'b': [0]"), "[0]}", "list(row)}")
-
 mappings = Pairs("keys and order of dicts and sets")
 mappings.values(
     things="from collections import Counter, OrderedDict, defaultdict",

@@ -3,7 +3,9 @@
 import errno
 import functools
 import http.server
+import tarfile
 import threading
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -171,3 +173,23 @@ def test_a_web_server_that_went_away_has_no_empty_folders(tmp_path: Path) -> Non
     for ask in (lambda: storage.get("x/y"), lambda: storage.stat("x/y"), lambda: list(storage.list())):
         with pytest.raises(StorageUnreachableError):
             ask()
+
+
+@pytest.mark.parametrize("protocol", ["zip", "tar"])
+def test_an_archive_is_listed_folder_by_folder(protocol: str, tmp_path: Path) -> None:
+    files = {"top.txt": b"1", "a/one.txt": b"22", "a/b/two.txt": b"333"}
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    archive = tmp_path / f"archive.{protocol}"
+    with zipfile.ZipFile(archive, "w") if protocol == "zip" else tarfile.open(archive, "w") as made:
+        for name in files:
+            (made.write if isinstance(made, zipfile.ZipFile) else made.add)(tmp_path / name, name)
+    storage = FileStorage.from_url(f"{protocol}://", fo=str(archive))
+    assert {info.path: info.size for info in storage.list()} == {name: len(files[name]) for name in files}
+    assert sorted(info.path for info in storage.list("a")) == ["a/b/two.txt", "a/one.txt"]
+    assert [info.path for info in storage.list("a/b")] == ["a/b/two.txt"]
+    assert list(storage.list("absent")) == []
+    assert {name: bytes(storage.get(name)) for name in files} == files
+    with pytest.raises(ObjectNotFoundError):
+        storage.get("a/absent")

@@ -5,7 +5,7 @@ be called so in Python.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -218,13 +218,16 @@ def _parse_yaml(text: str, path: Path) -> Any:
             )
 
         def construct_mapping(self, node: Any, *, deep: bool = False) -> Any:
-            pairs = node.value if isinstance(node, yaml.MappingNode) else []
-            keys = [self.construct_object(key, deep=True) for key, _ in pairs]
-            twice = [key for index, key in enumerate(keys) if key in keys[:index]]
-            if twice:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {str(twice[0])[:80]!a} is there twice", node.start_mark
-                )
+            seen = set()
+            for each, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+                key = self.construct_object(each, deep=True)
+                if not isinstance(key, Hashable):
+                    break  # which PyYAML refuses itself
+                if key in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {str(key)[:80]!a} is there twice", node.start_mark
+                    )
+                seen.add(key)
             return super().construct_mapping(node, deep=deep)
 
     try:

@@ -12,7 +12,7 @@ from entrepot.errors import AmbiguousBlockNameError, BlockNotFoundError, PluginE
 from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
 
-__all__ = ["exists", "find", "from_sources", "given", "is_open", "refs", "wrong_type"]
+__all__ = ["exists", "find", "from_sources", "given", "is_open", "may_be", "refs", "wrong_type"]
 
 B = TypeVar("B", bound=Block)
 
@@ -35,7 +35,7 @@ def refs(cls: type[Block]) -> list[DocumentRef]:
     documents = current_documents()
     if not is_open(cls):
         return list(documents.store.list(cls.get_block_type_slug()))
-    return [ref for ref in documents.store.list() if _may_be(cls, ref.slug)]
+    return [ref for ref in documents.store.list() if may_be(cls, ref.slug)]
 
 
 def find(cls: type[Block], name: str, documents: BlockDocuments) -> DocumentRef:
@@ -56,7 +56,7 @@ def find(cls: type[Block], name: str, documents: BlockDocuments) -> DocumentRef:
     check_name(name)
     if not is_open(cls):
         return documents.latest(cls.get_block_type_slug(), name)
-    found = [ref for ref in documents.find(name) if _may_be(cls, ref.slug)]
+    found = [ref for ref in documents.find(name) if may_be(cls, ref.slug)]
     if len(found) == 1:
         return found[0]
     candidates = [f"{ref.slug}/{ref.name}" for ref in found]
@@ -113,7 +113,7 @@ def _given_slugs(cls: type[Block], name: str) -> tuple[list[str], str]:
     if slug:
         return [slug] if any(source.has(slug, name) for source in sources()) else [], name
     found = {each for source in sources() for each in source.slugs(name)}
-    return sorted(each for each in found if _may_be(cls, each)), name
+    return sorted(each for each in found if may_be(cls, each)), name
 
 
 def is_open(cls: type[Block]) -> bool:
@@ -121,7 +121,8 @@ def is_open(cls: type[Block]) -> bool:
     return cls is Block or inspect.isabstract(cls)
 
 
-def _may_be(cls: type[Block], slug: str) -> bool:
+def may_be(cls: type[Block], slug: str) -> bool:
+    """Return whether blocks of a type are of a class, as far as that can be known here."""
     if cls is Block:
         return True
     try:

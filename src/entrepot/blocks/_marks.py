@@ -43,6 +43,14 @@ class Marks:
         highest = self._known[slug, name] = max(map(int, self._found(slug, name)), default=0)
         return highest
 
+    def slugs(self, name: str) -> list[str]:
+        """Return the types of which a block of this name was seen, in no order."""
+        try:
+            kinds = os.listdir(self._folder)  # noqa: PTH208  as below
+        except OSError:
+            return []
+        return [slug for slug in kinds if self._found(slug, name)]
+
     def raise_to(self, ref: DocumentRef) -> None:
         """Remember that this version was seen; a lower one than before changes nothing."""
         if self._fixed or self._known.get((ref.slug, ref.name), 0) >= ref.version:

@@ -28,6 +28,7 @@ from entrepot.errors import (
     BlockNotFoundError,
     BlockSchemaError,
     EntrepotError,
+    IntegrityError,
     PluginError,
     SerializationError,
 )
@@ -145,6 +146,7 @@ class _Planner:
         self._blocks = blocks
         self._documents = documents
         self.done: dict[tuple[str, str], Planned] = {}
+        self._addresses: dict[int, tuple[str, str]] = {}  # of the blocks in it, which it keeps alive
 
     def block(self, slug: str, name: str, within: tuple[str, ...]) -> Block:
         address = f"{slug}/{name}"
@@ -167,6 +169,7 @@ class _Planner:
             cls, self._blocks[slug, name], where=address, inner=inner, lookup=None if self._live else self._look_up
         )
         self.done[slug, name] = planned = self._compare(slug, name, made)
+        self._addresses[id(planned.block)] = slug, name
         return planned.block
 
     def _compare(self, slug: str, name: str, made: Block) -> Planned:
@@ -203,10 +206,8 @@ class _Planner:
         return replace(change, kind="unknown") if unread else change
 
     def _reference(self, block: Block) -> tuple[str, str] | None:
-        for (slug, name), planned in self.done.items():
-            if planned.block is block:
-                return slug, name
-        return _saving.reference_in(self._documents)(block)
+        known = self._addresses.get(id(block))
+        return _saving.reference_in(self._documents)(block) if known is None else known
 
 
 # --- to a file --------------------------------------------------------------------------------------------------------
@@ -241,7 +242,13 @@ def _as_stored(ref: DocumentRef, writer: Writer, documents: BlockDocuments) -> F
     body, header = read_body(ref, documents)
     fields = fields_of(body)
     written = {name: writer.value(each, ANYTHING, (name,)) for name, each in fields.items()}
-    return _with_version(int(header.get("schema_version", 1)), written, f"{ref.slug}/{ref.name}")
+    version = header.get("schema_version", 1)
+    if not isinstance(version, int):  # its class is not here to refuse it
+        raise IntegrityError(
+            f"{ref} in {documents.store.location} says no schema version: another program sealed it",
+            location=documents.store.location,
+        )
+    return _with_version(version, written, f"{ref.slug}/{ref.name}")
 
 
 def _with_version(version: int, fields: Fields, address: str) -> Fields:

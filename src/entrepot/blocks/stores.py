@@ -13,12 +13,13 @@ from datetime import datetime
 from typing import Final, Literal, TypeAlias, get_args
 
 from entrepot import settings
-from entrepot.blocks._finding import find, is_open
+from entrepot.blocks._finding import find, is_open, may_be
 from entrepot.blocks._misspelt import misspelt
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
+from entrepot.blocks.shared import works_in_the_teams
 from entrepot.blocks.sources import PREFIX, sources, variable_of
-from entrepot.blocks.teams import StoredBlocks
+from entrepot.blocks.teams import WITHOUT_TEAM, StoredBlocks
 from entrepot.errors import (
     AmbiguousBlockNameError,
     BlockNotFoundError,
@@ -94,7 +95,7 @@ def stores(only: str | None = None) -> list[Store]:
         return [own]
     teams = [Store("team", each.documents) for each in sources() if isinstance(each, StoredBlocks)]
     now = settings.current()
-    if not teams and only == "team" and now.blocks_team is not None and now.blocks_team == now.blocks_storage:
+    if not teams and only == "team" and works_in_the_teams(now):
         return [Store("team", own.documents)]  # it is saved to directly
     if not teams and only == "team":
         raise OptionError(
@@ -146,6 +147,8 @@ def every(cls: type[Block], name: str, only: str | None = None) -> Iterator[tupl
             with _hinted(place.kind):
                 ref = find(cls, name, place.documents)
         except (BlockNotFoundError, UnknownBlockTypeError) as error:
+            if place.kind == "team":
+                _refuse_hidden(cls, name, StoredBlocks(place.documents))
             missing.append(error)
         else:
             yield place, ref
@@ -156,12 +159,29 @@ def every(cls: type[Block], name: str, only: str | None = None) -> Iterator[tupl
     raise BlockNotFoundError("; and ".join(map(str, missing)), name=missing[0].name)
 
 
+def _refuse_hidden(cls: type[Block], name: str, blocks: StoredBlocks) -> None:
+    slug, rest = _parts(cls, name)
+    for each in [slug] if slug else [each for each in blocks.slugs(rest) if may_be(cls, each)]:
+        blocks.refuse_hidden(each, rest)
+
+
 def buried(cls: type[Block], name: str, only: str | None = None) -> tuple[Store, DocumentRef] | None:
     """Return where a block was that is deleted, and its newest version; None where none says so."""
+    slug, rest = _parts(cls, name)
+    for place in stores(only) if slug else ():
+        ref = place.documents.store.latest(slug, rest)
+        if ref is not None:
+            return place, ref
+        marks = place.documents.marks
+        if place.kind == "team" and marks is not None and marks.highest(slug, rest):
+            return None  # it was taken away: what is one's own is another one
+    return None
+
+
+def _parts(cls: type[Block], name: str) -> tuple[str, str]:
+    """Return the type that a class and a name mean, "" for any, and the name alone."""
     slug, _, rest = name.rpartition("/")
-    slug = slug or ("" if is_open(cls) else cls.get_block_type_slug())
-    places = [(place, place.documents.store.latest(slug, rest)) for place in stores(only)] if slug else []
-    return next(((place, ref) for place, ref in places if ref is not None), None)
+    return slug or ("" if is_open(cls) else cls.get_block_type_slug()), rest
 
 
 def listed(slug: str | None = None, only: str | None = None) -> list[Listed]:
@@ -196,7 +216,7 @@ def _hinted(kind: str | None) -> Iterator[None]:
         raise
     except EntrepotError as error:
         if kind != "local" and settings.current().blocks_team is not None:
-            error.add_note("What is one's own can be had without the team's store: store='local', or --store local")
+            error.add_note(WITHOUT_TEAM)
         raise
 
 

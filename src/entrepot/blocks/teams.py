@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Final
 
 from entrepot import settings
 from entrepot._names import check_name
@@ -9,10 +10,13 @@ from entrepot.blocks import _saving, shared
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.sources import is_opening, sources
-from entrepot.errors import BlockNotFoundError, IntegrityError
-from entrepot.protocols.documents import DocumentRef
+from entrepot.errors import BlockNotFoundError, EntrepotError, IntegrityError
+from entrepot.protocols.documents import DocumentRef, RewrapsDocuments
 
-__all__ = ["Place", "StoredBlocks", "load_from", "of_the_setting", "shared_documents", "where"]
+__all__ = ["WITHOUT_TEAM", "Place", "StoredBlocks", "load_from", "of_the_setting", "shared_documents", "where"]
+
+WITHOUT_TEAM: Final = "What is one's own can be had without the team's store: store='local', or --store local"
+"""What to add to an error that is of the team's store."""
 
 
 class StoredBlocks:
@@ -38,17 +42,38 @@ class StoredBlocks:
         return (ref is not None and not ref.deleted) or self._is_hidden(slug, name, ref)
 
     def slugs(self, name: str) -> list[str]:
-        """Return the types of the blocks that are saved there under this name, sorted."""
-        return sorted(ref.slug for ref in self.documents.store.list() if ref.name == name)
+        """Return the types of the blocks that are saved there under this name, or should be (see `has`), sorted."""
+        store, marks = self.documents.store, self.documents.marks
+        newest: dict[str, DocumentRef] = {}
+        for ref in store.every() if isinstance(store, RewrapsDocuments) else store.list():
+            if ref.name == name and (ref.slug not in newest or newest[ref.slug].age < ref.age):
+                newest[ref.slug] = ref
+        plain = {slug for slug, ref in newest.items() if not ref.deleted}
+        doubtful = {*newest, *(() if marks is None else marks.slugs(name))} - plain
+        return sorted(plain | {slug for slug in doubtful if self.has(slug, name)})
 
     def get(self, slug: str, name: str) -> Block | None:
         """Return the newest version of a block, or None where there is none; raises as `Block.load`."""
         ref = self.documents.store.latest(slug, name)
         if ref is None or ref.deleted:
-            if not self._is_hidden(slug, name, ref):
-                return None  # it was deleted a moment ago
-            ref = self.documents.latest(slug, name)  # raises, and says what is wrong
+            self.refuse_hidden(slug, name)
+            return None  # it was deleted a moment ago
         return _saving.load_newest(self.documents.believe(ref), self.documents)
+
+    def refuse_hidden(self, slug: str, name: str) -> None:
+        """Refuse to go on without a block that should be here.
+
+        Raises:
+            BlockNotFoundError: If it was taken away since it was seen from here.
+            IntegrityError: If its tombstone was planted.
+        """
+        ref = self.documents.store.latest(slug, name)
+        if (ref is None or ref.deleted) and self._is_hidden(slug, name, ref):
+            try:
+                self.documents.latest(slug, name)
+            except EntrepotError as error:
+                error.add_note(WITHOUT_TEAM)
+                raise
 
     def _is_hidden(self, slug: str, name: str, ref: DocumentRef | None) -> bool:
         """Return whether a block that is not there was seen from here, or has a tombstone that was planted."""

@@ -26,19 +26,14 @@ class _NotSmall(Exception):  # noqa: N818  a signal inside this module
     """This is for the walk."""
 
 
-def small_form(value: object, met: set[int] | None = None) -> bytes | None:
+def small_form(value: object) -> bytes | None:
     """Return the form of a value, as `Encoder.encode` writes it; None where it takes more than a glance.
 
     No code of the user's is run.
-
-    Args:
-        value: Any value.
-        met: The identities of the lists and dicts that other values hold; those of this one are added.
     """
     encoding = _FLAT.get(type(value))
-    met = set() if met is None else met
     try:
-        form = _container(value, _DEEPEST, met) if encoding is None else encoding(_encoder, value)
+        form = _container(value, _DEEPEST, set()) if encoding is None else encoding(_encoder, value)
     except (_NotSmall, RuntimeError, UnicodeEncodeError):  # RuntimeError: another thread fills a dict at this moment
         return None
     return form if len(form) <= INLINE else None

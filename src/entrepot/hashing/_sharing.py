@@ -5,12 +5,12 @@ the one, and two in the other. So what is shared counts. What nobody can change 
 interned texts, one datetime in many rows), and does not.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any, Final
 
 from entrepot.hashing._encoder import Encoder, Refused
 
-__all__ = ["met_in", "shared_by", "sharing", "sharing_and_met"]
+__all__ = ["sharing"]
 
 _WALKED: Final = frozenset({list, tuple, dict})
 _CHANGEABLE: Final = frozenset({list, dict, set, bytearray})
@@ -24,46 +24,21 @@ def sharing(value: object) -> str:
     Things are counted in the order of lists and tuples, and in that of the forms of keys; so the order in which a dict
     was filled does not count. Lists, tuples and dicts are walked through, and no other objects.
     """
-    return sharing_and_met(value)[0]
-
-
-def sharing_and_met(value: object) -> tuple[str, Mapping[int, int]]:
-    """Return what is shared inside a value, and the identities of what was met in it: above 0 if it can change."""
     if type(value) not in _WALKED:
-        return "", {id(value): 1} if _is_followed(value) else {}
+        return ""
     walk = _Walk()
     walk.visit(value)
-    return ",".join(walk.marks), walk.met
-
-
-def met_in(value: object) -> Mapping[int, int]:
-    """Return the identities of what is met in a value, as `sharing_and_met` does."""
-    return sharing_and_met(value)[1]
-
-
-def shared_by(values: Collection[tuple[object, Mapping[int, int]]]) -> str:
-    """Return what several values share: "" if there is nothing that can change in two of them.
-
-    Args:
-        values: Each with what was met in it.
-    """
-    seen: dict[int, int] = {}
-    for _, met in values:
-        if any(seen[one] for one in seen.keys() & met.keys()):
-            return sharing(tuple(value for value, _ in values))
-        if met:
-            seen.update(met)
-    return ""
+    return ",".join(walk.marks)
 
 
 class _Walk:
     """Goes through one value, which keeps all parts alive: identities stay what they are."""
 
-    __slots__ = ("_number", "_open", "marks", "met")
+    __slots__ = ("_met", "_number", "_open", "marks")
 
     def __init__(self) -> None:
         self.marks: list[str] = []
-        self.met: dict[int, int] = {}  # the numbers of what was met; 0 for tuples in which nothing can change
+        self._met: dict[int, int] = {}  # the numbers of what was met; 0 for tuples in which nothing can change
         self._open: set[int] = set()  # what is on the way from the root to here: forms say themselves that it is
         self._number = 0
 
@@ -72,7 +47,7 @@ class _Walk:
         key = id(value)
         if key in self._open:
             return True
-        number = self.met.get(key)
+        number = self._met.get(key)
         self._number += 1
         if number is not None:
             if number:
@@ -90,7 +65,7 @@ class _Walk:
             self._open.discard(key)
         if not can_change:
             self._number = mine - 1
-        self.met[key] = mine if can_change else 0
+        self._met[key] = mine if can_change else 0
         return can_change
 
     def _inside(self, value: Any) -> Collection[Any]:

@@ -21,16 +21,16 @@ counts by what it does.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 
 from entrepot.errors import UnhashableValueError
 from entrepot.hashing._bytes import text
 from entrepot.hashing._encoder import Encoder, Refused
 from entrepot.hashing._glance import small_form
-from entrepot.hashing._sharing import met_in, shared_by, sharing_and_met
+from entrepot.hashing._sharing import sharing
 
-__all__ = ["ValueIdentity", "hash_parts", "hash_value", "identify", "met_in", "shared_by", "small_digest"]
+__all__ = ["ValueIdentity", "hash_parts", "hash_value", "identify", "small_digest"]
 
 _VALUE = b"entrepot-value-1"
 _PARTS = b"entrepot-parts-1"
@@ -46,12 +46,10 @@ class ValueIdentity:
         digest: 64 hexadecimal digits.
         classes: The classes of the objects in it that are no plain data of Python itself; their code counts where code
             counts.
-        met: The identities of what was met in it as long as the value lives, for `shared_by`.
     """
 
     digest: str
     classes: tuple[type, ...] = ()
-    met: Mapping[int, int] = field(default_factory=dict, repr=False, compare=False)
 
 
 def hash_value(value: object, *, name: str = "value") -> str:
@@ -65,7 +63,7 @@ def hash_value(value: object, *, name: str = "value") -> str:
         UnhashableValueError: If a part of it has no stable identity; the error says which part, its type, and the ways
             out.
     """
-    return blake2b(_form(Encoder(), value, name)[0], digest_size=32, person=_VALUE).hexdigest()
+    return blake2b(_form(Encoder(), value, name), digest_size=32, person=_VALUE).hexdigest()
 
 
 def identify(value: object, *, name: str = "value") -> ValueIdentity:
@@ -75,21 +73,16 @@ def identify(value: object, *, name: str = "value") -> ValueIdentity:
         UnhashableValueError: As `hash_value` does.
     """
     encoder = Encoder()
-    form, met = _form(encoder, value, name)
-    return ValueIdentity(blake2b(form, digest_size=32, person=_VALUE).hexdigest(), tuple(encoder.classes), met)
+    form = _form(encoder, value, name)
+    return ValueIdentity(blake2b(form, digest_size=32, person=_VALUE).hexdigest(), tuple(encoder.classes))
 
 
-def small_digest(value: object, met: set[int] | None = None) -> str | None:
+def small_digest(value: object) -> str | None:
     """Return the digest of small plain data of Python itself, without running any code of the user's; None of others.
 
     It is what `hash_value` returns.
-
-    Args:
-        value: Any value.
-        met: The identities of what can change and was met so far, for one of several values; None is returned where
-            they share any.
     """
-    form = small_form(value, met)
+    form = small_form(value)
     if form is None:
         return None
     digest = _value_digest.copy()  # in half the time of a new one
@@ -108,11 +101,11 @@ def hash_parts(parts: Mapping[str, str]) -> str:
     return digest.hexdigest()
 
 
-def _form(encoder: Encoder, value: object, name: str) -> tuple[bytes, Mapping[int, int]]:
+def _form(encoder: Encoder, value: object, name: str) -> bytes:
     try:
         form = encoder.encode(value)
-        shared, met = sharing_and_met(value)
-        return encoder.named("shared", form, text(shared)) if shared else form, met
+        shared = sharing(value)
+        return encoder.named("shared", form, text(shared)) if shared else form
     except Refused as refusal:
         raise _unhashable(refusal, name) from refusal.cause
     except RecursionError:

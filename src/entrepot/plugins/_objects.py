@@ -30,12 +30,20 @@ __all__ = [
 _MAIN_MODULES: Final = frozenset({"__main__", "__mp_main__"})  # the second is what spawned processes call the first
 
 
-def reference(obj: T) -> Callable[[], T | None]:
-    """Return what gives an object for as long as something keeps it."""
+def reference(obj: T, earlier: T | None = None) -> Callable[[], T | None]:
+    """Return what gives an object for as long as something keeps it, and then an earlier one, if there is any.
+
+    To unpickle a class of a program makes it once more, only to find that it is here; what was made for that is gone
+    in a moment.
+    """
     try:
-        return weakref.ref(obj)  # a class is known while something keeps it, not for ever
+        now: Callable[[], T | None] = weakref.ref(obj)  # a class is known while something keeps it, not for ever
     except TypeError:
         return lambda: obj
+    if earlier is None or earlier is obj:
+        return now
+    then = reference(earlier)
+    return lambda: then() if (found := now()) is None else found
 
 
 def module(obj: object) -> str:

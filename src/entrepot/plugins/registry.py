@@ -148,7 +148,7 @@ class PluginRegistry(_Of["T"]):
             if held is not None and not same_definition(held, obj):
                 self._raise_conflict(name, [origin(held), origin(obj)])
         with self._lock:
-            self._registered[name] = reference(obj)
+            self._registered[name] = reference(obj, None if replace else held)
             self._resolved.pop(name, None)
 
     def forget(self, name: str) -> None:

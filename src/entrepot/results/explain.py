@@ -33,7 +33,6 @@ _SINGLE: Final = {
     "version": "version",
     "run": "flow run",
     "python": "Python",
-    "inputs-shared": "what arguments share",
     "call": "place among equal calls",
     "cache_key_fn": "cache_key_fn",
     "result_storage_key": "result_storage_key",

@@ -23,7 +23,7 @@ from typing import Any, Final
 from entrepot._frozen import quick
 from entrepot.errors import CacheKeyError, OptionError
 from entrepot.hashing.code import hash_function, known_function
-from entrepot.hashing.values import hash_parts, identify, met_in, shared_by, small_digest
+from entrepot.hashing.values import hash_parts, identify, small_digest
 
 __all__ = [
     "DEFAULT",
@@ -86,8 +86,7 @@ class CacheKey:
     Attributes:
         key: The text that the result is kept under.
         parts: What it was made of, by name: `task`, `input:<parameter>`, `flow-parameter:<name>`, `run`, `version`, and
-            the parts of the code (see `entrepot.hashing.code.CodeHash`). Values stand there as digests. Where two
-            arguments hold the very same list (or what else can change), `inputs-shared` says which.
+            the parts of the code (see `entrepot.hashing.code.CodeHash`). Values stand there as digests.
     """
 
     key: str
@@ -166,9 +165,7 @@ class CachePolicy:
         parts = {"task": context.task_key}
         classes: dict[type, None] = {}
         if _INPUTS in self.covers:
-            met = _add_values(parts, classes, "input", self._counting(context), context.stored)
-            if len(met) > 1 and (shared := shared_by([met[name] for name in sorted(met)])):
-                parts["inputs-shared"] = shared
+            _add_values(parts, classes, "input", self._counting(context), context.stored)
         if _FLOW_PARAMETERS in self.covers and context.flow_parameters is not None:
             _add_values(parts, classes, "flow-parameter", context.flow_parameters, context.stored)
         if _RUN_ID in self.covers:
@@ -285,29 +282,23 @@ def _add_values(
     kind: str,
     values: Mapping[str, Any],
     stored: Mapping[int, str],
-) -> dict[str, tuple[Any, Mapping[int, int]]]:
-    """Add the digests of values, and their classes; return what was met in each."""
-    met = {}
+) -> None:
     for name, value in values.items():
         known = stored.get(id(value)) if stored else None
         if known is not None:
             parts[f"{kind}:{name}"] = known
             classes[type(value)] = None
-            met[name] = (value, met_in(value))  # of those that are known so, there is little to walk through
             continue
         identity = identify(value, name=name)
         parts[f"{kind}:{name}"] = identity.digest
-        met[name] = (value, identity.met)
         for cls in identity.classes:
             classes[cls] = None
-    return met
 
 
 def _add_small(parts: dict[str, str], kind: str, values: Mapping[str, Any]) -> bool:
     """Add the digests of small plain data; return whether all of the values are that."""
-    met: set[int] = set()
     for name, value in values.items():
-        digest = small_digest(value, met)
+        digest = small_digest(value)
         if digest is None:
             return False
         parts[f"{kind}:{name}"] = digest

@@ -64,7 +64,7 @@ class Folders(Dialect):
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield the files below a folder."""
         self.fs.invalidate_cache()
-        base = self._key(prefix)
+        base = str(self.fs._strip_protocol(self._key(prefix)))  # noqa: SLF001  as `find` does: an archive has no "/folder"
         inside = f"{self.root.strip('/')}/" if self.root.strip("/") else ""
         pending, seen = [base], {base.strip("/")}
         while pending:
