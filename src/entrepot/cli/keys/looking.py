@@ -6,6 +6,7 @@ from typing import Any
 import typer
 
 from entrepot import home, settings
+from entrepot._text import counted
 from entrepot.blocks.stores import stores
 from entrepot.cli.keys.topic import Storages, app, count_usage, result_storages
 from entrepot.cli.options import AsJson
@@ -98,7 +99,7 @@ def doctor(*, storage: Storages = None, as_json: AsJson = False) -> None:
                 for one in found.findings
             ]
             show(table(("What", "Detail", "What to do"), rows, keep=("What",)))
-        ok(f"{len(problems)} problems with the keys at {found.location or 'the key provider'}")
+        ok(f"{counted(len(problems), 'problem')} with the keys at {found.location or 'the key provider'}")
     if problems:
         raise typer.Exit(1)
 
