@@ -4,10 +4,10 @@ import asyncio
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pytest
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, field_validator
 
 from entrepot.blocks.core import Block
 from entrepot.blocks.document_store import StorageDocumentStore
@@ -369,8 +369,15 @@ class TestDrift:
         assert loaded.model_extra == {"b": "x"}
 
     def test_a_value_that_is_refused_is_named_by_its_field(self) -> None:
-        with pytest.raises(BlockSchemaError, match=r"refuses what it has for b \(int_parsing\)"):
+        with pytest.raises(BlockSchemaError, match=r"refuses what it has for b \(Input should be a valid integer"):
             version(1, {"a": int, "b": int}).load("d")
+
+    def test_the_words_of_a_validator_may_quote_a_value_and_are_left_out(self) -> None:
+        def refuse(value: str) -> str:
+            raise ValueError(f"{value} is none")
+
+        with pytest.raises(BlockSchemaError, match=r"refuses what it has for b \(value_error\)"):
+            version(1, {"a": int, "b": Annotated[str, AfterValidator(refuse)]}).load("d")
 
     def test_an_unknown_type_says_what_to_install(self) -> None:
         BLOCKS.forget("drift")

@@ -10,11 +10,11 @@ import ipaddress
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr, ValidationError
+from pydantic_core.core_schema import ErrorType
 
-from entrepot._text import reason
 from entrepot.blocks._annotations import ClassFacts, facts_of
 from entrepot.blocks._references import SecretBytesReference, SecretReference
 from entrepot.blocks.migrations import migrations_of
@@ -64,6 +64,12 @@ REFERENCES: Final[Mapping[type, str]] = {
 LISTS: Final = (list, tuple, set, frozenset, deque)
 _BY_CALL: Final = (enum.Enum, *SCALARS, *LISTS, *ADDRESSES)
 _MOST: Final = 1_000_000
+_QUOTING: Final = frozenset(
+    {"assertion_error", "get_attribute_error", "iteration_error", "mapping_type", "union_tag_invalid", "value_error"}
+)
+"""Errors whose messages may quote the value, or be somebody's own words about it."""
+
+_PLAIN_ERRORS: Final = frozenset(get_args(ErrorType)) - _QUOTING
 _NO_CLASSES: Final = ClassFacts({}, {}, frozenset(), frozenset())
 
 
@@ -220,7 +226,7 @@ def _refused(error: ValidationError) -> Iterator[str]:
     for detail in error.errors(include_url=False, include_input=False, include_context=False):
         field = str(detail["loc"][0]) if detail["loc"] else ""
         what = f"what it has for {field}" if field else "the fields together"
-        yield f"the class refuses {what} ({reason(detail['msg'])})"
+        yield f"the class refuses {what} ({detail['msg'] if detail['type'] in _PLAIN_ERRORS else detail['type']})"
 
 
 def _refused_fields(error: ValidationError) -> list[str]:
