@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from entrepot.blocks import migrates
+from entrepot.blocks.as_code import plan
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments
 from entrepot.blocks.system import JSON, Secret
@@ -240,9 +241,27 @@ class TestWhatCannotLoad:
         with pytest.raises(BlockSchemaError, match=r"schema version 2, and the class .*Database here knows.* 1") as e:
             cls.load("a")
         assert (e.value.saved_version, e.value.class_version, e.value.stub) == (2, 1, "")
-        cls(address="x", password="").save("a", overwrite=True)  # type: ignore[call-arg]
-        again: Any = two().load("a", version=1)
+        with pytest.raises(
+            BlockSchemaError, match=r"version, 1, is of schema version 2, .*rollback database/a VERS"
+        ) as e:
+            cls(address="x", password="").save("a", overwrite=True)  # type: ignore[call-arg]
+        assert (e.value.saved_version, e.value.class_version) == (2, 1)
+        with pytest.raises(BlockSchemaError, match="schema version 2"):
+            plan({("database", "a"): {"address": "x", "password": "env://HOME"}}, live=True)
+        assert len(documents.history("database", "a")) == 1
+        newer = two()
+        newer.rollback("a", 1)
+        again: Any = newer.load("a")
         assert again.password.get_secret_value() == HUNTER
+
+    def test_a_version_of_an_older_class_is_brought_back_on_purpose(self) -> None:
+        saved(one, "a", address="db:1", password=HUNTER)
+        newer = two()
+        newer.load("a").save("a", overwrite=True)
+        newer.rollback("a", 1)
+        assert [each.action for each in newer.history("a")] == ["save", "save", "rollback"]
+        again: Any = newer.load("a")
+        assert (again.host, again.port) == ("db", 1), "it is migrated again"
 
     def test_the_error_says_which_fields_which_versions_and_what_to_write(self) -> None:
         saved(one, "a", address="db:1", password=HUNTER)

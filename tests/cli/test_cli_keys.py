@@ -162,7 +162,7 @@ def test_export_and_import(invoke: Invoke, used: str, tmp_path: Path, secret_fil
     said = invoke("keys", "import", file, "--passphrase-file", secret_file)
     assert str(entrepot_home / "keyring.json") in said.stderr
     assert Secret.load("one").get() == "sesame 2"
-    assert "0 keys were added" in invoke("keys", "import", file, "--passphrase-file", secret_file).stderr
+    assert "0 keys added" in invoke("keys", "import", file, "--passphrase-file", secret_file).stderr
 
 
 def test_import_never_writes_over_another_keyring(

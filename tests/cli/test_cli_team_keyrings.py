@@ -274,6 +274,9 @@ class TestRotation:
         said = invoke("keys", "rewrap", "--yes", exit_code=1).stderr
         assert "3 documents stay under a key that came after" in said
         assert keys_in(store) == {new}
+        Secret(value="of ben").save("s1", overwrite=True)
+        assert keys_in(store) == {new}, "what is saved over it does not go back, either"
+        assert Secret.load("s1").get() == "of ben"
         old = home.ring().primary("block").id
         carry("anna", "ben")
         assert home.ring().primary("block").id == new != old

@@ -13,7 +13,7 @@ from entrepot.crypto.seal import read_key
 from entrepot.errors import UnknownKeyError
 from entrepot.protocols.documents import DocumentRef, DocumentStore
 
-__all__ = ["check_deletion", "check_new_name", "check_overwriting", "is_foreign", "of_another"]
+__all__ = ["check_deletion", "check_new_name", "check_overwriting", "is_foreign", "not_behind", "of_another"]
 
 _LOOKED_AT: Final = 8  # the newest documents, each a read: enough to tell a store from one of ours
 
@@ -26,13 +26,19 @@ def is_foreign(ring: Keyring, store: DocumentStore, ref: DocumentRef) -> bool:
     return named is not None and named[0] != ring.ring_id
 
 
-def check_overwriting(ring: Keyring, store: DocumentStore, latest: DocumentRef) -> None:
+def check_overwriting(ring: Keyring, store: DocumentStore, latest: DocumentRef, sealed: bytes | None) -> None:
     """Refuse to save over what another keyring sealed: those who share the store would lose the block.
+
+    Args:
+        ring: The one that is here.
+        store: Where the block is.
+        latest: Its newest version.
+        sealed: The bytes of that.
 
     Raises:
         UnknownKeyError: If the newest version is under a key that this ring does not have.
     """
-    named = _named(store, latest)
+    named = None if sealed is None else read_key(sealed)
     if named is None or any(key.id == named[1] for key in ring.all_keys()):
         return
     try:
@@ -46,6 +52,19 @@ def check_overwriting(ring: Keyring, store: DocumentStore, latest: DocumentRef) 
             " it; use their keyring (entrepot keys import FILE), or, if that key is lost, delete the block"
             f" (entrepot block delete {latest.slug}/{latest.name} --force) and save it again",
         ) from error
+
+
+def not_behind(ring: Keyring, sealed: bytes | None) -> Keyring:
+    """Return a ring that seals under a key no older than that of the newest version.
+
+    A ring that has got the key of a rotation, and not yet heard that it is the primary now, would put the block back
+    under the old key, which those who rotated are about to destroy.
+    """
+    named = None if sealed is None else read_key(sealed)
+    if named is None or named[0] != ring.ring_id or not ring.is_ahead(named[1], "block"):
+        return ring
+    usable = any(key.id == named[1] and key.opens for key in ring.all_keys())
+    return ring.with_primary(named[1]) if usable else ring
 
 
 def check_new_name(ring: Keyring, store: DocumentStore) -> None:

@@ -94,6 +94,7 @@ def plan(blocks: FileBlocks, *, live: bool = False, lacking: list[str] | None = 
     Raises:
         BlockFileError: If a field is unknown, a secret is in clear, a reference cannot be resolved, a value is refused,
             or blocks of the file refer to each other in a circle.
+        BlockSchemaError: If one of them was saved by a newer class than the one that is here.
         UnknownBlockTypeError: If no installed or imported class has a slug.
     """
     if not live and lacking is None:
@@ -179,9 +180,10 @@ class _Planner:
             return Planned(slug, name, "create", (), made, None)
         try:
             saved = _saving.load_newest(self._documents.believe(ref), self._documents)
-        except (
-            EntrepotError
-        ):  # damaged, or of another schema: what the file says takes its place, and it stays as history
+        except EntrepotError as error:
+            if isinstance(error, BlockSchemaError) and (error.saved_version or 0) > (error.class_version or 0):
+                raise  # an older program would take back what a newer one has saved
+            # Damaged, or of an older schema: what the file says takes its place, and it stays as history.
             return Planned(slug, name, "change", (), made, ref)
         before, after = (encode_fields(each, self._reference) for each in (saved, made))
         changes = tuple(each for each in map(self._as_known, compare(before, after)) if each.kind != "unchanged")

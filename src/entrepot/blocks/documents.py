@@ -18,13 +18,14 @@ from entrepot.blocks._epochs import EPOCH, warn_if_older
 from entrepot.blocks._marks import Marks
 from entrepot.blocks._numbers import next_version
 from entrepot.blocks._offers import offer
-from entrepot.blocks._rings import check_deletion, check_new_name, check_overwriting, is_foreign
+from entrepot.blocks._rings import check_deletion, check_new_name, check_overwriting, is_foreign, not_behind
 from entrepot.blocks._turns import turns
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.seal import Header, Place, read_header, read_key, reseal, seal, unseal
 from entrepot.errors import (
     BlockExistsError,
     BlockNotFoundError,
+    BlockSchemaError,
     IntegrityError,
     KeyringError,
     KeyringMissingError,
@@ -77,6 +78,7 @@ class BlockDocuments:
         header: Mapping[str, str | int],
         overwrite: bool,
         expected: DocumentRef | None = None,
+        older: bool = False,
     ) -> DocumentRef:
         """Seal a body and keep it as the next version.
 
@@ -87,10 +89,12 @@ class BlockDocuments:
             header: What to say in clear.
             overwrite: Whether there may be an earlier version.
             expected: Save only if this version is still the newest.
+            older: Whether what is saved may be of an older schema version than the newest one.
 
         Raises:
             BlockExistsError: If there is one and there may not be, if the newest one is not what was expected, or if
                 other writers kept winning.
+            BlockSchemaError: If there is one that was saved under a newer schema version.
             IntegrityError: If a tombstone does not verify that says there is none, or the newest version was planted
                 to use the numbers up.
             UnknownKeyError: If there is one that was sealed under a key that this keyring does not have, and the caller
@@ -112,12 +116,12 @@ class BlockDocuments:
                 break
             if latest is not None and latest.deleted and not overwrite:
                 self._check_tombstone(latest)
-            if latest is not None and not latest.deleted and expected is None:
-                check_overwriting(ring, self.store, latest)
-            if (latest is None or latest.deleted) and self.is_shared and not self.is_mixed:
-                check_new_name(ring, self.store)
+            if latest is not None and not latest.deleted:
+                sealing = self._over(latest, ring, None if older else header, is_expected=expected is not None)
+            else:
+                sealing = self._anew(ring)
             ref = self._next(latest, slug, name, seen)
-            sealed = seal(ring, body, place=_place(ref), header={**header, EPOCH: ring.epoch})
+            sealed = seal(sealing, body, place=_place(ref), header={**header, EPOCH: ring.epoch})
             if self._append(ref, sealed):  # else another writer was faster: the next turn looks again
                 now = self.store.latest(slug, name)
                 if now is None or not now.deleted or now.version != ref.version:
@@ -153,6 +157,23 @@ class BlockDocuments:
         raise BlockNotFoundError(
             f"no {slug} block named {name!r} in {self.store.location}; {hint}", name=f"{slug}/{name}"
         )
+
+    def _over(
+        self, latest: DocumentRef, ring: Keyring, header: Mapping[str, str | int] | None, *, is_expected: bool
+    ) -> Keyring:
+        """See that a version may be saved over a newest one; return the ring under which to seal it."""
+        sealed = self.store.read(latest)
+        if not is_expected:
+            check_overwriting(ring, self.store, latest, sealed)
+        if header is not None:
+            _check_schema(latest, sealed, header)
+        return not_behind(ring, sealed)
+
+    def _anew(self, ring: Keyring) -> Keyring:
+        """See that a first version may be saved; return the ring under which to seal it."""
+        if self.is_shared and not self.is_mixed:
+            check_new_name(ring, self.store)
+        return ring
 
     def _check_tombstone(self, ref: DocumentRef) -> None:
         """Refuse one that was planted: it would hide what is there.
@@ -363,6 +384,22 @@ class BlockDocuments:
 
     def _describe(self, ref: DocumentRef) -> str:
         return f"{ref} in {self.store.location}"
+
+
+def _check_schema(latest: DocumentRef, sealed: bytes | None, header: Mapping[str, str | int]) -> None:
+    """Refuse to save over what a newer class has saved: fields that only that one knows would be lost."""
+    saved = (read_header(sealed) or {}).get("schema_version") if sealed is not None else None
+    ours = header.get("schema_version")
+    if type(saved) is int and type(ours) is int and saved > ours:
+        address = f"{latest.slug}/{latest.name}"
+        raise BlockSchemaError(
+            f"the block {address} was not saved: its newest version, {latest.version}, is of schema version {saved},"
+            f" and the class here has {ours}: upgrade the package that has the class; or, if what is older is to"
+            f" count again, `entrepot block rollback {address} VERSION`, or delete the block first",
+            name=address,
+            saved_version=saved,
+            class_version=ours,
+        )
 
 
 def _place(ref: DocumentRef) -> Place:

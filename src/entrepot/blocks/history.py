@@ -144,7 +144,8 @@ def rollback(cls: type[Block], name: str, version: int, store: StoreName | None 
     fields = bytes_of({name: value for name, value in body.items() if name != "about"})
     del body
     about = about_now(ref.slug, "rollback", source=ref.version)
-    return documents.save(ref.slug, ref.name, body_bytes(fields, about), header=header, overwrite=True, expected=latest)
+    body_of_old = body_bytes(fields, about)
+    return documents.save(ref.slug, ref.name, body_of_old, header=header, overwrite=True, expected=latest, older=True)
 
 
 def delete(cls: type[Block], name: str, store: StoreName | None = None, *, force: bool = False) -> None:

@@ -163,6 +163,8 @@ def edit(
             from_file=secret_file or (),
             from_stdin=secret_from_stdin,
         )
+        if place.kind == "team":
+            tell(f"{ref.slug}/{ref.name} is in {place}: what is saved is for everyone who shares it", "")
         _edit(block, ref, changed, unset or (), check=check)
 
 
@@ -267,10 +269,13 @@ def _check_complete(fields: Sequence[FieldInfo], given: Collection[str], slug: s
 
 
 def _tell_saved(ref: DocumentRef, cls: type[Block]) -> None:
-    if EnvironmentBlocks().has(ref.slug, ref.name):
+    is_hidden = EnvironmentBlocks().has(ref.slug, ref.name)
+    if is_hidden:
         warn(f"the variable {variable_of(ref.slug, ref.name)} is set here and comes first: what was saved is hidden")
     with contextlib.suppress(EntrepotError):  # it is saved; that a team's store does not answer is for who loads it
         here = current_documents().store.location
         if any(team.location != here and team.has(ref.slug, ref.name) for team in of_the_setting()):
+            is_hidden = True
             warn("the store that blocks_team names has a block of that name and comes first: what was saved is hidden")
-    tell(f"saved {ref.slug}/{ref.name}, version {ref.version}; {cls.__name__}.load({ref.name!r}) gives it back", "")
+    how = "" if is_hidden else f"; {cls.__name__}.load({ref.name!r}) gives it back"
+    tell(f"saved {ref.slug}/{ref.name}, version {ref.version}{how}", "")

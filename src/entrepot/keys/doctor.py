@@ -258,8 +258,12 @@ def _closed(key: Key, usage: Usage) -> Iterator[Finding]:
         "problem",
         f"{key.state} key",
         f"{_needs(usage, key.id)} key {key.id}, which is {key.state}: "
-        + ("they cannot be opened until it is enabled" if can else "they are lost; delete them"),
-        f"entrepot keys enable {key.id}" if can else "",
+        + (
+            "they cannot be opened until it is enabled"
+            if can
+            else "who still has it in a copy of the keyring can seal them again; if nobody has, they are lost"
+        ),
+        f"entrepot keys enable {key.id}" if can else "there: entrepot keys enable, and then entrepot keys rewrap",
     )
 
 

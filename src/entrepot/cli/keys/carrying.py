@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from entrepot import home, settings
+from entrepot._text import counted
 from entrepot.blocks._rings import of_another
 from entrepot.blocks.shared import own_documents
 from entrepot.blocks.stores import Store, stores
@@ -116,6 +117,8 @@ def join(
     carrying.write_export(kept, carrying.export_ring(ours, known or ask_passphrase(None, again=True, prompt=prompt)))
     carrying.exchange_ring(provider, ours, theirs)
     ok(f"keyring {theirs.ring_id} is at {provider.location} now, and {ours.ring_id}, which was there, is in {kept}")
+    if known is not None:
+        warn(f"{kept} opens with the passphrase of {passphrase_file}: keep it from those who know that one, too")
     try:
         is_whole = _adopt(ours, Store("local", own_documents(settings.current())))
     except BaseException:
@@ -223,7 +226,9 @@ def _import(theirs: Keyring, file: Path, *, force: bool) -> None:
     if done.is_new:
         ok(f"keyring {done.ring.ring_id} is at {done.ring.location} now")
     else:
-        ok(f"{len(done.added)} keys were added to keyring {done.ring.ring_id}, which is of epoch {done.ring.epoch} now")
+        added = counted(len(done.added), "key")
+        ok(f"{added} added to keyring {done.ring.ring_id}, which is of epoch {done.ring.epoch} now")
+        ok("next, so that an older key can go: entrepot keys rewrap seals what is saved here under the newest")
 
 
 def _check_that_it_fits(theirs: Keyring, file: Path) -> None:
