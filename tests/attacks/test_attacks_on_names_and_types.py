@@ -195,7 +195,9 @@ def test_attack_32_a_holder_of_the_keys_nests_a_body_too_deep_to_be_shown(victim
     JSON(value={"word": 1}).save("z")
     path, planted = sealed(victim, b'{"fields":{"value":' + b"[" * 900 + b"]" * 900 + b"}}", 2)
     victim.put(path, planted)
-    with contextlib.suppress(BlockSchemaError):  # how deep Python may go differs between its versions
+    with contextlib.suppress(
+        BlockSchemaError, SerializationError
+    ):  # how deep Python may go differs between its versions
         JSON.load("z")
     for look in (lambda: stored("json/z"), lambda: diff("json/z", 1, 2)):
         with refused(IntegrityError, "version 2 of the block json/z cannot be shown: it is nested deeper than 200"):

@@ -36,6 +36,8 @@ import entrepot_test_sinks_left  # noqa: F401  as above
 from entrepot.blocks.fields import secret_texts
 from entrepot_test_sinks import LATE, REFERENCE, SINKS, Hunt, Scene, Sink, Treasury, plants, treasury
 
+pytestmark = pytest.mark.one_python
+
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "secrets.md"
 

@@ -15,6 +15,8 @@ import pytest
 from entrepot.errors import ConfigurationError
 from entrepot_test_sites import uv
 
+pytestmark = pytest.mark.one_python
+
 ROOT = Path(__file__).parents[2]
 
 

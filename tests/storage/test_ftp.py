@@ -21,6 +21,8 @@ from entrepot.storage import FileStorage
 from entrepot.testing import StorageContract
 from entrepot_test_tls import make_certificate
 
+pytestmark = pytest.mark.one_python
+
 PASSWORD = "p4ssword of the server"
 
 

@@ -16,6 +16,8 @@ from entrepot.testing.checking import Finding, check_plugins
 from entrepot.testing.installed import contracts_of
 from entrepot_test_sites import FakeSite
 
+pytestmark = pytest.mark.one_python
+
 GOOD = """
 import json
 from entrepot.errors import SerializationError

@@ -14,6 +14,8 @@ from entrepot.blocks import Block
 from entrepot.errors import BlockExistsError, SecretReferenceError, SerializationError
 from entrepot.testing import BlockContract, HasherContract, SecretSourceContract, SerializerContract
 
+pytestmark = pytest.mark.one_python
+
 
 def failing(contract: type, **methods: Any) -> dict[str, Exception]:
     """Return the tests of a contract that fail for something, with their errors."""

@@ -10,6 +10,8 @@ import pytest
 
 import entrepot_test_faulty as faulty
 
+pytestmark = pytest.mark.one_python
+
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], str]:
