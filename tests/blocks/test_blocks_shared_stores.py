@@ -33,6 +33,8 @@ from entrepot.testing import FrozenClock
 from entrepot_test_processes import said_at_once
 from entrepot_test_secrets import SECRET, leaks
 
+pytestmark = pytest.mark.one_python
+
 PROGRAM = Path(__file__).parent / "shared_writer.py"
 # Read here: the fixture that gives each test its own home also forgets such variables.
 SOAK = int(os.environ.get("ENTREPOT_SOAK", "0"))

@@ -18,6 +18,8 @@ from entrepot.blocks.secret_sources.vault import Vault
 from entrepot.errors import SecretReferenceError
 from entrepot.testing import SecretSourceContract
 
+pytestmark = pytest.mark.one_python
+
 HUNTER = "hunter2-of-the-sources"
 
 

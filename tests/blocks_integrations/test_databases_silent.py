@@ -15,6 +15,8 @@ from sqlalchemy import make_url, text
 from entrepot.blocks import SqlAlchemyConnector
 from entrepot.errors import ConfigurationError, DatabaseError
 
+pytestmark = pytest.mark.one_python
+
 
 class Swallowing:
     """Stands before a server on a Unix socket, by TCP; once `silent`, it takes what is sent and passes nothing on.

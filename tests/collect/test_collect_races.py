@@ -16,6 +16,8 @@ from entrepot.results.verify import verify
 from entrepot.storage import LocalStorage
 from entrepot_test_results import RING
 
+pytestmark = pytest.mark.one_python
+
 PROGRAM = Path(__file__).parent / "collect_racer.py"
 TESTS = Path(__file__).parent.parent
 RACES = 100

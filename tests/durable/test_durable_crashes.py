@@ -18,6 +18,8 @@ import pytest
 from entrepot.runs import LocalRecorder, RunHistory
 from entrepot.runs.sweeping import sweep
 
+pytestmark = pytest.mark.one_python
+
 SCRIPT = Path(__file__).parent / "crash_flow.py"
 DONE = re.compile(rb"([a-z]+)-([0-9]+)(?:-[0-9a-f]{6})? ([0-9a-f]{32})")
 KILLS = 14

@@ -13,6 +13,8 @@ from entrepot import errors
 from entrepot.filesystems import Azure
 from entrepot_test_servers import azure_connection_string
 
+pytestmark = pytest.mark.one_python
+
 SECRET = "SFVTSEhVU0hIVVNI"  # base64, as account keys are
 
 

@@ -13,6 +13,8 @@ from pydantic import ValidationError
 from entrepot import errors
 from entrepot.filesystems import GCS
 
+pytestmark = pytest.mark.one_python
+
 SECRET = "HUSH-private-key"
 ACCOUNT = {
     "type": "service_account",

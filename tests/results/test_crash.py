@@ -12,6 +12,8 @@ import pytest
 
 from entrepot_test_crashes import Processes, acknowledged_in
 
+pytestmark = pytest.mark.one_python
+
 PROGRAM = Path(__file__).parent / "crash_writer.py"
 SIZES = [0, 1, 4095, 4096, 64 << 10, (256 << 10) - 1, 256 << 10, (256 << 10) + 1, 60_000_000]
 KILLS = 200

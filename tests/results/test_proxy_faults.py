@@ -24,6 +24,8 @@ from entrepot_test_commits import prepared
 from entrepot_test_proxy import FAULTS, FaultyProxy, Port
 from entrepot_test_results import RING, Kept, Wrapped
 
+pytestmark = pytest.mark.one_python
+
 OPERATIONS = 300
 SOAK = int(os.environ.get("ENTREPOT_SOAK", "0"))  # read here: tests have an environment of their own
 WORKERS = 6

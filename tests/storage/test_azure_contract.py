@@ -9,6 +9,8 @@ from entrepot.storage import FileStorage
 from entrepot.testing import StorageContract
 from entrepot_test_servers import azure_connection_string
 
+pytestmark = pytest.mark.one_python
+
 
 class TestAzure(StorageContract):
     swaps = True

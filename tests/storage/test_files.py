@@ -37,6 +37,8 @@ from entrepot.errors import (
 from entrepot.protocols.storage import Storage
 from entrepot.storage import FileStorage
 
+pytestmark = pytest.mark.one_python
+
 MIB = 1024 * 1024
 QUICK = {"connect_timeout": 1, "read_timeout": 1, "retries": {"total_max_attempts": 1}}
 
