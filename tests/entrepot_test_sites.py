@@ -5,6 +5,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -45,12 +46,13 @@ class FakeSite:
         return info
 
 
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSite]:
-    """Give a folder of fake distributions on `sys.path`; the `conftest.py` of a folder of tests imports it."""
-    folder = tmp_path / "site"
+@contextmanager
+def fake_site(folder: Path, monkeypatch: pytest.MonkeyPatch, *, for_children: bool = False) -> Iterator[FakeSite]:
+    """Give a folder of fake distributions on `sys.path`, and on that of new processes if it is for them."""
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
+    if for_children:
+        monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     before = set(sys.modules)
     discovery.reset()
     yield FakeSite(folder)
@@ -58,6 +60,13 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSite]:
     for name in set(sys.modules) - before:
         if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSite]:
+    """Give such a folder; the `conftest.py` of a folder of tests imports it."""
+    with fake_site(tmp_path / "site", monkeypatch) as made:
+        yield made
 
 
 def uv() -> str:

@@ -26,11 +26,6 @@ long_form = [
 class _Fixtures(abstract.AbstractFixtures):
     _numbers: ClassVar = itertools.count()
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def saved(cls, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-        raise NotImplementedError
-
     @pytest.fixture
     def fs(self, saved: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv("ENTREPOT_HOME", str(saved[0]))

@@ -280,6 +280,18 @@ class TestAWholeInPlaceOfFields:
         assert "it stands both in the url and for itself: port" in said
 
 
+def overtaken(person: Person, gadget: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let somebody else save the block while this person is asked whether to save it."""
+    ask = person.ask
+
+    def ask_slowly(prompt: str) -> str:
+        if prompt.startswith("Save it"):
+            gadget(host="elsewhere").save("g", overwrite=True)
+        return ask(prompt)
+
+    monkeypatch.setattr(block_asking, "ask_line", ask_slowly)
+
+
 class TestEditing:
     def test_enter_keeps_what_is_there_secrets_too(self, invoke: Invoke, gadget: Any, person: Person) -> None:
         gadget(host="there", token=HUNTER, headers={"A": HUNTER, "B": "b"}, tags=["x"]).save("g")
@@ -307,14 +319,7 @@ class TestEditing:
     ) -> None:
         gadget(host="there").save("g")
         person(port="7")
-        ask = person.ask
-
-        def ask_slowly(prompt: str) -> str:
-            if prompt.startswith("Save"):
-                gadget(host="elsewhere").save("g", overwrite=True)
-            return ask(prompt)
-
-        monkeypatch.setattr(block_asking, "ask_line", ask_slowly)
+        overtaken(person, gadget, monkeypatch)
         said = invoke("block", "edit", "g", exit_code=1).stderr
         assert "version 1 of it is not the newest any more" in said
         assert "entrepot block diff gadget/g" in said
@@ -326,14 +331,7 @@ class TestEditing:
     ) -> None:
         gadget(host="there").save("g")
         person(port="7")
-        ask = person.ask
-
-        def ask_slowly(prompt: str) -> str:
-            if prompt.startswith("Save it"):
-                gadget(host="elsewhere").save("g", overwrite=True)
-            return ask(prompt)
-
-        monkeypatch.setattr(block_asking, "ask_line", ask_slowly)
+        overtaken(person, gadget, monkeypatch)
         monkeypatch.setattr(block_making, "confirm", lambda _question, *, default: not default)
         invoke("block", "edit", "g")
         made = gadget.load("g")

@@ -1,7 +1,6 @@
 """`entrepot plugins`: states, one distribution, checks and manifests."""
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -10,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from entrepot.plugins import BLOCKS, discovery
-from entrepot_test_sites import FakeSite
+from entrepot.plugins import BLOCKS
+from entrepot_test_sites import FakeSite, fake_site
 
 Invoke = Callable[..., Any]
 
@@ -26,20 +25,15 @@ class AcmeSalt(Block):
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSite]:
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    discovery.reset()
-    made = FakeSite(folder)
-    made.module("acme_salt_in_cli.blocks", SALT)
-    made.distribution(
-        "acme-salt", "2.5", blocks="acme-salt = acme_salt_in_cli.blocks:AcmeSalt", manifest="acme = acme_salt_in_cli"
-    )
-    yield made
-    discovery.reset()
-    BLOCKS.forget("acme-salt")
-    forget_modules()
+    with fake_site(tmp_path / "site", monkeypatch, for_children=True) as made:
+        made.module("acme_salt_in_cli.blocks", SALT)
+        made.distribution(
+            "acme-salt",
+            "2.5",
+            blocks="acme-salt = acme_salt_in_cli.blocks:AcmeSalt",
+            manifest="acme = acme_salt_in_cli",
+        )
+        yield made
 
 
 def forget_modules() -> None:

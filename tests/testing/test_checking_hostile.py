@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from entrepot.plugins import SERIALIZERS, discovery
+from entrepot.plugins import SERIALIZERS
 from entrepot.testing import SerializerContract
 from entrepot.testing._children import run_child
 from entrepot.testing.checking import Finding, check_plugins
 from entrepot.testing.installed import contracts_of
-from entrepot_test_sites import FakeSite
+from entrepot_test_sites import FakeSite, fake_site
 
 pytestmark = pytest.mark.one_python
 
@@ -46,13 +46,8 @@ class Lines:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSite]:
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    discovery.reset()
-    yield FakeSite(folder)
-    discovery.reset()
+    with fake_site(tmp_path / "site", monkeypatch, for_children=True) as made:
+        yield made
 
 
 def install(site: FakeSite, **sources: str) -> None:

@@ -7,6 +7,7 @@ pickled to: there it is followed only if the owner of the machine listed it.
 
 import re
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final, Generic, TypeAlias, TypeVar
@@ -42,7 +43,7 @@ def is_reference(text: str) -> bool:
     return match is not None and match[1] in SECRET_SOURCES.names()
 
 
-class _ByPlace(Generic[T]):
+class _ByPlace(ABC, Generic[T]):
     """A secret by where it is."""
 
     reference: str
@@ -74,11 +75,13 @@ class _ByPlace(Generic[T]):
             return self._from_text(self.reference)
         return self._from_source(look_up(self.reference, self.said_of, self.store))
 
+    @abstractmethod
     def _from_text(self, text: str) -> T:
-        raise NotImplementedError
+        """Return a text as this kind of secret."""
 
+    @abstractmethod
     def _from_source(self, found: str | bytes) -> T:
-        raise NotImplementedError
+        """Return what a source gave as this kind of secret; raise where it is none."""
 
     def __bool__(self) -> bool:
         return True  # nobody is asked to tell that there is one; pydantic looks at what it copies in this way

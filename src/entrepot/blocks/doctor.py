@@ -10,7 +10,7 @@ from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments
 from entrepot.blocks.history import read_body
 from entrepot.blocks.preflight import refused_in
-from entrepot.blocks.stores import stores
+from entrepot.blocks.stores import Store, stores
 from entrepot.errors import (
     BlockExistsError,
     BlockNotFoundError,
@@ -22,7 +22,7 @@ from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
 from entrepot.serializers.tagged import TAG
 
-__all__ = ["Finding", "Health", "examine", "examine_all", "migrate"]
+__all__ = ["Finding", "Health", "examine", "examine_all", "migrate", "saved_everywhere"]
 
 Health: TypeAlias = Literal["ok", "migrates", "migrated", "refused", "not installed", "fails"]
 """What a block is: it loads; it loads, and saved anew it would have the newest schema version; that was done; it loads
@@ -55,12 +55,20 @@ class Finding:
     location: str = ""
 
 
+def saved_everywhere(only: str | None = None) -> list[tuple[Store, DocumentRef]]:
+    """Return the newest version of every saved block of each store, in the order in which they are looked up.
+
+    Args:
+        only: "team" or "local", for one store; as `stores`.
+    """
+    places = [Store(place.kind, place.documents.as_they_are()) for place in stores(only)]
+    return [(place, ref) for place in places for ref in place.documents.store.list()]
+
+
 def examine_all() -> Iterator[Finding]:
-    """Try every saved block of each store, in the order in which they are looked up; nothing is changed."""
-    for place in stores():
-        documents = place.documents.as_they_are()
-        for ref in list(documents.store.list()):
-            yield examine(ref, documents)
+    """Try all of them; nothing is changed."""
+    for place, ref in saved_everywhere():
+        yield examine(ref, place.documents)
 
 
 def examine(ref: DocumentRef, documents: BlockDocuments) -> Finding:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from entrepot.blocks.doctor import Finding, Health, examine, migrate
+from entrepot.blocks.doctor import Finding, Health, examine, migrate, saved_everywhere
 from entrepot.blocks.stores import Store, stores
 from entrepot.cli.block_listing import InStore, refs_in
 from entrepot.cli.importing import Modules, advice, import_modules
@@ -56,8 +56,7 @@ def doctor(
       entrepot block doctor --json
     """  # noqa: D301  click's mark for lines that are kept as they are
     import_modules(module)
-    places = [Store(place.kind, place.documents.as_they_are()) for place in stores(store)]
-    saved = [(place, ref) for place in places for ref in place.documents.store.list()]
+    saved = saved_everywhere(store)
     found = [(place, examine(ref, place.documents)) for place, ref in _watched(saved, "Trying blocks")]
     _report(found, as_json=as_json, failures=("fails", "not installed") if strict else ("fails",))
 
