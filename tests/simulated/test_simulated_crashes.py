@@ -8,6 +8,7 @@ import os
 import random
 import sys
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -397,9 +398,17 @@ NAMES = [subject.name for subject in SUBJECTS]
 # --- the campaign ---------------------------------------------------------------------------------------------------
 
 
+IDS = random.Random()  # of transactions: by chance two of them share a folder, and make fewer system calls then
+
+
 @pytest.fixture(autouse=True)
 def _no_real_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)  # whatever the real disk has, the model knows
+
+
+@pytest.fixture(autouse=True)
+def _ids_by_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=IDS.getrandbits(128), version=4))
 
 
 @pytest.fixture
@@ -421,11 +430,17 @@ def text(value: object) -> str:
     return json.dumps(value, sort_keys=True)
 
 
+def prepare(subject: Subject, root: Path, seed: int) -> None:
+    """Make what is there before; with one seed, what is written next makes the same system calls every time."""
+    root.mkdir(mode=0o700)
+    IDS.seed(seed)
+    subject.prepare(root)
+
+
 def power_cuts(subject: Subject, folder: Path, *, most: int, seed: int) -> int:
     """Cut the power at every moment of a subject's writes; return how many different states were looked at."""
     root, copy = folder / "root", folder / "copy"
-    root.mkdir(mode=0o700)
-    subject.prepare(root)
+    prepare(subject, root, seed)
     assert subject.read(root) == subject.values[0]
     disk = Disk(root, most=most, seed=seed, links=subject.links)
     as_in_a_new_process()
@@ -452,12 +467,11 @@ def kills_and_power_cuts(subject: Subject, folder: Path, *, most: int, seed: int
     What the dead one did may be seen by the other and yet not be on the disk. What the other has said must be.
     """
     seen = 0
-    calls = count_calls(subject, folder)
+    calls = count_calls(subject, folder, seed)
     every = range(calls) if calls <= kills else sorted(random.Random(seed).sample(range(calls), kills))
     for moment in every:
         root, copy = folder / f"killed {moment}", folder / "copy"
-        root.mkdir(mode=0o700)
-        subject.prepare(root)
+        prepare(subject, root, seed)
         disk = Disk(root, most=most, seed=seed + moment, links=subject.links)
         as_in_a_new_process()
         with disk.recording():
@@ -488,11 +502,10 @@ def kills_and_power_cuts(subject: Subject, folder: Path, *, most: int, seed: int
     return seen
 
 
-def count_calls(subject: Subject, folder: Path) -> int:
+def count_calls(subject: Subject, folder: Path, seed: int) -> int:
     """Return how many system calls a subject's writes make; at each of them its process can be killed."""
     root = folder / "counted"
-    root.mkdir(mode=0o700)
-    subject.prepare(root)
+    prepare(subject, root, seed)
     disk = Disk(root, most=1, links=subject.links)
     as_in_a_new_process()
     with disk.recording():
