@@ -9,7 +9,7 @@ import pytest
 
 from entrepot._secrets import forget_secrets
 
-pytest_plugins = ["entrepot_test_processes", "entrepot_test_servers"]
+pytest_plugins = ["entrepot_test_crypto", "entrepot_test_processes", "entrepot_test_servers"]
 
 # Longer than `timeout` in pyproject.toml, which fails a test gently: by an exception in the main thread. A test of code
 # that catches everything, or a thread that waits where signals do not reach, outlives that one.
