@@ -14,9 +14,9 @@ from entrepot.blocks._about import About, Action, about_now
 from entrepot.blocks._decoding import Misfit, decode_fields, newer, quietly
 from entrepot.blocks._finding import exists, find, from_sources, given, is_open, refs, wrong_type
 from entrepot.blocks._inputs import mark_foreign, place_references
-from entrepot.blocks._listed import is_listed, line_for
 from entrepot.blocks._lookups import Whose, made_for
 from entrepot.blocks._misspelt import hint_for
+from entrepot.blocks._team_references import is_listed, line_for
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.migrations import stub

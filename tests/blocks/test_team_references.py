@@ -11,7 +11,7 @@ from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from entrepot import settings
-from entrepot.blocks._listed import is_listed, line_for
+from entrepot.blocks._team_references import is_listed, line_for
 from entrepot.blocks.secret_sources.local import path_of
 from entrepot.errors import ConfigurationError
 from entrepot_test_secrets import leaks
