@@ -36,13 +36,17 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def entrepot_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Point ENTREPOT_HOME at an empty folder, and forget every other ENTREPOT_ variable of the machine."""
-    for name in [name for name in os.environ if name.startswith("ENTREPOT_")]:
-        monkeypatch.delenv(name)
-    home = tmp_path / "entrepot-home"
-    monkeypatch.setenv("ENTREPOT_HOME", str(home))
-    return home
+def entrepot_home(tmp_path: Path) -> Iterator[Path]:
+    """Point ENTREPOT_HOME at an empty folder, and forget every other ENTREPOT_ variable of the machine.
+
+    Not by the test's own `monkeypatch`: one that undoes its patches half-way would be in the home of whoever runs it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("ENTREPOT_")]:
+            patch.delenv(name)
+        home = tmp_path / "entrepot-home"
+        patch.setenv("ENTREPOT_HOME", str(home))
+        yield home
 
 
 @pytest.fixture(autouse=True)
