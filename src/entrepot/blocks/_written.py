@@ -25,7 +25,7 @@ from entrepot.blocks._references import (
     resolve,
 )
 from entrepot.blocks.core import Block
-from entrepot.blocks.fields import reasons
+from entrepot.blocks.fields import is_secret, reasons
 from entrepot.errors import BlockFileError, EntrepotError, SerializationError
 from entrepot.plugins import SECRET_SOURCES
 from entrepot.serializers.tagged import TAG
@@ -288,7 +288,7 @@ class _Reader:
     def _secrets(self, value: object) -> Iterator[str | bytes]:
         if isinstance(value, AnyReference) or any(value is block for block in self._known):
             return
-        if hasattr(type(value), "get_secret_value"):
+        if is_secret(value):
             secret = value.get_secret_value()  # type: ignore[attr-defined]
             if isinstance(secret, str | bytes):
                 yield secret
