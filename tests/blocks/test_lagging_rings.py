@@ -128,6 +128,13 @@ def test_a_tombstone_goes_under_no_older_key_either(team: Team, staged: Keyring,
     assert team.key_of("one") == rotated.primary("block").id
 
 
+def test_what_is_ones_own_is_deleted_although_it_cannot_be_read(team: Team, staged: Keyring) -> None:
+    team.save(staged, "one")
+    unreadable = FaultyStorage(team.storage, fail_at=1, on=["get"])
+    assert BlockDocuments(StorageDocumentStore(unreadable), lambda: staged).delete("secret", "one")
+    assert not list(team.store.list())
+
+
 def test_a_process_that_read_the_keyring_before_saves_under_the_key_that_is_there_now(
     team: Team, staged: Keyring, rotated: Keyring
 ) -> None:

@@ -277,7 +277,7 @@ class BlockDocuments:
             latest = self.store.latest(slug, name)
             if latest is None or (latest.deleted and not (force and is_foreign(ring, self.store, latest))):
                 return False
-            there = self.store.read(latest)
+            there = self.store.read(latest) if self.is_shared else None  # one's own goes, whether it can be read or not
             if self.is_shared and not force:
                 check_deletion(ring, self.store, latest, there)
             ref = dataclasses.replace(self._next(latest, slug, name, seen), deleted=True)
