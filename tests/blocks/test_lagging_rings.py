@@ -100,12 +100,14 @@ def test_among_documents_of_others_the_newest_of_ones_own_counts(team: Team, sta
     team.save(rotated, "since")
     for number in range(3):
         team.save(Keyring.generate(), f"of-others-{number}", mixed=True)
+    team.clock.advance(300)
     team.save(staged, "of-who-lags", mixed=True)
     assert team.key_of("of-who-lags") == rotated.primary("block").id
 
 
 def test_a_key_that_is_disabled_here_is_not_used(team: Team, staged: Keyring, rotated: Keyring) -> None:
     team.save(rotated, "since")
+    team.clock.advance(300)
     team.save(staged.with_state(rotated.primary("block").id, "disabled"), "more")
     assert team.key_of("more") == staged.primary("block").id
 
