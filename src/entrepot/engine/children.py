@@ -202,7 +202,7 @@ class Children:
 
     def _cancel_waiting(self, why: StopRun | None) -> None:
         self._closed = True
-        for child in list(self._under_way):
+        for child in reversed(list(self._under_way)):  # a thread that gets free must find none to take
             child.cancel(why)
 
     def _stop(self, why: StopRun, error: BaseException | None) -> None:
