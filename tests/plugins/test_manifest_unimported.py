@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from entrepot.errors import ConfigurationError
 from entrepot.plugins import PluginRegistry, discovery
-from entrepot.plugins.distributions import plugin_distribution, plugin_distributions
-from entrepot.plugins.manifest import FILE_NAME
+from entrepot.plugins.distributions import plugin_distributions
+from entrepot.plugins.manifest import FILE_NAME, manifest_of
 from entrepot_test_sites import FakeSite
 
 GROUP = "entrepot.blocks"
@@ -34,15 +35,9 @@ def imported(folder: Path) -> list[str]:
 
 
 def api(name: str) -> int:
-    found = plugin_distribution(name).manifest
+    found = manifest_of(name)
     assert found is not None
     return found.api[GROUP]
-
-
-def trouble(name: str) -> str:
-    found = plugin_distribution(name)
-    assert found.manifest is None
-    return found.trouble
 
 
 def test_the_packages_around_it_are_not_imported(site: FakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +88,8 @@ def test_that_in_a_namespace_that_several_share_is_found(site: FakeSite, monkeyp
 def test_what_names_no_package_is_said_and_nothing_is_looked_for_elsewhere(site: FakeSite, target: str) -> None:
     packages(site.folder, "acme_bad")
     site.distribution("acme-bad", text=f"[entrepot.manifest]\nacme = {target}\n")
-    assert trouble("acme-bad").startswith("acme-bad 1.0 says that its manifest is in")
+    with pytest.raises(ConfigurationError, match=r"acme-bad 1\.0 says that its manifest is in"):
+        manifest_of("acme-bad")
     assert imported(site.folder) == []
 
 
@@ -123,9 +119,9 @@ def test_a_manifest_that_is_none_breaks_its_own_distribution_and_says_why_in_sho
     site.distribution("acme-good", blocks="good = acme_good:X")
     names = PluginRegistry[type](GROUP, kind="block", builtins={})
     assert {entry.name: entry.status for entry in names.report()} == {"bad": "broken", "good": "available"}
-    said = trouble("acme-bad")
-    assert "is no manifest of plugins" in said
-    assert len(said) < 500
+    with pytest.raises(ConfigurationError, match="is no manifest of plugins") as caught:
+        manifest_of("acme-bad")
+    assert len(str(caught.value)) < 500
     assert names.get("good").__module__ == "acme_good"
     assert imported(site.folder) == []
 
@@ -137,7 +133,8 @@ def test_a_pipe_a_folder_and_a_device_are_no_manifest_and_keep_nobody_waiting(si
     for make in (os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")):
         file.unlink()
         make(file)
-        assert "there is no file" in trouble("acme-odd")
+        with pytest.raises(ConfigurationError, match="there is no file"):
+            manifest_of("acme-odd")
         if file.is_dir():
             file.rmdir()
             file.touch()
@@ -149,20 +146,20 @@ def test_a_link_to_what_is_no_manifest_shows_nothing_of_it(site: FakeSite, tmp_p
     (package / FILE_NAME).unlink()
     (package / FILE_NAME).symlink_to(tmp_path / "private")
     site.distribution("acme-link", manifest="acme = acme_link")
-    assert "is no manifest of plugins" in trouble("acme-link")
-    assert "hush" not in trouble("acme-link")
+    with pytest.raises(ConfigurationError) as caught:
+        manifest_of("acme-link")
+    assert "hush" not in str(caught.value)
 
 
-def test_a_look_up_reads_the_manifest_of_its_own_distribution_alone(site: FakeSite) -> None:
+def test_one_distribution_of_many_with_manifests_reads_its_own_alone(site: FakeSite) -> None:
     for number in range(5):
-        packages(site.folder, f"acme_{number}", manifest='{"format": 1}')
-        blocks, manifest = f"x{number} = json:JSONDecoder", f"acme-{number} = acme_{number}"
-        site.distribution(f"acme-{number}", blocks=blocks, manifest=manifest)
+        packages(site.folder, f"acme_{number}", manifest=json.dumps({"format": 1, "api": {GROUP: number}}))
+        site.distribution(f"acme-{number}", manifest=f"acme-{number} = acme_{number}")
     discovery.reset()
     opened: list[str] = []
     listening = True
     sys.addaudithook(lambda event, args: opened.append(str(args[0])) if listening and event == "open" else None)
-    assert PluginRegistry[type](GROUP, kind="block", builtins={}).get("x3") is json.JSONDecoder
+    assert api("acme-3") == 3
     listening = False
     assert [Path(path).parent.name for path in opened if path.endswith(FILE_NAME)] == ["acme_3"]
     assert not [path for path in opened if path.endswith("METADATA")]

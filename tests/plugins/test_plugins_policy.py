@@ -13,8 +13,7 @@ from entrepot.blocks import Block, Secret
 from entrepot.filesystems.base import StorageBlock
 from entrepot.plugins import BLOCKS, HASHERS, SERIALIZERS, PluginRegistry
 from entrepot.plugins._claims import OWN, PROGRAM, Claim
-from entrepot.plugins.distributions import plugin_distribution
-from entrepot.plugins.manifest import FILE_NAME
+from entrepot.plugins.manifest import FILE_NAME, manifest_of
 from entrepot.plugins.policy import PluginPolicy
 from entrepot.serializers import get_serializer
 from entrepot_test_sites import FakeSite
@@ -143,13 +142,14 @@ class TestManifests:
         path = write_manifest(
             site, plugins={"entrepot.blocks": {"salt": {"target": "acme_salt:Salt", "title": "Salt"}}}
         )
-        found = plugin_distribution("Acme_Salt").manifest
+        found = manifest_of("Acme_Salt")
         assert found is not None
         assert found.path == path
         entry = found.entry("entrepot.blocks", "salt")
         assert entry is not None
         assert entry.title == "Salt"
         assert "acme_pkg" not in sys.modules
+        assert manifest_of("another") is None
 
     def test_one_that_needs_another_api_keeps_the_plugin_from_being_imported(
         self, site: FakeSite, names: PluginRegistry[Any]

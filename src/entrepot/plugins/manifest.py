@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from entrepot.plugins import discovery
 from entrepot.plugins._manifest_file import FILE_NAME, FORMAT, content_of, file_of
-from entrepot.plugins.api import api_needed
-from entrepot.plugins.discovery import Claim
+from entrepot.plugins.api import MANIFEST_GROUP, api_needed
+from entrepot.plugins.discovery import Claim, normalise
 
-__all__ = ["FILE_NAME", "FORMAT", "Manifest", "ManifestEntry", "manifest_at", "read_manifest"]
+__all__ = ["FILE_NAME", "FORMAT", "Manifest", "ManifestEntry", "manifest_at", "manifest_of", "read_manifest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,16 @@ class Manifest:
     def needs(self, group: str) -> str:
         """Return what is wrong with the version that it needs of a group's contract; "" if nothing."""
         return api_needed(self.api, group)
+
+
+def manifest_of(distribution: str) -> Manifest | None:
+    """Return the manifest of an installed distribution, or None if it has none.
+
+    Raises:
+        ConfigurationError: If it has one that cannot be read or is none.
+    """
+    where = discovery.entry_points_of(MANIFEST_GROUP).of(normalise(distribution))
+    return None if where is None else manifest_at(where)
 
 
 def manifest_at(claim: Claim) -> Manifest:
