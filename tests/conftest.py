@@ -9,7 +9,7 @@ import pytest
 
 from entrepot._secrets import forget_secrets
 
-pytest_plugins = ["entrepot_test_processes", "entrepot_test_servers"]
+pytest_plugins = ["entrepot_test_crypto", "entrepot_test_processes", "entrepot_test_servers"]
 
 # Longer than `timeout` in pyproject.toml, which fails a test gently: by an exception in the main thread. A test of code
 # that catches everything, or a thread that waits where signals do not reach, outlives that one.
@@ -36,13 +36,17 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def entrepot_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Point ENTREPOT_HOME at an empty folder, and forget every other ENTREPOT_ variable of the machine."""
-    for name in [name for name in os.environ if name.startswith("ENTREPOT_")]:
-        monkeypatch.delenv(name)
-    home = tmp_path / "entrepot-home"
-    monkeypatch.setenv("ENTREPOT_HOME", str(home))
-    return home
+def entrepot_home(tmp_path: Path) -> Iterator[Path]:
+    """Point ENTREPOT_HOME at an empty folder, and forget every other ENTREPOT_ variable of the machine.
+
+    Not by the test's own `monkeypatch`: one that undoes its patches half-way would be in the home of whoever runs it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("ENTREPOT_")]:
+            patch.delenv(name)
+        home = tmp_path / "entrepot-home"
+        patch.setenv("ENTREPOT_HOME", str(home))
+        yield home
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,11 @@
-"""For tests about keys: a clock that stands still, and the ways in which key material could show."""
+"""For tests about keys: a clock that stands still, quick passphrases, and the ways in which key material could show."""
 
 import base64
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+
+import pytest
 
 
 class FixedClock:
@@ -17,6 +19,13 @@ class FixedClock:
 
     def sleep(self, seconds: float) -> None:
         pass
+
+
+@pytest.fixture
+def quick_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let passphrases give their keys at once: what is sealed under one here is no secret."""
+    quick = {"kdf": "argon2id", "memory_kib": 64, "passes": 1, "lanes": 1}
+    monkeypatch.setattr("entrepot.crypto.passphrase._NEW", quick)
 
 
 def forms_of(material: bytes) -> Iterator[str]:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from entrepot import home
-from entrepot.crypto import passphrase as passphrases
 from entrepot.crypto.changing import change_keyring
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import KeyringError, KeyringExistsError
@@ -19,10 +18,7 @@ from entrepot_test_attacks import Victim, refused
 
 GOOD = b"correct horse battery staple"
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passphrases, "_NEW", {"kdf": "argon2id", "memory_kib": 64, "passes": 1, "lanes": 1})
+pytestmark = pytest.mark.usefixtures("quick_passphrases")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field, SecretStr, field_validato
 
 from entrepot.blocks.core import Block
 from entrepot.blocks.document_store import StorageDocumentStore
-from entrepot.blocks.documents import BlockDocuments, use_documents
+from entrepot.blocks.documents import BlockDocuments, current_documents, use_documents
 from entrepot.blocks.system import JSON, Secret, String
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import (
@@ -162,8 +162,6 @@ class TestRaces:
                     outcomes.append(f"v{number}")
                 except BlockExistsError:
                     outcomes.append("")
-
-        from entrepot.blocks.documents import current_documents  # noqa: PLC0415  only here
 
         threads = [threading.Thread(target=write, args=(number, current_documents())) for number in range(8)]
         for thread in threads:

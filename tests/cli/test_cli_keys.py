@@ -9,7 +9,6 @@ import pytest
 
 from entrepot import home, task
 from entrepot.blocks.system import Secret
-from entrepot.crypto import passphrase
 from entrepot.engine import places
 from entrepot.filesystems import LocalFileSystem
 from entrepot_test_terminals import Terminal
@@ -17,10 +16,7 @@ from entrepot_test_terminals import Terminal
 Invoke = Callable[..., Any]
 GOOD = "correct horse battery staple"
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passphrase, "_NEW", {"kdf": "argon2id", "memory_kib": 64, "passes": 1, "lanes": 1})
+pytestmark = pytest.mark.usefixtures("quick_passphrases")
 
 
 @pytest.fixture

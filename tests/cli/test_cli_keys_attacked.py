@@ -12,7 +12,6 @@ from servers import S3Server, VaultServer
 
 from entrepot import home
 from entrepot.blocks import BlockDocuments, Secret, String
-from entrepot.crypto import passphrase
 from entrepot.errors import ConfigurationError, KeyProviderError
 from entrepot.keys import rotating
 from entrepot_test_full import Disk, small_disk
@@ -21,10 +20,7 @@ from .conftest import Invoke
 
 GOOD = "correct horse battery staple"
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passphrase, "_NEW", {"kdf": "argon2id", "memory_kib": 64, "passes": 1, "lanes": 1})
+pytestmark = pytest.mark.usefixtures("quick_passphrases")
 
 
 @pytest.fixture

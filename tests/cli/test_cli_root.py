@@ -1,5 +1,6 @@
 """The root of the command line: help, exit codes, errors, pipes and terminals."""
 
+import importlib
 import json
 import os
 import platform
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from entrepot._version import __version__
 from entrepot.cli import app as root
+from entrepot.cli.app import _TOPICS
 from entrepot.errors import ConfigurationError
 from entrepot.protocols.recorder import RunCreated, RunTransition
 from entrepot.runs import LocalRecorder
@@ -29,20 +32,15 @@ class TestHelp:
         for topic in ("block", "result", "runs", "plugins", "config", "version"):
             assert f"\n  {topic} " in text
 
-    def test_every_command_has_a_help_text(self, invoke: Invoke) -> None:
-        commands = {
-            "block": ["types", "ls", "show", "create", "delete", "check", "register"],
-            "result": ["ls", "show"],
-            "runs": ["ls", "show"],
-            "config": ["view", "set", "unset"],
-            "plugins": [],
-            "version": [],
-        }
-        for topic, names in commands.items():
-            text = invoke(topic, "-h").stdout
-            for name in names:
-                assert f"\n  {name} " in text
-                assert "Usage: entrepot" in invoke(topic, name, "--help").stdout
+    @pytest.mark.parametrize("topic", _TOPICS)
+    def test_every_command_has_a_help_text(self, topic: str, invoke: Invoke) -> None:
+        text = invoke(topic, "-h").stdout
+        assert text.startswith(f"Usage: entrepot {topic} ")
+        command: Any = typer.main.get_command(importlib.import_module(_TOPICS[topic][0]).app)
+        for name, each in getattr(command, "commands", {}).items():
+            assert f"\n  {name} " in text
+            assert each.help, name
+            assert f"Usage: entrepot {topic} {name} " in invoke(topic, name, "--help").stdout
 
     def test_a_slip_gets_the_near_command(self, invoke: Invoke) -> None:
         found = invoke("blok", exit_code=2)

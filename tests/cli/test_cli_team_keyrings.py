@@ -12,7 +12,6 @@ import pytest
 
 from entrepot import home, task
 from entrepot.blocks import Secret, String, _rings
-from entrepot.crypto import passphrase
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.seal import read_key
 from entrepot.errors import KeyringMissingError, UnknownKeyError
@@ -22,10 +21,7 @@ from .conftest import Invoke
 
 GOOD = "correct horse battery staple"
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passphrase, "_NEW", {"kdf": "argon2id", "memory_kib": 64, "passes": 1, "lanes": 1})
+pytestmark = pytest.mark.usefixtures("quick_passphrases")
 
 
 @pytest.fixture

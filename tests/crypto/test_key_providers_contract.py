@@ -11,7 +11,6 @@ import pytest
 from keyring.backend import KeyringBackend
 from servers import S3Server, VaultServer
 
-from entrepot.crypto import passphrase
 from entrepot.crypto.aws_kms import AwsKmsKeyProvider
 from entrepot.crypto.environment import EnvironmentKeyProvider
 from entrepot.crypto.os_keyring import OsKeyProvider
@@ -48,9 +47,8 @@ class TestEnvironment(KeyProviderContract):
 
 class TestPassphrase(KeyProviderContract):
     @pytest.fixture
-    def same(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Same:
+    def same(self, quick_passphrases: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Same:
         monkeypatch.setenv(PASSPHRASE_VARIABLE, "correct horse battery staple")
-        monkeypatch.setattr(passphrase, "_NEW", {"kdf": "argon2id", "memory_kib": 64, "passes": 1, "lanes": 1})
         return lambda: PassphraseKeyProvider.open("", {}, folder=tmp_path / "home")
 
     @pytest.fixture

@@ -35,3 +35,12 @@ class TestKeyring:
         material = document.partition('"raw": "')[2].partition('"')[0]
         assert len(material) > 20
         assert material not in shown
+
+
+def test_the_home_of_a_test_stays_when_its_patches_are_undone(
+    entrepot_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENTREPOT_BLOCKS_TEAM", "elsewhere")
+    monkeypatch.undo()
+    assert home.home_path() == entrepot_home
+    assert [name for name in os.environ if name.startswith("ENTREPOT_")] == ["ENTREPOT_HOME"]

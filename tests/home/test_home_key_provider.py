@@ -11,7 +11,6 @@ from servers import S3Server, VaultServer
 
 from entrepot import home
 from entrepot.blocks.system import Secret
-from entrepot.crypto import passphrase
 from entrepot.crypto.environment import EnvironmentKeyProvider
 from entrepot.crypto.providers import FileKeyProvider
 from entrepot.errors import (
@@ -40,10 +39,9 @@ def run(script: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fresh(quick_passphrases: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(home, "_rings", {})
     monkeypatch.setattr(home, "_providers", {})
-    monkeypatch.setattr(passphrase, "_NEW", {"kdf": "argon2id", "memory_kib": 64, "passes": 1, "lanes": 1})
 
 
 class TestChoice:

@@ -7,7 +7,6 @@ import pytest
 
 from entrepot import home
 from entrepot.blocks.system import Secret
-from entrepot.crypto import passphrase as passphrases
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.passphrase import read_passphrase, why_weak
 from entrepot.crypto.providers import FileKeyProvider
@@ -17,10 +16,7 @@ from entrepot_test_crypto import forms_of, materials_of
 
 GOOD = b"correct horse battery staple"
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passphrases, "_NEW", {"kdf": "argon2id", "memory_kib": 64, "passes": 1, "lanes": 1})
+pytestmark = pytest.mark.usefixtures("quick_passphrases")
 
 
 def exported(folder: Path, ring: Keyring) -> Path:

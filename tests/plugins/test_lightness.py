@@ -150,7 +150,8 @@ def test_an_unset_policy_is_found_without_reading_settings_wherever_the_home_is(
         file.unlink()
 
 
-def test_the_variables_of_the_policy_are_those_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variables_of_the_policy_are_those_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     names = ("plugins_allow", "plugins_deny", "plugins_strict")
     assert tuple(settings.SETTINGS[name].variable for name in names) == _standing._VARIABLES
     monkeypatch.delenv("ENTREPOT_HOME")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -11,11 +12,12 @@ import pytest
 
 from entrepot import errors, settings, task
 from entrepot import plugins as every_registry
-from entrepot.blocks import Secret
+from entrepot.blocks import Secret, SqlAlchemyConnector
 from entrepot.blocks._references import SecretReference
 from entrepot.filesystems import RemoteFileSystem
 from entrepot.plugins import PluginRegistry, discovery
 from entrepot.plugins.distributions import plugin_distributions
+from entrepot.plugins.foreign import FILE_SYSTEMS, check_foreign
 from entrepot_test_sites import FakeSite
 
 REGISTRIES = [each for each in vars(every_registry).values() if isinstance(each, PluginRegistry)]
@@ -265,9 +267,6 @@ def test_a_stored_block_cannot_have_fsspec_import_what_is_denied(foreign: FakeSi
 def test_a_stored_block_cannot_have_sqlalchemy_import_what_is_denied(
     foreign: FakeSite, driver: str, query: dict[str, str]
 ) -> None:
-    pytest.importorskip("sqlalchemy")
-    from entrepot.blocks.databases import SqlAlchemyConnector  # noqa: PLC0415  as above
-
     SqlAlchemyConnector(driver=driver, database=":memory:", query=query).save("database")
     with pytest.raises(errors.PluginDeniedError, match="of evil is not allowed here"):
         SqlAlchemyConnector.load("database").engine()
@@ -277,8 +276,6 @@ def test_a_stored_block_cannot_have_sqlalchemy_import_what_is_denied(
 def test_what_our_own_extras_install_needs_no_place_in_the_list_of_what_is_allowed(
     foreign: FakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from entrepot.plugins.foreign import FILE_SYSTEMS, check_foreign  # noqa: PLC0415  what is tested
-
     site = foreign.another("more")
     info = site.distribution("adlfs", text="[fsspec.specs]\nabfss = adlfs:X\n")
     monkeypatch.setattr(sys, "path", [str(info.parent), *sys.path])
@@ -299,8 +296,6 @@ def test_what_our_own_extras_install_needs_no_place_in_the_list_of_what_is_allow
 def test_a_folder_that_a_program_happens_to_run_in_is_asked_for_no_plugins_by_the_command_line(
     site: FakeSite, tmp_path: Path
 ) -> None:
-    import subprocess  # noqa: PLC0415
-
     evil(FakeSite(tmp_path))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
     done = subprocess.run(

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from entrepot.plugins import SERIALIZERS
-from entrepot.testing import SerializerContract
+from entrepot.plugins.distributions import GROUPS
+from entrepot.testing import SecretSourceContract, SerializerContract
 from entrepot.testing._children import run_child
 from entrepot.testing.checking import Finding, check_plugins
-from entrepot.testing.installed import contracts_of
+from entrepot.testing.installed import CONTRACTS, contracts_of
 from entrepot_test_sites import FakeSite, fake_site
 
 pytestmark = pytest.mark.one_python
@@ -122,15 +123,54 @@ def test_what_a_plugin_started_ends_with_its_check(tmp_path: Path) -> None:
         os.close(reader)
 
 
-def test_a_contract_of_its_own_that_cannot_be_had_fails_alone(site: FakeSite) -> None:
-    install(site, a="", b="")
-    site.module("odd_pkg.contracts", "raise RuntimeError('no contract today')")
-    entries: Any = {name: {"target": f"odd_{name}:Lines"} for name in "ab"}
-    entries["a"]["contract"] = "odd_pkg.contracts:Contract"
-    manifest = {"format": 1, "plugins": {"entrepot.serializers": entries}}
+def declare(site: FakeSite, contracts: str, **plugins: Any) -> None:
+    """Give the distribution a manifest, and a module of contracts beside it."""
+    site.module("odd_pkg.contracts", contracts)
+    manifest = {"format": 1, "plugins": {f"entrepot.{group}": entries for group, entries in plugins.items()}}
     (site.folder / "odd_pkg" / "entrepot-manifest.json").write_text(json.dumps(manifest))
     points = site.folder / "odd-1.0.dist-info" / "entry_points.txt"
     points.write_text(points.read_text() + "[entrepot.manifest]\nodd = odd_pkg\n")
+
+
+SAFE = """
+from entrepot.errors import SecretReferenceError
+
+class Safe:
+    def get(self, rest):
+        if rest != "door":
+            raise SecretReferenceError("nothing is there")
+        return "open sesame"
+"""
+SAFE_CONTRACT = """
+from entrepot.testing import SecretSourceContract
+from odd_safe import Safe
+
+class Contract(SecretSourceContract):
+    make_source = lambda self: Safe()
+    known = lambda self: {"door": "open sesame"}
+    unknown = malformed = lambda self: ["window"]
+"""
+
+
+def test_a_source_of_secrets_is_tested_by_the_contract_that_its_manifest_names(site: FakeSite) -> None:
+    site.module("odd_safe", SAFE)
+    site.distribution("odd", secret_sources="safe = odd_safe:Safe")
+    entry = {"target": "odd_safe:Safe", "contract": "odd_pkg.contracts:Contract"}
+    declare(site, SAFE_CONTRACT, secret_sources={"safe": entry})
+    contract = contracts_of("odd")["Test0"]
+    assert issubclass(contract, SecretSourceContract)
+    contract().test_a_secret_is_given_as_it_is()
+
+
+def test_every_group_of_plugins_has_a_contract() -> None:
+    assert CONTRACTS.keys() == set(GROUPS)
+
+
+def test_a_contract_of_its_own_that_cannot_be_had_fails_alone(site: FakeSite) -> None:
+    install(site, a="", b="")
+    entries: Any = {name: {"target": f"odd_{name}:Lines"} for name in "ab"}
+    entries["a"]["contract"] = "odd_pkg.contracts:Contract"
+    declare(site, "raise RuntimeError('no contract today')", serializers=entries)
     contracts = contracts_of("odd")
     with pytest.raises(RuntimeError, match="no contract today"):
         contracts["Test0"]().test_its_contract_can_be_had()

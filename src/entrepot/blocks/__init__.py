@@ -4,8 +4,9 @@ Nothing is loaded before it is asked for: `from entrepot.blocks import Secret` l
 does not.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from entrepot._lazy import lazy_names
 
 if TYPE_CHECKING:
     from entrepot.blocks._references import SecretBytesReference as SecretBytesReference
@@ -87,15 +88,4 @@ __all__ = [
     "use_sources",
 ]
 
-
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found: object = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

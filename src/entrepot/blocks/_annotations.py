@@ -15,7 +15,10 @@ from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
 
-__all__ = ["ClassFacts", "FieldFacts", "facts_of"]
+__all__ = ["UNIONS", "ClassFacts", "FieldFacts", "facts_of", "is_alias"]
+
+UNIONS: Final = (typing.Union, types.UnionType)
+"""Both origins of annotations such as `int | None`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,6 @@ class ClassFacts:
 
 
 _known: Final[weakref.WeakKeyDictionary[type[BaseModel], ClassFacts]] = weakref.WeakKeyDictionary()
-_UNIONS: Final = (typing.Union, types.UnionType)
 
 
 def facts_of(cls: type[BaseModel]) -> ClassFacts:
@@ -90,6 +92,11 @@ def _find_facts(cls: type[BaseModel]) -> ClassFacts:
     return ClassFacts(fields, _by_name(found.values()), frozenset().union(*safe), names)
 
 
+def is_alias(annotation: Any) -> bool:
+    """Return whether an annotation is a name for another one: `type Name = ...`."""
+    return hasattr(annotation, "__value__") and hasattr(annotation, "__type_params__")
+
+
 class _Walk:
     """Goes through one annotation."""
 
@@ -107,7 +114,7 @@ class _Walk:
         origin = get_origin(annotation)
         if annotation is Any or annotation is object or isinstance(annotation, str | typing.ForwardRef):
             self.open = True  # a name that is not resolved yet could be anything
-        elif hasattr(annotation, "__value__") and hasattr(annotation, "__type_params__"):  # `type Name = ...`
+        elif is_alias(annotation):
             self.visit(annotation.__value__)
         elif isinstance(annotation, TypeVar):
             inner = annotation.__constraints__ or (annotation.__bound__,)
@@ -119,7 +126,7 @@ class _Walk:
             for each in get_args(annotation):
                 self.visit(type(each))
         elif origin is not None:
-            if origin not in _UNIONS:
+            if origin not in UNIONS:
                 self.visit(origin)
             for each in get_args(annotation):
                 self.visit(each)
@@ -173,7 +180,7 @@ def _bare_secret(annotation: Any) -> type | None:
     """Return SecretStr or SecretBytes where that, or None, is all that the field takes."""
     if get_origin(annotation) is typing.Annotated:
         return _bare_secret(get_args(annotation)[0])
-    if get_origin(annotation) in _UNIONS:
+    if get_origin(annotation) in UNIONS:
         members = {_bare_secret(each) for each in get_args(annotation) if each is not type(None)}
         return members.pop() if len(members) == 1 else None
     return annotation if annotation in (SecretStr, SecretBytes) else None

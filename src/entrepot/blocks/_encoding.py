@@ -25,6 +25,7 @@ from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
 from entrepot.blocks._annotations import facts_of
 from entrepot.blocks._decoding import ADDRESSES, LISTS, REFERENCES, SCALARS, Misfit, decode_fields, members
+from entrepot.blocks._plain import has_secret
 from entrepot.blocks._references import AnyReference
 from entrepot.blocks.fields import MASK, MASKS, is_mask, is_secret
 from entrepot.errors import EntrepotError, SecretMaskError, SerializationError
@@ -42,9 +43,6 @@ Veil = Callable[[object], object]
 """Gives what stands for a secret in an identity, from the plain form of the secret."""
 
 _MASKED_BYTES: Final = frozenset(base64.b64encode(mask.encode()).decode() for mask in MASKS)
-
-
-# --- writing ------------------------------------------------------------------------------------------------------
 
 
 def encode_checked(block: "Block", reference: Reference) -> dict[str, object]:
@@ -219,20 +217,12 @@ def _find_mask(cls: type[BaseModel], body: Mapping[str, object]) -> str | None:
     """Return the path of the first mask in a place where a secret could be."""
     facts = facts_of(cls)
     for name, value in members(body).items():
-        if facts.fields[name].secret or facts.fields[name].open or _has_secret(value):
+        if facts.fields[name].secret or facts.fields[name].open or has_secret(value):
             for path in _masks(value):
                 return name + path
     for path in _masks(body.get("extra")):
         return path.removeprefix(".")
     return None
-
-
-def _has_secret(plain: object) -> bool:
-    if isinstance(plain, list):
-        return any(map(_has_secret, plain))
-    if isinstance(plain, dict):
-        return str(plain.get(TAG)).startswith("secret") or any(map(_has_secret, plain.values()))
-    return False
 
 
 def _masks(plain: object) -> Iterator[str]:

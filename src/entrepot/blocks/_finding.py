@@ -39,7 +39,14 @@ def refs(cls: type[Block]) -> list[DocumentRef]:
 
 
 def find(cls: type[Block], name: str, documents: BlockDocuments) -> DocumentRef:
-    """Return the newest version of the block that a class and a name mean."""
+    """Return the newest version of the block that a class and a name mean.
+
+    Raises:
+        BlockNotFoundError: If there is none, or the one of that type and name is not of the class.
+        AmbiguousBlockNameError: If blocks of several types have that name.
+        UnknownBlockTypeError: If there is none, and no installed or imported class has the slug.
+        InvalidNameError: If it can be no name.
+    """
     if isinstance(name, str) and "/" in name:
         slug, _, rest = name.partition("/")
         check_name(slug, what="block type")
@@ -132,6 +139,7 @@ def may_be(cls: type[Block], slug: str) -> bool:
 
 
 def wrong_type(cls: type[Block], ref: DocumentRef) -> BlockNotFoundError:
+    """Return the error that a block is not of the class by which it was asked for."""
     return BlockNotFoundError(
         f"{ref.slug}/{ref.name} is a {ref.slug} block, not a {cls.__name__}; load it with"
         f" Block.load({f'{ref.slug}/{ref.name}'!r})",

@@ -7,13 +7,12 @@ from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
-from entrepot.blocks._annotations import facts_of
+from entrepot.blocks._annotations import UNIONS, facts_of, is_alias
 from entrepot.blocks._inputs import as_secret
 from entrepot.blocks._references import SecretBytesReference, is_reference
 
 __all__ = ["hide", "hide_defaults"]
 
-_UNIONS: Final = (typing.Union, types.UnionType)
 _PLAIN: Final = (str, bytes)
 _LISTS: Final = (list, tuple, set, frozenset)
 _CONTAINERS: Final = (*_LISTS, dict)
@@ -33,7 +32,7 @@ def hide(annotation: Any, value: object, depth: int = 0) -> object:  # noqa: PLR
     """
     annotation = _bare(annotation)
     origin = get_origin(annotation)
-    if origin in _UNIONS:
+    if origin in UNIONS:
         kinds = [_bare(kind) for kind in get_args(annotation)]
         if type(value) in kinds or (isinstance(value, _PLAIN) and any(map(_may_be_plain, kinds))):
             return value
@@ -55,7 +54,7 @@ def _bare(annotation: Any) -> Any:
     while True:
         if get_origin(annotation) is typing.Annotated:
             annotation = get_args(annotation)[0]
-        elif hasattr(annotation, "__value__") and hasattr(annotation, "__type_params__"):  # `type Name = ...`
+        elif is_alias(annotation):
             annotation = annotation.__value__
         else:
             return annotation

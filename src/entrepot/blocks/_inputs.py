@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from entrepot.blocks._annotations import facts_of
+from entrepot.blocks._annotations import UNIONS, facts_of, is_alias
 from entrepot.blocks._references import AnyReference, SecretBytesReference, SecretReference, is_reference
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "references_in",
 ]
 
-_UNIONS: Final = (typing.Union, types.UnionType)
 _WRAPPERS: Final = (typing.Annotated, typing.Required, typing.NotRequired)
 _KINDS: Final[Mapping[object, type[AnyReference]]] = {SecretStr: SecretReference, SecretBytes: SecretBytesReference}
 _LISTS: Final = (list, tuple, set, frozenset, deque)
@@ -89,7 +88,7 @@ def _read(annotation: Any, value: object, depth: int) -> object:  # noqa: PLR091
         return value
     annotation = _unwrapped(annotation)
     origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin in _UNIONS:
+    if origin in UNIONS:
         read = (_read(each, value, depth + 1) for each in arguments)
         return next((each for each in read if each is not value), value)
     if isinstance(value, str):
@@ -109,7 +108,7 @@ def _unwrapped(annotation: Any) -> Any:
     for _ in range(_DEPTH):  # a root model may be of itself
         if get_origin(annotation) in _WRAPPERS:
             annotation = get_args(annotation)[0]
-        elif hasattr(annotation, "__value__") and hasattr(annotation, "__type_params__"):
+        elif is_alias(annotation):
             annotation = annotation.__value__
         elif isinstance(annotation, TypeVar):
             annotation = annotation.__bound__

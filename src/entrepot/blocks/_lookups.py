@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from entrepot._scope import current_scope
 from entrepot._secrets import MASK, remember_secret
-from entrepot.blocks._listed import is_listed, line_for
+from entrepot.blocks._team_references import is_listed, line_for
 from entrepot.errors import EntrepotError, ForeignReferenceError, SecretReferenceError
 from entrepot.plugins import SECRET_SOURCES
 from entrepot.protocols.secret_source import SecretSource

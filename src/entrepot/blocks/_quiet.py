@@ -1,7 +1,7 @@
-"""Calls whose errors come back without their frames, which hold secrets in clear.
+"""Calls whose errors come without their frames, which hold secrets in clear.
 
 Tracebacks are logged with the locals of every frame. Masked objects are no help where a library is at work below us: it
-takes plain values. So such a call is made through `attempt`, and whoever made it raises what came back.
+takes plain values.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from entrepot.errors import EntrepotError
 
-__all__ = ["Failed", "attempt"]
+__all__ = ["Failed", "attempt", "call_quietly"]
 
 T = TypeVar("T")
 
@@ -43,3 +43,11 @@ def attempt(call: Callable[[], T], otherwise: Callable[[Exception], EntrepotErro
         raised = error
     raised.__cause__ = raised.__context__ = None
     return Failed(raised.with_traceback(None))
+
+
+def call_quietly(call: Callable[[], T], otherwise: Callable[[Exception], EntrepotError]) -> T:
+    """Return what a call returns; what it raises is raised anew, as `attempt` gives it."""
+    found = attempt(call, otherwise)
+    if isinstance(found, Failed):
+        raise found.error
+    return found

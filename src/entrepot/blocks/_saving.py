@@ -1,4 +1,4 @@
-"""Saving, loading and deleting blocks: between their classes and the documents. Loaded by the first save or load.
+"""Saving and loading blocks: between their classes and the documents. Loaded by the first save or load.
 
 No function here raises while it holds a secret in clear: tracebacks can be logged with the locals of every frame.
 """
@@ -6,7 +6,6 @@ No function here raises while it holds a secret in clear: tracebacks can be logg
 import contextlib
 import hmac
 import json
-import pickle
 from typing import Final, NamedTuple, TypeVar, cast
 
 from entrepot._names import check_name
@@ -15,22 +14,19 @@ from entrepot.blocks._about import About, Action, about_now
 from entrepot.blocks._decoding import Misfit, decode_fields, newer, quietly
 from entrepot.blocks._finding import exists, find, from_sources, given, is_open, refs, wrong_type
 from entrepot.blocks._inputs import mark_foreign, place_references
-from entrepot.blocks._listed import is_listed, line_for
 from entrepot.blocks._lookups import Whose, made_for
 from entrepot.blocks._misspelt import hint_for
+from entrepot.blocks._team_references import is_listed, line_for
 from entrepot.blocks.core import Block
-from entrepot.blocks.documents import BlockDocuments, current_documents, current_ring
-from entrepot.blocks.fields import remember_secrets
+from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.migrations import stub
 from entrepot.crypto.keyring import Keyring
-from entrepot.crypto.seal import seal, unseal
 from entrepot.errors import (
     BlockNotFoundError,
     BlockSchemaError,
     EntrepotError,
     IntegrityError,
     SerializationError,
-    UnhashableValueError,
     UnknownKeyError,
 )
 from entrepot.plugins import BLOCKS
@@ -40,24 +36,20 @@ __all__ = [
     "body_bytes",
     "bytes_of",
     "exists",
-    "identity",
     "load",
     "load_found",
     "load_inner",
     "load_newest",
-    "open_pickle",
     "reference_in",
     "refs",
     "save",
     "save_again",
     "save_over",
-    "seal_pickle",
 ]
 
 B = TypeVar("B", bound=Block)
 
 _UNCHANGED: Final = "entrepot/block/unchanged/1"
-_IDENTITY: Final = "entrepot/block/identity/1"
 
 
 class Origin(NamedTuple):
@@ -216,9 +208,7 @@ def load_newest(ref: DocumentRef, documents: BlockDocuments) -> Block:
     Raises:
         EntrepotError: As `Block.load`.
     """
-    block = _load(ref, documents, ())
-    _set_origin(block, _origin_in(block, ref, documents))
-    return block
+    return load_found(Block, ref, documents)
 
 
 def load_inner(slug: str, name: str, documents: BlockDocuments, within: tuple[str, ...] = ()) -> Block:
@@ -331,55 +321,4 @@ def _newer_error(ref: DocumentRef, cls: type[Block], saved: int) -> BlockSchemaE
         name=address,
         saved_version=saved,
         class_version=cls._schema_version,
-        stub="",
-        missing=(),
-        unknown=(),
-        refused=(),
     )
-
-
-# --- pickles and cache keys -----------------------------------------------------------------------------------------
-
-
-def seal_pickle(block: Block) -> bytes:
-    """Return the state of a block, private attributes included, sealed."""
-    return seal(current_ring(), memoryview(pickle.dumps(block.__getstate__(), 5)), place=_pickle_place(type(block)))
-
-
-def open_pickle(cls: type[B], sealed: bytes) -> B:
-    """Return a block from what `seal_pickle` gave; any process that has the keyring can do that.
-
-    Raises:
-        IntegrityError: If it was altered.
-        UnknownKeyError: If the ring here does not have its key.
-    """
-    block = cls.__new__(cls)
-    ring = current_ring()
-    location = f"the pickled {cls.get_block_type_slug()} block"
-    # Sealed by us: only who has the key can have made this pickle.
-    block.__setstate__(pickle.loads(unseal(ring, sealed, place=_pickle_place(cls), location=location)))  # noqa: S301
-    remember_secrets(block)
-    return block
-
-
-def _pickle_place(cls: type[Block]) -> dict[str, str | int]:
-    return {"kind": "pickled block", "type": cls.get_block_type_slug()}
-
-
-def identity(block: Block) -> tuple[str, object]:
-    """Return what stands for a block in cache keys; see `Block.__entrepot_key__`."""
-    slug = type(block).get_block_type_slug()
-
-    def veil(plain: object) -> str:
-        ring = current_ring()
-        key = ring.derive(ring.primary("block"), _IDENTITY)
-        return hmac.digest(key, json.dumps(plain, sort_keys=True).encode(), "sha256").hex()
-
-    encoded = quietly(lambda: _encoding.encode_fields(block, lambda _: None, veil=veil))
-    if isinstance(encoded, SerializationError):
-        raise UnhashableValueError(
-            f"a block of type {slug} has no stable identity: {encoded}", parameter="block", path=encoded.path
-        )
-    if not isinstance(encoded, dict):
-        raise encoded
-    return slug, encoded

@@ -48,7 +48,8 @@ def log_in(server: smtplib.SMTP, user: str, password: str) -> None:
     """Log in; as `server.login`, which can say ASCII only.
 
     Raises:
-        SMTPException: If the server lets nobody in, or not this way.
+        SMTPException: If the server lets nobody in (`SMTPAuthenticationError`), or not this way
+            (`SMTPNotSupportedError`).
     """
     if user.isascii() and password.isascii():
         server.login(user, password)

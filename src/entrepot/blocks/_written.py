@@ -13,7 +13,6 @@ from typing import Any, Final, Protocol
 
 from pydantic import SecretBytes, SecretStr, ValidationError
 
-from entrepot._text import reason
 from entrepot.blocks._annotations import FieldFacts, facts_of
 from entrepot.blocks._decoding import REFERENCES, Misfit, decode_value, migrated, newer, quietly
 from entrepot.blocks._files import SCHEMA_VERSION, split_version
@@ -26,6 +25,7 @@ from entrepot.blocks._references import (
     resolve,
 )
 from entrepot.blocks.core import Block
+from entrepot.blocks.fields import is_secret, reasons
 from entrepot.errors import BlockFileError, EntrepotError, SerializationError
 from entrepot.plugins import SECRET_SOURCES
 from entrepot.serializers.tagged import TAG
@@ -41,10 +41,10 @@ class Lookup(Protocol):
         ...
 
 
-ANYTHING: Final = FieldFacts(secret=False, open=True, bare=None, keys=frozenset(), block=False)
+ANYTHING: Final = FieldFacts(secret=False, open=True, bare=None, keys=frozenset())
 """Of a field that nothing is known of."""
 
-_GONE: Final = FieldFacts(secret=True, open=True, bare=None, keys=frozenset(), block=False)
+_GONE: Final = FieldFacts(secret=True, open=True, bare=None, keys=frozenset())
 """Of a field that the class had once."""
 
 _BLOCK: Final = "block://"
@@ -149,11 +149,7 @@ def _make(
     try:
         made = cls.model_validate(values, by_alias=True, by_name=True)
     except ValidationError as error:
-        reasons = [
-            ": ".join(filter(None, [".".join(map(str, detail["loc"])), reason(detail["msg"])]))
-            for detail in error.errors(include_input=False, include_url=False, include_context=False)
-        ]
-        raise BlockFileError(f"{where}: {'; '.join(reasons)}{hint}", path="") from None
+        raise BlockFileError(f"{where}: {'; '.join(reasons(error))}{hint}", path="") from None
     bare = "" if clear else reader.in_clear(made)
     if bare:
         schemes = ", ".join(f"{scheme}://..." for scheme in SECRET_SOURCES.names())
@@ -201,7 +197,7 @@ class _Reader:
         self._inner = inner
         self._where = where
         self._known: list[Block] = []  # blocks that came by name
-        self._clear: set[object] = set()
+        self._clear: set[str | bytes] = set()
         self._bare = ""
 
     def value(self, value: object, facts: FieldFacts, path: str) -> object:
@@ -244,7 +240,7 @@ class _Reader:
         if facts.block and text.startswith(_BLOCK):
             return self._block(text.removeprefix(_BLOCK))
         if facts is _GONE and (text.partition("://")[0] in _AMBIGUOUS or not is_reference(text)):
-            self._clear |= {text, text.encode("utf-8", "surrogatepass")} if text else set()
+            self._stood_in_clear(text)
             return text  # it is looked at again where it ends
         if facts.secret and is_reference(text):
             found = self._sealed(text, path)
@@ -252,9 +248,13 @@ class _Reader:
                 return SecretBytesReference(text) if facts.bare is SecretBytes else SecretReference(text)
             return SecretBytes(found.encode()) if facts.bare is SecretBytes else SecretStr(found)
         if text:
-            self._clear |= {text, text.encode("utf-8", "surrogatepass")}
+            self._stood_in_clear(text)
             self._bare = self._bare or (path if facts.bare is not None else "")
         return text
+
+    def _stood_in_clear(self, text: str) -> None:
+        if text:
+            self._clear |= {text, text.encode("utf-8", "surrogatepass")}
 
     def _block(self, address: str) -> Block:
         self._known.append(self._inner(address))
@@ -265,7 +265,7 @@ class _Reader:
         if isinstance(value, list):
             return [self._plain(each, path) for each in value]
         if isinstance(value, str):
-            self._clear |= {value, value.encode("utf-8", "surrogatepass")} if value else set()
+            self._stood_in_clear(value)
         if not isinstance(value, dict):
             return value
         inner = value.get("value")
@@ -285,13 +285,13 @@ class _Reader:
             return None
         return self._lookup(reference, where=f"{self._where}: {path}")
 
-    def _secrets(self, value: object) -> Iterator[object]:
-        if any(value is block for block in self._known):
+    def _secrets(self, value: object) -> Iterator[str | bytes]:
+        if isinstance(value, AnyReference) or any(value is block for block in self._known):
             return
-        if isinstance(value, AnyReference):
-            return
-        if hasattr(type(value), "get_secret_value"):
-            yield from self._hashable(value.get_secret_value())  # type: ignore[attr-defined]
+        if is_secret(value):
+            secret = value.get_secret_value()  # type: ignore[attr-defined]
+            if isinstance(secret, str | bytes):
+                yield secret
         elif isinstance(value, Mapping):
             for each in [*value, *value.values()]:
                 yield from self._secrets(each)
@@ -301,10 +301,6 @@ class _Reader:
         elif hasattr(value, "__dict__") and not isinstance(value, type):
             for each in vars(value).values():
                 yield from self._secrets(each)
-
-    def _hashable(self, secret: object) -> Iterator[object]:
-        if isinstance(secret, str | bytes):
-            yield secret
 
 
 class Writer:

@@ -4,20 +4,17 @@ Defining a block class registers its slug and touches nothing else: keyring, sto
 save or load.
 """
 
-import hashlib
 import inspect
-import json
 from collections.abc import Generator, Mapping
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex, TypeAlias, cast
 
-from pydantic import BaseModel, PrivateAttr
+from pydantic import PrivateAttr
 from pydantic.fields import ModelPrivateAttr
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import CoreSchema
 
 from entrepot._names import check_name, slugify
 from entrepot.blocks._annotations import facts_of
+from entrepot.blocks._fingerprint import fingerprint_of
 from entrepot.blocks._hidden import hide_defaults
 from entrepot.blocks._model import DiscreetModel
 from entrepot.blocks.fields import holds_secret
@@ -158,9 +155,7 @@ class Block(DiscreetModel):
         """Return 16 hex digits that tell sets of fields apart; titles, descriptions and defaults are not in them."""
         known: str | None = cls.__dict__.get("__entrepot_fingerprint__")
         if known is None:
-            schema = BaseModel.model_json_schema.__func__(cls, schema_generator=_AnySchema)  # type: ignore[attr-defined]
-            text = json.dumps(_bones(schema), sort_keys=True, default=str)
-            known = hashlib.sha256(text.encode()).hexdigest()[:16]
+            known = fingerprint_of(cls)
             type.__setattr__(cls, "__entrepot_fingerprint__", known)
         return known
 
@@ -343,19 +338,25 @@ class Block(DiscreetModel):
 
         The digests are made under a key of the ring: who sees a cache key cannot try out secrets against it.
         """
-        return _saving().identity(self)  # type: ignore[no-any-return]
+        from entrepot.blocks._identity import identity  # noqa: PLC0415  as in `_saving`
+
+        return identity(self)
 
     def __reduce_ex__(self, protocol: SupportsIndex, /) -> Any:
         """Pickle; a block with secrets is sealed, so that it opens only where the keyring is."""
         secret = any(field.secret for field in facts_of(type(self)).fields.values())
         if secret or holds_secret(self):
-            return _open_pickle, (type(self), _saving().seal_pickle(self))
+            from entrepot.blocks._pickling import seal_pickle  # noqa: PLC0415  as in `_saving`
+
+            return _open_pickle, (type(self), seal_pickle(self))
         return super().__reduce_ex__(protocol)
 
 
 def _open_pickle(cls: type[Block], sealed: bytes) -> Block:
     """Return a pickled block; pickles name this function."""
-    return _saving().open_pickle(cls, sealed)  # type: ignore[no-any-return]
+    from entrepot.blocks._pickling import open_pickle  # noqa: PLC0415  as in `_saving`
+
+    return open_pickle(cls, sealed)
 
 
 def _saving() -> ModuleType:
@@ -384,27 +385,6 @@ def _fact(cls: type, name: str) -> Any:
     private = getattr(cls, "__private_attributes__", {}).get(name)
     inherited = any(getattr(base, "__private_attributes__", {}).get(name) is private for base in cls.__bases__)
     return private.default if isinstance(private, ModelPrivateAttr) and not inherited else None
-
-
-class _AnySchema(GenerateJsonSchema):
-    """Takes types that JSON schema has no word for as anything, and says nothing about it."""
-
-    def emit_warning(self, kind: Any, detail: str) -> None:
-        """Keep quiet: this schema is hashed, not shown."""
-
-    def handle_invalid_for_json_schema(self, schema: CoreSchema, error_info: str) -> JsonSchemaValue:  # noqa: ARG002  pydantic's signature
-        """Return the schema of anything."""
-        return {"comment": schema["type"]}
-
-
-def _bones(schema: Any) -> Any:
-    """Return a JSON schema without what can change and leave the values as they were."""
-    if isinstance(schema, list):
-        return [_bones(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    flesh = ("title", "description", "default", "examples")
-    return {name: _bones(each) for name, each in schema.items() if name not in flesh or isinstance(each, dict)}
 
 
 def _check_class(slug: str, claimed: object) -> None:

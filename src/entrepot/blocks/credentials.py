@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import Field, SecretStr, field_validator
 
-from entrepot.blocks._quiet import Failed, attempt
+from entrepot.blocks._quiet import call_quietly
 from entrepot.blocks.core import Block
 from entrepot.errors import ConfigurationError
 
@@ -125,12 +125,9 @@ class KubernetesClusterConfig(Block):
 
 def _quietly(call: Callable[[], T]) -> T:
     """Return what a call returns; an error of it leads to no frame that has the kubeconfig in clear."""
-    found = attempt(
+    return call_quietly(
         call, lambda error: ConfigurationError(f"it is no kubeconfig ({type(error).__name__})", setting="config")
     )
-    if isinstance(found, Failed):
-        raise found.error
-    return found
 
 
 def _parsed(secret: SecretStr) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, TypeAlia
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from entrepot._secrets import mask
-from entrepot.blocks._quiet import Failed, attempt
+from entrepot.blocks._quiet import attempt, call_quietly
 from entrepot.blocks._references import SecretReference, is_reference
 from entrepot.blocks._sql import clear, hide, make_engine, may_pass, parts_of, said, unusable
 from entrepot.blocks.core import Block
@@ -188,7 +188,7 @@ class SqlAlchemyConnector(Block):
         connection = self._guarded(lambda: self.engine().connect())  # not kept here: it prints options of the URL
         try:
             yield connection
-            _kept(attempt(connection.commit, self._not_committed))
+            call_quietly(connection.commit, self._not_committed)
         finally:
             # It rolls back what was not committed, as a server that is gone has done: what went wrong before is told.
             attempt(connection.close, self._failed)
@@ -199,7 +199,7 @@ class SqlAlchemyConnector(Block):
         Raises:
             ConfigurationError: If SQLAlchemy or the driver is not installed, or the options make no engine.
         """
-        return _kept(attempt(self._opened, lambda error: unusable(self.driver, error)))
+        return call_quietly(self._opened, lambda error: unusable(self.driver, error))
 
     def __enter__(self) -> Self:
         """Return this block, whose connections `close` at the end of the `with` block; it need not be in one."""
@@ -266,7 +266,7 @@ class SqlAlchemyConnector(Block):
 
     def _guarded(self, call: Callable[[], T]) -> T:
         """Return what a call of SQLAlchemy returns; an error of it leads to no frame with the password."""
-        return _kept(attempt(call, self._failed))
+        return call_quietly(call, self._failed)
 
     def _not_committed(self, error: Exception) -> EntrepotError:
         if getattr(error, "connection_invalidated", False):
@@ -381,12 +381,6 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def _kept(found: "T | Failed") -> T:
-    if isinstance(found, Failed):
-        raise found.error
-    return found
 
 
 def _text(statement: str) -> Any:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from entrepot._secrets import MASK, mask, remember_secret
+from entrepot._text import reason
 from entrepot.blocks._annotations import facts_of
 from entrepot.blocks._references import AnyReference
 
@@ -23,6 +24,7 @@ __all__ = [
     "holds_secret",
     "is_mask",
     "is_secret",
+    "reasons",
     "remember_secrets",
     "scrub",
     "secret_texts",
@@ -182,6 +184,14 @@ def scrub(cls: type[BaseModel], error: ValidationError, data: object) -> Validat
     names = facts_of(cls).names
     details = [_scrubbed(each, texts, names) for each in error.errors(include_url=False)]
     return ValidationError.from_exception_data(error.title, details, hide_input=True)
+
+
+def reasons(error: ValidationError) -> list[str]:
+    """Return what is wrong with which field, for people; blocks keep values out of it."""
+    return [
+        ": ".join(filter(None, [".".join(map(str, detail["loc"])), reason(detail["msg"])]))
+        for detail in error.errors(include_input=False, include_url=False, include_context=False)
+    ]
 
 
 def _scrubbed(detail: ErrorDetails, texts: set[str], names: Container[str]) -> InitErrorDetails:

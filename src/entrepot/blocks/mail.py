@@ -17,7 +17,7 @@ from typing import ClassVar, Final, Literal, TypeVar
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from entrepot.blocks._quiet import Failed, attempt
+from entrepot.blocks._quiet import call_quietly
 from entrepot.blocks._smtp import TimelySMTP, TimelySMTPS, log_in, peer_of
 from entrepot.blocks.core import Block
 from entrepot.errors import ConfigurationError, EntrepotError, NotificationError
@@ -173,10 +173,7 @@ class EmailServer(Block):
 
     def _with_server(self, act: Callable[[smtplib.SMTP], T]) -> T:
         """Do something with the server, logged in; an error leads to no frame with the password or the message."""
-        found = attempt(lambda: self._connected(act), self._failed)
-        if isinstance(found, Failed):
-            raise found.error
-        return found
+        return call_quietly(lambda: self._connected(act), self._failed)
 
     def _connected(self, act: Callable[[smtplib.SMTP], T]) -> T:
         tls = None if self.security == "none" else self._trusted()

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
-from entrepot.blocks._quiet import Failed, attempt
+from entrepot.blocks._quiet import call_quietly
 from entrepot.blocks._references import SecretReference
 from entrepot.blocks.core import Block
 from entrepot.errors import ConfigurationError, EntrepotError, NotificationError
@@ -54,12 +54,10 @@ class _Notifier(Block, ABC):
             ConfigurationError: If Apprise is not installed.
         """
         message = (self._shown(body), self._shown(subject or ""), self.kind)
-        found = attempt(lambda: _told(self._addresses(), message, self.timeout), _failed)
-        if isinstance(found, Failed):
-            raise found.error
-        if found:
+        refusing = call_quietly(lambda: _told(self._addresses(), message, self.timeout), _failed)
+        if refusing:
             raise NotificationError(
-                f"not taken by {', '.join(found)}: check the address or token that was saved, and the network"
+                f"not taken by {', '.join(refusing)}: check the address or token that was saved, and the network"
             )
 
     def check(self) -> str:
@@ -69,9 +67,7 @@ class _Notifier(Block, ABC):
             NotificationError: If it does not take one; the message names the service.
             ConfigurationError: If Apprise is not installed.
         """
-        found = attempt(lambda: _services(self._addresses()), _failed)
-        if isinstance(found, Failed):
-            raise found.error
+        found = call_quietly(lambda: _services(self._addresses()), _failed)
         unknown = [name for name, service in found if service is None]
         if unknown:
             raise NotificationError(f"Apprise takes no address of the form that was saved for {', '.join(unknown)}")

@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from entrepot.blocks._addresses import why_blocked
 from entrepot.blocks._delivery import SIGNATURE_HEADERS, check_template, deliver, filled, signing_key
 from entrepot.blocks._http import HTTPClient, HTTPResponse, check_headers, check_url
-from entrepot.blocks._quiet import Failed, attempt
+from entrepot.blocks._quiet import call_quietly
 from entrepot.blocks._references import SecretReference
 from entrepot.blocks.core import Block
 from entrepot.errors import SerializationError, WebhookError
@@ -124,11 +124,10 @@ class Webhook(Block):
             BlockedAddressError: If an address of the host is not public.
             WebhookError: If there is no connection.
         """
-        client = _client(allow_private=self.allow_private_urls, timeout=self.timeout)
-        return f"connected to {_quietly(lambda: client.connect(self.url.get_secret_value()))}"
+        return _connected(self)
 
     def _sent(self, content_type: str, body: bytes | None) -> HTTPResponse:
-        client = _client(allow_private=self.allow_private_urls, timeout=self.timeout)
+        client = _client(self)
 
         def send(more: Mapping[str, str]) -> HTTPResponse:
             headers = {**_plain(self.headers, content_type), **more}
@@ -182,7 +181,7 @@ class SlackWebhook(Block):
         """
         text = body if subject is None else f"*{subject}*\n{body}"
         content_type, content = _encoded({"text": _escaped(text)})
-        client = _client(allow_private=self.allow_private_urls, timeout=self.timeout)
+        client = _client(self)
         answer = _quietly(
             lambda: client.send(
                 "POST", self.url.get_secret_value(), headers={"Content-Type": content_type}, body=content
@@ -203,8 +202,7 @@ class SlackWebhook(Block):
             BlockedAddressError: If an address of the host is not public.
             WebhookError: If there is no connection.
         """
-        client = _client(allow_private=self.allow_private_urls, timeout=self.timeout)
-        return f"connected to {_quietly(lambda: client.connect(self.url.get_secret_value()))}"
+        return _connected(self)
 
     async def anotify(self, body: str, subject: str | None = None) -> None:
         """Do what `notify` does, from async code."""
@@ -227,15 +225,12 @@ def _plain(headers: Mapping[str, SecretStr], content_type: str) -> dict[str, str
 
 def _quietly(call: Callable[[], T]) -> T:
     """Return what a call of the client returns; an error of it leads to no frame that has the URL or the headers."""
-    found = attempt(
+    return call_quietly(
         call,
         lambda error: WebhookError(
             f"the webhook was not called, or its answer was not understood ({type(error).__name__})", status=None
         ),
     )
-    if isinstance(found, Failed):
-        raise found.error
-    return found
 
 
 def _escaped(text: str) -> str:
@@ -246,10 +241,16 @@ def _escaped(text: str) -> str:
     return _CUT_ENTITY.sub("", escaped[:_SLACK_LIMIT]) + "..."
 
 
-def _client(*, allow_private: bool, timeout: float) -> HTTPClient:
-    if allow_private:
-        return HTTPClient(timeout=timeout, refuse=lambda address: None)  # noqa: ARG005  nothing is refused
-    return HTTPClient(timeout=timeout, refuse=why_blocked)
+def _client(block: Webhook | SlackWebhook) -> HTTPClient:
+    if block.allow_private_urls:
+        return HTTPClient(timeout=block.timeout, refuse=lambda address: None)  # noqa: ARG005  nothing is refused
+    return HTTPClient(timeout=block.timeout, refuse=why_blocked)
+
+
+def _connected(block: Webhook | SlackWebhook) -> str:
+    """Connect to the host of a block, and return what answered, for people."""
+    client = _client(block)
+    return f"connected to {_quietly(lambda: client.connect(block.url.get_secret_value()))}"
 
 
 def _encoded(payload: Any) -> tuple[str, bytes | None]:

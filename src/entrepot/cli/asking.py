@@ -26,7 +26,7 @@ from entrepot.input.checking import problems, resolved
 if sys.platform != "win32":
     import termios
 
-__all__ = ["HINT", "YES_NO", "Check", "ask_for_fields", "ask_line", "confirm", "tell"]
+__all__ = ["HINT", "YES_NO", "Check", "ask_for_fields", "ask_hidden", "ask_line", "confirm", "tell"]
 
 Check: TypeAlias = Callable[[FieldInfo, object, Mapping[str, object]], Sequence[str]]
 """Says what is wrong with an answer for a field, given the answers so far; nothing if it will do."""

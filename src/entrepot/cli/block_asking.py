@@ -12,8 +12,9 @@ from entrepot._text import reason
 from entrepot.blocks import Block, _saving
 from entrepot.blocks._plain import Change
 from entrepot.blocks.documents import current_documents
+from entrepot.blocks.fields import reasons
 from entrepot.cli.asking import HINT, Check, ask_for_fields, ask_line, tell
-from entrepot.cli.block_fields import FieldInfo, build_block, covered, describe_fields, describe_wholes, reasons
+from entrepot.cli.block_fields import FieldInfo, build_block, covered, describe_fields, describe_wholes
 from entrepot.cli.block_history import show_changes
 from entrepot.cli.block_trying import summarise, try_connection
 from entrepot.cli.output import ok

@@ -17,10 +17,10 @@ from typing import Any, Final
 from pydantic import SecretStr, ValidationError
 from pydantic_core import PydanticUndefined
 
-from entrepot._text import reason
 from entrepot.blocks import Block
 from entrepot.blocks._annotations import facts_of
 from entrepot.blocks._references import is_reference
+from entrepot.blocks.fields import reasons
 from entrepot.errors import BlockSchemaError, OptionError
 from entrepot.input.checking import Schema, is_secret, kinds, resolved
 
@@ -33,7 +33,6 @@ __all__ = [
     "fields_of_schema",
     "interactive",
     "read_options",
-    "reasons",
     "value_of",
 ]
 
@@ -296,14 +295,6 @@ def value_of(field: FieldInfo, text: str) -> object:
 
 
 # --- describing -------------------------------------------------------------------------------------------------------
-
-
-def reasons(error: ValidationError) -> list[str]:
-    """Return what is wrong with which field, for people; blocks keep values out of it."""
-    return [
-        ": ".join(filter(None, [".".join(map(str, detail["loc"])), reason(detail["msg"])]))
-        for detail in error.errors(include_input=False, include_url=False, include_context=False)
-    ]
 
 
 def _takes_data(info: Any) -> bool:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from entrepot import settings
 from entrepot._secrets import mask
+from entrepot._text import counted
 from entrepot.blocks import Block
 from entrepot.blocks.preflight import Checked, Named, examine, named_in
 from entrepot.cli.importing import import_code
@@ -152,8 +153,7 @@ def _show(file: Path, flows: list[str], checked: list[Checked], problem: str) ->
     if problem:
         warn(problem)
     failed = sum(not each.fine for each in checked)
-    count = f"{len(checked)} block{'' if len(checked) == 1 else 's'}"
-    found = f"{file}: {len(flows)} flow{'' if len(flows) == 1 else 's'}, {count} named"
+    found = f"{file}: {counted(len(flows), 'flow')}, {counted(len(checked), 'block')} named"
     ok(f"{found}, {failed} cannot be used" if failed else found)
 
 

@@ -14,21 +14,29 @@ A key's id is made from its material, so that an id can never be put on other ma
 """
 
 import base64
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NoReturn
 
 from entrepot.crypto._canonical import parse
-from entrepot.crypto._keys import MATERIAL_SIZE, PURPOSES, STATES, Key, Material, Purpose, hide, key_id_of
+from entrepot.crypto._keys import (
+    KEY_ID,
+    MATERIAL_SIZE,
+    PURPOSES,
+    RING_ID,
+    STATES,
+    Key,
+    Material,
+    Purpose,
+    hide,
+    key_id_of,
+)
 
 __all__ = ["KEYRING_FORMAT", "SEALED_FORMAT", "Fields", "read_document", "write_document"]
 
 KEYRING_FORMAT: Final = "entrepot-keyring/1"
 SEALED_FORMAT: Final = "entrepot-keyring-sealed/1"
-_KEY_ID: Final = re.compile(r"k[0-9a-f]{16}\Z", re.ASCII)
-_RING_ID: Final = re.compile(r"r[0-9a-f]{16}\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +95,7 @@ def _read(value: object) -> Fields:
     if value.keys() != {"format", "ring_id", "epoch", "primary", "keys"}:
         _unsound("its fields are not those of a keyring")
     ring_id, epoch = value["ring_id"], value["epoch"]
-    if not (isinstance(ring_id, str) and _RING_ID.match(ring_id)):
+    if not (isinstance(ring_id, str) and RING_ID.match(ring_id)):
         _unsound("its ring id is malformed")
     if type(epoch) is not int or epoch < 1:
         _unsound("its epoch is not a positive whole number")
@@ -120,7 +128,7 @@ def _read_key(entry: object, which: str) -> Key:
     if not isinstance(entry, dict) or entry.keys() != {"id", "purpose", "state", "created", "material"}:
         _unsound(f"the fields of {which} are not those of a key")
     key_id, state = entry["id"], entry["state"]
-    if not (isinstance(key_id, str) and _KEY_ID.match(key_id)):
+    if not (isinstance(key_id, str) and KEY_ID.match(key_id)):
         _unsound(f"the id of {which} is malformed")
     if entry["purpose"] not in PURPOSES or state not in STATES:
         _unsound(f"the purpose or state of {which} is unknown to this version")

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,8 +12,10 @@ from typing import Final, Literal, NoReturn, Self, SupportsIndex, TypeAlias, get
 from entrepot._clock import Clock
 
 __all__ = [
+    "KEY_ID",
     "MATERIAL_SIZE",
     "PURPOSES",
+    "RING_ID",
     "STATES",
     "Key",
     "KeyState",
@@ -20,9 +23,12 @@ __all__ = [
     "Purpose",
     "hide",
     "hkdf_sha256",
+    "key_id_of",
     "new_key",
 ]
 
+KEY_ID: Final = re.compile(r"k[0-9a-f]{16}\Z", re.ASCII)
+RING_ID: Final = re.compile(r"r[0-9a-f]{16}\Z", re.ASCII)
 MATERIAL_SIZE: Final = 32
 
 Purpose: TypeAlias = Literal["block", "result"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from entrepot.crypto._keys import hide
-from entrepot.crypto.changing import check_options
+from entrepot.crypto._options import check_options
 from entrepot.crypto.providers import FileKeyProvider
 from entrepot.crypto.wrapping import Facts, WrappedKeyProvider
 from entrepot.errors import ConfigurationError, KeyProviderError
@@ -98,7 +98,11 @@ class AwsKmsKeyProvider(WrappedKeyProvider):
 
     @classmethod
     def open(cls, target: str, options: Mapping[str, str], *, folder: Path) -> Self:
-        """Return the provider of a KMS key: the target; options are `region`, `endpoint_url` and `file`."""
+        """Return the provider of a KMS key: the target; options are `region`, `endpoint_url` and `file`.
+
+        Raises:
+            ConfigurationError: If there is no target, an option is unknown, or the file is named by a relative path.
+        """
         check_options(NAME, options, *_OPTIONS)
         if not target:
             raise ConfigurationError(

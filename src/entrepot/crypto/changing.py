@@ -4,16 +4,16 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 from entrepot.crypto._keys import hide
 from entrepot.crypto.keyring import Keyring
-from entrepot.errors import ConfigurationError, KeyringChangedError, KeyringError, KeyringMissingError
+from entrepot.errors import KeyringChangedError, KeyringError, KeyringMissingError
 from entrepot.protocols.keys import KeyProvider
 
-__all__ = ["change_keyring", "check_options", "folder_lock"]
+__all__ = ["change_keyring", "folder_lock"]
 
 _PATIENCE: Final = 60.0  # seconds that another program may take to change the keyring
 _TRIES: Final = 100
@@ -32,6 +32,7 @@ def change_keyring(provider: KeyProvider, change: Callable[[Keyring], Keyring | 
 
     Raises:
         KeyringMissingError: If there is no keyring.
+        KeyringChangedError: If other programs kept changing it.
         KeyringError: If it cannot be read or written.
     """
     for _ in range(_TRIES):
@@ -57,20 +58,6 @@ def change_keyring(provider: KeyProvider, change: Callable[[Keyring], Keyring | 
         f"the keyring at {provider.location} was not changed: other programs kept changing it; try again",
         location=provider.location,
     )
-
-
-def check_options(name: str, given: Mapping[str, str], *known: str) -> None:
-    """Refuse options that a key provider does not know.
-
-    Raises:
-        ConfigurationError: If there is one.
-    """
-    unknown = sorted(given.keys() - set(known))
-    if unknown:
-        offer = f"it knows {', '.join(known)}" if known else "it takes none"
-        raise ConfigurationError(
-            f"the key provider {name} has no option {unknown[0]!r}; {offer}", setting="key_provider"
-        )
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
 
-from entrepot.crypto.changing import check_options
+from entrepot.crypto._options import check_options
 from entrepot.errors import KeyringError
 
 __all__ = ["KEYRING_VARIABLE", "EnvironmentKeyProvider"]
@@ -27,7 +27,11 @@ class EnvironmentKeyProvider:
 
     @classmethod
     def open(cls, target: str, options: Mapping[str, str], *, folder: Path) -> Self:
-        """Return the provider of a variable: the target, or `ENTREPOT_KEYRING`."""
+        """Return the provider of a variable: the target, or `ENTREPOT_KEYRING`.
+
+        Raises:
+            ConfigurationError: If there is an option.
+        """
         del folder
         check_options("environment", options)
         return cls(target or KEYRING_VARIABLE)

@@ -48,7 +48,7 @@ class Keyring:
         self.location = location
         self._keys: dict[str, Key] = {key.id: key for key in keys}
         self._primary: dict[Purpose, str] = dict(primary)
-        self._derived: dict[tuple[str, str, bytes], bytes] = {}
+        self._derived: dict[tuple[str, str], bytes] = {}
         self._learnt: dict[str, Key] = {}  # of newer rings; they open, and are in no document of this ring
         self.newest: Callable[[], Keyring] | None = None
 
@@ -218,27 +218,24 @@ class Keyring:
                 self._learnt[key_id] = known
         return known
 
-    def derive(self, key: Key, label: str, *, info: bytes = b"") -> bytes:
+    def derive(self, key: Key, label: str) -> bytes:
         """Return 32 bytes derived from a key for one use (HKDF-SHA256), the same ones at every call.
 
         Args:
             key: A key of this ring.
             label: The use: ASCII, such as "entrepot/block/wrap/1"; two uses never share a label.
-            info: What else the derived key is bound to.
+
+        Raises:
+            UnknownKeyError: If the ring does not have the key, or no longer has its material.
         """
-        known = self._derived.get((key.id, label, info))
+        known = self._derived.get((key.id, label))
         if known is not None:
             return known
         held = self._learnt.get(key.id) or self._keys.get(key.id)
         if held is None or held.material is None:
             raise self._unknown(key.id, "it is not in the ring")
-        derived = hkdf_sha256(
-            held.material.reveal(),
-            salt=_HKDF_SALT,
-            info=label.encode("ascii") + b"\0" + info,
-        )
-        if not info:  # with info there can be any number of them
-            self._derived[key.id, label, info] = derived
+        derived = hkdf_sha256(held.material.reveal(), salt=_HKDF_SALT, info=label.encode("ascii") + b"\0")
+        self._derived[key.id, label] = derived
         return derived
 
     def _unknown(self, key_id: str, why: str) -> UnknownKeyError:

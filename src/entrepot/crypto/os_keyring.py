@@ -11,7 +11,8 @@ from typing import Final, NoReturn, Self
 
 from entrepot._folders import make_folders
 from entrepot.crypto._keys import hide
-from entrepot.crypto.changing import check_options, folder_lock
+from entrepot.crypto._options import check_options
+from entrepot.crypto.changing import folder_lock
 from entrepot.errors import KeyProviderError, KeyringChangedError, KeyringError, KeyringExistsError
 
 try:
@@ -39,7 +40,11 @@ class OsKeyProvider:
 
     @classmethod
     def open(cls, target: str, options: Mapping[str, str], *, folder: Path) -> Self:
-        """Return the provider of an entry: the target, or the path of the home."""
+        """Return the provider of an entry: the target, or the path of the home.
+
+        Raises:
+            ConfigurationError: If there is an option.
+        """
         check_options(NAME, options)
         return cls(target or str(folder), folder)
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from entrepot._secrets import remember_secret
 from entrepot.crypto._keys import hide
-from entrepot.crypto.changing import check_options
+from entrepot.crypto._options import check_options
 from entrepot.crypto.providers import FileKeyProvider
 from entrepot.crypto.wrapping import Facts, WrappedKeyProvider
 from entrepot.errors import ConfigurationError, KeyProviderError, KeyringError
@@ -161,7 +161,11 @@ class PassphraseKeyProvider(WrappedKeyProvider):
 
     @classmethod
     def open(cls, target: str, options: Mapping[str, str], *, folder: Path) -> Self:
-        """Return the provider of a file: the target, or `keyring.json` in the home; `passphrase_file` is an option."""
+        """Return the provider of a file: the target, or `keyring.json` in the home; `passphrase_file` is an option.
+
+        Raises:
+            ConfigurationError: If an option is unknown or names no file, or the target is a relative path.
+        """
         check_options(NAME, options, "passphrase_file")
         given = options.get("passphrase_file")
         if given == "":

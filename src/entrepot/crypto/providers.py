@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final, Self
 
 from entrepot._folders import make_folders, sync_folder
-from entrepot.crypto.changing import check_options, folder_lock
+from entrepot.crypto._options import check_options
+from entrepot.crypto.changing import folder_lock
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import (
     ConfigurationError,
@@ -29,6 +30,7 @@ __all__ = [
     "MAX_DOCUMENT_SIZE",
     "FileKeyProvider",
     "open_keyring",
+    "read_keyring",
 ]
 
 KEYRING_NAME: Final = "keyring.json"
@@ -62,12 +64,12 @@ def open_keyring(provider: KeyProvider, *, sealed_data: Callable[[], str | None]
         KeyringError: If it cannot be read or made.
     """
     location = provider.location
-    ring = _read(provider)
+    ring = read_keyring(provider)
     if ring is not None:
         return ring
     described = sealed_data()
     if described is not None:
-        ring = _read(provider)  # another process may have made the ring and sealed under it since we looked
+        ring = read_keyring(provider)  # another process may have made the ring and sealed under it since we looked
         if ring is not None:
             return ring
         raise KeyringMissingError(
@@ -79,7 +81,7 @@ def open_keyring(provider: KeyProvider, *, sealed_data: Callable[[], str | None]
     try:
         provider.create(made.to_document())
     except KeyringExistsError:
-        ring = _read(provider)
+        ring = read_keyring(provider)
     else:
         return made
     if ring is None:
@@ -87,7 +89,13 @@ def open_keyring(provider: KeyProvider, *, sealed_data: Callable[[], str | None]
     return ring
 
 
-def _read(provider: KeyProvider) -> Keyring | None:
+def read_keyring(provider: KeyProvider) -> Keyring | None:
+    """Return the ring that a provider keeps, or None where there is none.
+
+    Raises:
+        KeyringPermissionError: If others could read or change it.
+        KeyringError: If it cannot be read, or is no keyring.
+    """
     # The document holds keys, so no frame that can raise keeps it in a local: it goes from call to call.
     return _ring_of(provider.read(), provider.location)
 
@@ -112,7 +120,11 @@ class FileKeyProvider:
 
     @classmethod
     def open(cls, target: str, options: Mapping[str, str], *, folder: Path) -> Self:
-        """Return the provider of a file: the target, or `keyring.json` in the home."""
+        """Return the provider of a file: the target, or `keyring.json` in the home.
+
+        Raises:
+            ConfigurationError: If there is an option, or the target is a relative path.
+        """
         check_options("file", options)
         return cls.at(target, folder)
 
@@ -183,7 +195,7 @@ class FileKeyProvider:
             KeyringError: If it cannot be written.
         """
         view = memoryview(document)  # prints as an address, where the bytes would print themselves
-        del document  # see _read
+        del document  # see read_keyring
         try:
             if not self.path.parent.is_dir():
                 make_folders(os.path.abspath(self.path.parent))  # noqa: PTH100  links on the way stay as they are
@@ -217,7 +229,7 @@ class FileKeyProvider:
             KeyringError: If it cannot be written; the old one is still there.
         """
         view, before = memoryview(document), memoryview(old)  # print as addresses, where the bytes would print
-        del document, old  # see _read
+        del document, old  # see read_keyring
         try:
             self._check_folder()
             with folder_lock(self.path.parent, location=self.location):

@@ -26,7 +26,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from entrepot.crypto._canonical import canonical, parse
-from entrepot.crypto._keys import Key, hide, hkdf_sha256
+from entrepot.crypto._keys import KEY_ID, RING_ID, Key, hide, hkdf_sha256
 from entrepot.crypto.keyring import Keyring
 from entrepot.errors import IntegrityError, UnknownKeyError
 
@@ -40,8 +40,6 @@ _BODY: Final = b"entrepot/block/body/1"
 _NONCE_SIZE: Final = 12
 _TAG_SIZE: Final = 16
 _KEY_SIZE: Final = 32
-_KEY_ID: Final = re.compile(r"k[0-9a-f]{16}\Z", re.ASCII)
-_RING_ID: Final = re.compile(r"r[0-9a-f]{16}\Z", re.ASCII)
 _MOST_PARTS: Final = 10_000  # of a document's JSON; a body is one
 _COMMIT_HEX: Final = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 
@@ -253,8 +251,8 @@ def _read(sealed: bytes | memoryview) -> _Envelope | None:
     envelope = _Envelope(body, fields["commit"], header, fields["key"], nonce, fields["ring"], wrapped)
     sound = (
         fields["format"] == SEAL_FORMAT
-        and _KEY_ID.match(envelope.key)
-        and _RING_ID.match(envelope.ring)
+        and KEY_ID.match(envelope.key)
+        and RING_ID.match(envelope.ring)
         and _COMMIT_HEX.match(envelope.commit)
         and len(nonce) == _NONCE_SIZE
         and len(wrapped) == _NONCE_SIZE + _KEY_SIZE + _TAG_SIZE

@@ -85,6 +85,9 @@ def encrypt_parts(ring: Keyring, path: str, parts: Iterable[Buffer], *, size: in
         path: Where the object will lie; it decrypts only there.
         parts: The plaintext, as contiguous buffers one after another.
         size: Of all of them.
+
+    Raises:
+        ValueError: If they are more than one object can hold.
     """
     views = (memoryview(part).cast("B") for part in parts)
     last = max(1, -(-size // CHUNK_SIZE)) - 1

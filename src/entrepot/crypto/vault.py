@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from entrepot.crypto._keys import hide
-from entrepot.crypto.changing import check_options
+from entrepot.crypto._options import check_options
 from entrepot.crypto.providers import FileKeyProvider
 from entrepot.crypto.wrapping import Facts, WrappedKeyProvider
 from entrepot.errors import ConfigurationError, KeyProviderError
@@ -95,7 +95,11 @@ class VaultKeyProvider(WrappedKeyProvider):
 
     @classmethod
     def open(cls, target: str, options: Mapping[str, str], *, folder: Path) -> Self:
-        """Return the provider of a transit key: the target; options are `url`, `mount` and `file`."""
+        """Return the provider of a transit key: the target; options are `url`, `mount` and `file`.
+
+        Raises:
+            ConfigurationError: If there is no target, an option is unknown, or the file is named by a relative path.
+        """
         check_options(NAME, options, "url", "mount", "file")
         if not target:
             raise ConfigurationError(

@@ -148,6 +148,7 @@ def seal_keyring(document: bytes, wrapper: Wrapper) -> bytes:
 
     Raises:
         KeyProviderError: If there is none to be had, or it is of another length.
+        KeyringError: If that is no keyring's document.
     """
     document = hide(document)
     fields, _ = read_document(document)

@@ -3,8 +3,9 @@
 Each class is imported when it is first asked for, so that looking up one of them imports only that one.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from entrepot._lazy import lazy_names
 
 if TYPE_CHECKING:
     from entrepot.filesystems.azure import Azure as Azure
@@ -27,15 +28,4 @@ _HOMES = {
 
 __all__ = ["GCS", "S3", "SFTP", "Azure", "LocalFileSystem", "RemoteFileSystem", "StorageCheck"]
 
-
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found: object = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

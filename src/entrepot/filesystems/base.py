@@ -15,7 +15,7 @@ from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 
 from pydantic import SecretStr
 
-from entrepot.blocks._quiet import Failed, attempt
+from entrepot.blocks._quiet import call_quietly
 from entrepot.blocks.core import Block
 from entrepot.errors import ConfigurationError, EntrepotError, StorageError
 from entrepot.protocols.storage import Buffer, Storage
@@ -207,10 +207,7 @@ def shared(
             )
         return from_opening(error, location=location)
 
-    found = attempt(lambda: _opened(kind, root, options(), connect), otherwise)
-    if isinstance(found, Failed):
-        raise found.error
-    return found
+    return call_quietly(lambda: _opened(kind, root, options(), connect), otherwise)
 
 
 def _opened(kind: str, root: str, options: Mapping[str, Any], connect: Callable[..., Storage]) -> Storage:

@@ -2,3 +2,5 @@
 
 What a single key, ring or sealed document is stands in `entrepot.crypto`. Import the module that you need.
 """
+
+__all__: list[str] = []

@@ -11,6 +11,7 @@ from entrepot.blocks._epochs import EPOCH
 from entrepot.blocks.documents import BlockDocuments
 from entrepot.blocks.stores import Store
 from entrepot.crypto.keyring import Key, Keyring
+from entrepot.crypto.providers import read_keyring
 from entrepot.errors import EntrepotError, KeyProviderError, KeyringError, KeyringPermissionError
 from entrepot.keys.rotating import rewrap_command
 from entrepot.keys.usage import Foreign, Tick, Usage, known_storages, usage_of
@@ -77,7 +78,7 @@ def examine(
         provider = open_provider()
         location = provider.location
         findings += _left_behind(provider)
-        ring = _ring(provider)
+        ring = read_keyring(provider)
         is_there = ring is not None
     except EntrepotError as error:
         findings.append(_of_error(error, location))
@@ -110,15 +111,6 @@ def examine(
         for place in saved:
             findings += _of_documents(ring, place.documents)
     return Examined(location, ring, tuple(sorted(findings, key=lambda finding: finding.level == "advice")))
-
-
-def _ring(provider: KeyProvider) -> Keyring | None:
-    document = provider.read()
-    if document is None:
-        return None
-    holder = [document]
-    del document
-    return Keyring.from_document(holder.pop(), location=provider.location)
 
 
 def _left_behind(provider: KeyProvider) -> Iterator[Finding]:

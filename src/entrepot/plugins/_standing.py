@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from entrepot.plugins.policy import PluginPolicy
 
-__all__ = ["allowed", "manifest_of_claim", "policy", "refusal", "spoken_against", "undeclared_in"]
+__all__ = ["allowed", "policy", "refusal", "spoken_against"]
 
 # What `settings` knows, and a test holds equal: where nothing is set, no look-up pays for reading settings.
 _VARIABLES: Final = ("ENTREPOT_PLUGINS_ALLOW", "ENTREPOT_PLUGINS_DENY", "ENTREPOT_PLUGINS_STRICT")
@@ -66,7 +66,7 @@ def allowed(claims: Iterable[Claim]) -> tuple[Claim, ...]:
     return claims if said is None else tuple(claim for claim in claims if not said.refusal_of(claim))
 
 
-def manifest_of_claim(claim: Claim) -> dict[str, Any] | None:
+def _manifest_of(claim: Claim) -> dict[str, Any] | None:
     """Return what the manifest of a claim's distribution says, as `_manifest_file` reads it, or None.
 
     Raises:
@@ -80,7 +80,7 @@ def manifest_of_claim(claim: Claim) -> dict[str, Any] | None:
     return content_of(file_of(where))
 
 
-def undeclared_in(group: str, claim: Claim, manifest: dict[str, Any] | None) -> str:
+def _undeclared_in(group: str, claim: Claim, manifest: dict[str, Any] | None) -> str:
     """Return why strict mode refuses a claim of an allowed distribution; "" if it does not."""
     said = policy()
     if said is None or not said.strict:
@@ -93,13 +93,13 @@ def undeclared_in(group: str, claim: Claim, manifest: dict[str, Any] | None) -> 
 
 def spoken_against(group: str, claim: Claim) -> tuple[Literal["broken", "denied", "other API"], str] | None:
     """Return the state of a claim that its distribution's manifest, or the lack of one, speaks against."""
-    if claim.is_own or not claim.distribution:
+    if claim.is_own or not claim.key:  # of this program; the name of a distribution would be read from its metadata
         return None
     try:
-        manifest = manifest_of_claim(claim)
+        manifest = _manifest_of(claim)
     except ConfigurationError as error:
         return "broken", str(error)
     if manifest is not None and (why := api_needed(manifest["api"], group)):
         return "other API", why
-    undeclared = undeclared_in(group, claim, manifest)
+    undeclared = _undeclared_in(group, claim, manifest)
     return ("denied", undeclared) if undeclared else None

@@ -32,8 +32,7 @@ from entrepot.plugins._objects import (
     same_definition,
     target,
 )
-from entrepot.plugins._standing import allowed, manifest_of_claim, policy, refusal, spoken_against, undeclared_in
-from entrepot.plugins.api import api_needed
+from entrepot.plugins._standing import allowed, policy, refusal, spoken_against
 from entrepot.plugins.builtin import BUILTINS, KNOWN_ELSEWHERE
 
 TYPE_CHECKING = False  # `typing` and `dataclasses` take longer to import than a look-up among 300 distributions
@@ -241,17 +240,11 @@ class PluginRegistry(_Of["T"]):
 
     def _check_manifest(self, claim: Claim) -> None:
         """Refuse what a distribution's own manifest, or the lack of one, speaks against; imports nothing."""
-        if claim.is_own:
-            return
-        try:
-            manifest = manifest_of_claim(claim)
-        except ConfigurationError as error:
-            self._raise_broken(claim, error)
-        why = "" if manifest is None else api_needed(manifest["api"], self.group)
-        if why:
-            self._raise_broken(claim, ConfigurationError(why, setting="api"))
-        if why := undeclared_in(self.group, claim, manifest):
+        state, why = spoken_against(self.group, claim) or ("", "")
+        if state == "denied":
             self._raise_denied(claim, why)
+        if state:
+            self._raise_broken(claim, ConfigurationError(why, setting="manifest"))
 
     def _load(self, claim: Claim) -> T:
         before = dict(self._registered)

@@ -3,8 +3,9 @@
 Each class is imported when it is first asked for: a `LocalStorage` costs no fsspec and no cryptography.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from entrepot._lazy import lazy_names
 
 if TYPE_CHECKING:
     from entrepot.storage.encrypted import EncryptedStorage as EncryptedStorage
@@ -35,15 +36,4 @@ __all__ = [
     "open_storage",
 ]
 
-
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found: object = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

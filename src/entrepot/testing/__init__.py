@@ -10,8 +10,9 @@ A store, for example, meets its contract when this passes::
 Contracts need pytest, fakes do not; each is imported when it is first asked for.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from entrepot._lazy import lazy_names
 
 if TYPE_CHECKING:
     from entrepot.testing.blocks import BlockContract as BlockContract
@@ -60,15 +61,4 @@ __all__ = [
     "plugin_manifest",
 ]
 
-
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found: object = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -19,6 +19,7 @@ from entrepot.blocks.documents import use_documents
 from entrepot.blocks.fields import secret_texts
 from entrepot.hashing.values import hash_value
 from entrepot.plugins import BLOCKS
+from entrepot.testing._asserting import check
 from entrepot.testing.fakes import memory_documents
 
 __all__ = ["BlockContract"]
@@ -42,34 +43,32 @@ class BlockContract(ABC):
     def test_its_slug_leads_to_its_class(self) -> None:
         """By the entry point, or because the class was defined."""
         cls = type(self.make_block())
-        _check(BLOCKS.get(cls.get_block_type_slug()) is cls, "its slug leads to another class")
+        check(BLOCKS.get(cls.get_block_type_slug()) is cls, "its slug leads to another class")
 
     def test_it_tells_people_what_it_is_for(self) -> None:
         """A description, and one of each field."""
         cls = type(self.make_block())
-        _check(
-            bool(cls.get_description()), f"{cls.__name__} has no description: set _description, or write a docstring"
-        )
+        check(bool(cls.get_description()), f"{cls.__name__} has no description: set _description, or write a docstring")
 
     def test_two_equal_ones_are_made(self) -> None:
         """The rest of this contract rests on it."""
-        _check(self.make_block() == self.make_block(), "make_block returned two that differ")
+        check(self.make_block() == self.make_block(), "make_block returned two that differ")
 
     def test_it_comes_back_as_it_was_saved(self) -> None:
         """By its class and by its slug."""
         with use_documents(memory_documents()):
             block = self.make_block()
             block.save("first")
-            _check(type(block).load("first") == block, "another block came back")
+            check(type(block).load("first") == block, "another block came back")
             back = Block.load(f"{block.get_block_type_slug()}/first")
-            _check(type(back) is type(block), f"a {type(back).__name__} came back by the slug")
+            check(type(back) is type(block), f"a {type(back).__name__} came back by the slug")
 
     def test_each_save_is_a_new_version(self) -> None:
         """What was saved before stays."""
         with use_documents(memory_documents()):
             block = self.make_block()
             versions = [block.save("first", overwrite=True).version for _ in range(3)]
-            _check(versions == [1, 2, 3], f"the versions were {versions}")
+            check(versions == [1, 2, 3], f"the versions were {versions}")
 
     def test_its_secrets_show_nowhere(self) -> None:
         """Not in prints, JSON, dumps, schemas, pickles, nor in what is stored."""
@@ -90,14 +89,14 @@ class BlockContract(ABC):
         for secret in secret_texts(type(block), block):
             if len(secret) >= _SHORTEST_SECRET:
                 for where, text in shown.items():
-                    _check(secret not in text, f"a secret is in its {where}")
+                    check(secret not in text, f"a secret is in its {where}")
 
     def test_what_sounds_like_a_secret_is_kept_as_one(self) -> None:
         """A password in a field of plain text shows in prints, logs and JSON, and nothing knows that it is one."""
         block = self.make_block()
         for name in type(block).model_fields:
             if _SECRET.search(name):
-                _check(
+                check(
                     not isinstance(getattr(block, name), str | bytes),
                     f"its field {name} is plain text: make it a SecretStr",
                 )
@@ -106,13 +105,13 @@ class BlockContract(ABC):
         """As an argument of a task, say."""
         with use_documents(memory_documents()):
             block = self.make_block()
-            _check(pickle.loads(pickle.dumps(block)) == block, "another block came out of the pickle")  # noqa: S301  ours
-            _check(copy.deepcopy(block) == block, "its copy differs")
+            check(pickle.loads(pickle.dumps(block)) == block, "another block came out of the pickle")  # noqa: S301  ours
+            check(copy.deepcopy(block) == block, "its copy differs")
 
     def test_it_counts_by_its_fields_in_cache_keys(self) -> None:
         """Two equal ones are one value, whenever they were made."""
         with use_documents(memory_documents()):
-            _check(hash_value(self.make_block()) == hash_value(self.make_block()), "two equal ones are two values")
+            check(hash_value(self.make_block()) == hash_value(self.make_block()), "two equal ones are two values")
 
     def test_a_misspelt_field_is_refused_without_its_value(self) -> None:
         """A typing mistake in a name must not go unseen, nor show what was meant to be a secret."""
@@ -123,12 +122,7 @@ class BlockContract(ABC):
         try:
             cls(**misspelt)
         except ValidationError as error:
-            _check("no_such_field_at_all" in str(error), "the error does not name the field")
-            _check("hush-hush-hush" not in str(error), "the error shows the value")
+            check("no_such_field_at_all" in str(error), "the error does not name the field")
+            check("hush-hush-hush" not in str(error), "the error shows the value")
         else:
-            _check(False, "it was taken")  # noqa: FBT003  what pytest.fail would say
-
-
-def _check(fine: bool, complaint: str) -> None:  # noqa: FBT001  an assertion that python -O keeps
-    if not fine:
-        raise AssertionError(complaint)
+            raise AssertionError("it was taken")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from entrepot.hashing.values import hash_value
+from entrepot.testing._asserting import check
 
 __all__ = ["HasherContract", "keys_of"]
 
@@ -44,29 +45,29 @@ class HasherContract(ABC):
         hasher = self.make_hasher()
         for value in self.make_values():
             found = hasher(value)
-            _check(found is not value, f"it returned the {type(value).__name__} itself; return a part of it")
+            check(found is not value, f"it returned the {type(value).__name__} itself; return a part of it")
             hash_value(found)
 
     def test_different_values_are_told_apart(self) -> None:
         """Two that it takes for one would share a cached result."""
         values = self.make_values()
-        _check(len(values) >= _LEAST, "make_values returned fewer than two")
+        check(len(values) >= _LEAST, "make_values returned fewer than two")
         hasher = self.make_hasher()
         keys = [hash_value(hasher(value)) for value in values]
         for place, key in enumerate(keys):
-            _check(key not in keys[:place], f"values {keys.index(key)} and {place} were taken for one")
+            check(key not in keys[:place], f"values {keys.index(key)} and {place} were taken for one")
 
     def test_equal_values_are_one(self) -> None:
         """Made anew, as another process makes them, they have the same key: no address and no time is in it."""
         hasher = self.make_hasher()
         for place, (one, other) in enumerate(zip(self.make_values(), self.make_values(), strict=True)):
-            _check(hash_value(hasher(one)) == hash_value(hasher(other)), f"value {place}, made twice, was two")
+            check(hash_value(hasher(one)) == hash_value(hasher(other)), f"value {place}, made twice, was two")
 
     def test_asking_changes_nothing(self) -> None:
         """The second answer is the first."""
         hasher = self.make_hasher()
         for value in self.make_values():
-            _check(hash_value(hasher(value)) == hash_value(hasher(value)), "its second answer differs")
+            check(hash_value(hasher(value)) == hash_value(hasher(value)), "its second answer differs")
 
     def test_another_process_has_the_same_keys(self) -> None:
         """Whatever its hash seed is: an order of sets, or what `hash` says of text, is in no key."""
@@ -79,11 +80,11 @@ class HasherContract(ABC):
             env={**os.environ, "PYTHONHASHSEED": seed}, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, check=False, timeout=_PATIENCE,
         )  # fmt: skip
-        _check(done.returncode == 0, f"another process could not make the keys: {done.stderr[-500:]}")
+        check(done.returncode == 0, f"another process could not make the keys: {done.stderr[-500:]}")
         theirs = ast.literal_eval(done.stdout.splitlines()[-1])
         hasher = self.make_hasher()
         for place, value in enumerate(self.make_values()):
-            _check(hash_value(hasher(value)) == theirs[place], f"value {place} has another key in another process")
+            check(hash_value(hasher(value)) == theirs[place], f"value {place} has another key in another process")
 
 
 def keys_of(where: tuple[str, str, str]) -> list[str]:
@@ -114,8 +115,3 @@ def _place_of(contract: type) -> tuple[str, str, str] | None:
         if file and getattr(module, cls.__qualname__, None) is cls and not getattr(cls, "__abstractmethods__", None):
             return cls.__module__, str(Path(file).resolve()), cls.__qualname__
     return None
-
-
-def _check(fine: bool, complaint: str) -> None:  # noqa: FBT001  an assertion that python -O keeps
-    if not fine:
-        raise AssertionError(complaint)

@@ -6,7 +6,7 @@ knows how to make one, or which values it takes), that is the one; else there is
 
 import importlib
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ CONTRACTS: Final = {
     "entrepot.serializers": ("SerializerContract",),
     "entrepot.task_runners": ("TaskRunnerContract",),
     "entrepot.key_providers": ("KeyProviderContract",),
+    "entrepot.secret_sources": ("SecretSourceContract",),
 }
 """Names of the contracts in `entrepot.testing` by group; the first is the one that goes without saying."""
 
@@ -60,10 +61,10 @@ def contracts_of(distribution: str, first: int = 0) -> dict[str, type]:
 def _own_contract(group: str, claim: Claim, target: str) -> type:
     module, _, name = target.partition(":")
     contract = getattr(importlib.import_module(module), name)
-    ours = tuple(_ours(group))
+    ours = tuple(getattr(testing, known) for known in CONTRACTS[group])
     if not (isinstance(contract, type) and issubclass(contract, ours)):
         raise PluginLoadError(
-            f"the contract {target} of {claim.name!r} is no subclass of {' or '.join(CONTRACTS.get(group, ('any',)))}",
+            f"the contract {target} of {claim.name!r} is no subclass of {' or '.join(CONTRACTS[group])}",
             group=group,
             name=claim.name,
             distribution=claim.distribution,
@@ -76,12 +77,6 @@ def _broken_contract(error: Exception) -> type:
         raise error
 
     return type("Broken", (), {"test_its_contract_can_be_had": test_its_contract_can_be_had})
-
-
-def _ours(group: str) -> Iterator[type]:
-    for name in CONTRACTS.get(group, ()):
-        if name in testing.__all__:
-            yield getattr(testing, name)
 
 
 def _default_contract(group: str, claim: Claim) -> type | None:

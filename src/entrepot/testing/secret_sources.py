@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 
 from entrepot.errors import SecretReferenceError
 from entrepot.protocols.secret_source import SecretSource
+from entrepot.testing._asserting import check
 
 __all__ = ["SecretSourceContract"]
 
@@ -44,18 +45,18 @@ class SecretSourceContract(ABC):
 
     def test_it_is_a_source(self) -> None:
         """It has what the protocol asks for."""
-        _check(isinstance(self.make_source(), SecretSource), "it has no method `get`")
+        check(isinstance(self.make_source(), SecretSource), "it has no method `get`")
 
     def test_a_secret_is_given_as_it_is(self) -> None:
         """Text or bytes, whole; the same one at the second time of asking, and from a new source."""
         known = self.known()
-        _check(bool(known), "known() returned nothing")
+        check(bool(known), "known() returned nothing")
         source = self.make_source()
         for rest, secret in known.items():
             for asked in (source, source, self.make_source()):
                 found = asked.get(rest)
-                _check(type(found) is type(secret), f"{rest} was given as {type(found).__name__}")
-                _check(found == secret, f"what was given for {rest} is not the secret")
+                check(type(found) is type(secret), f"{rest} was given as {type(found).__name__}")
+                check(found == secret, f"what was given for {rest} is not the secret")
 
     def test_what_is_not_there_is_an_error(self) -> None:
         """Never an empty secret, a default or None."""
@@ -73,21 +74,16 @@ class SecretSourceContract(ABC):
         for rest, secret in self.known().items():
             source.get(rest)
             text = secret if isinstance(secret, str) else secret.decode("latin-1")
-            _check(text not in repr(source), "its repr shows a secret")
+            check(text not in repr(source), "its repr shows a secret")
 
     def _refuses(self, rest: str) -> None:
         try:
             self.make_source().get(rest)
         except SecretReferenceError as error:
-            _check(bool(str(error).strip()), f"the error for {rest!r} says nothing")
+            check(bool(str(error).strip()), f"the error for {rest!r} says nothing")
             texts = [each if isinstance(each, str) else each.decode("latin-1") for each in self.known().values()]
-            _check(not any(text in str(error) for text in texts), f"the error for {rest!r} has a secret in it")
-        except Exception as error:  # noqa: BLE001  whatever else it is, it is wrong
-            _check(False, f"for {rest!r} it raised {type(error).__name__}, not SecretReferenceError")  # noqa: FBT003
+            check(not any(text in str(error) for text in texts), f"the error for {rest!r} has a secret in it")
+        except Exception as error:
+            raise AssertionError(f"for {rest!r} it raised {type(error).__name__}, not SecretReferenceError") from error
         else:
-            _check(False, f"it gave something for {rest!r}")  # noqa: FBT003
-
-
-def _check(fine: bool, complaint: str) -> None:  # noqa: FBT001  an assertion that python -O keeps
-    if not fine:
-        raise AssertionError(complaint)
+            raise AssertionError(f"it gave something for {rest!r}")

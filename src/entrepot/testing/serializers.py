@@ -17,6 +17,7 @@ from contextlib import suppress
 
 from entrepot.errors import SerializationError
 from entrepot.protocols.serializer import PicksValues, Serializer
+from entrepot.testing._asserting import check
 
 __all__ = ["SerializerContract"]
 
@@ -68,7 +69,7 @@ class SerializerContract(ABC):
         serializer = self.make_serializer()
         for value in self.values():
             back = serializer.loads(_memory(_written(serializer, value)))
-            _check(self.same(value, back), f"{value!r} came back as {back!r}")
+            check(self.same(value, back), f"{value!r} came back as {back!r}")
 
     def test_writing_changes_nothing_of_the_value(self) -> None:
         """It is the task's own, and used on."""
@@ -81,23 +82,23 @@ class SerializerContract(ABC):
             if not self.same(value, before):
                 continue  # nor what a copy loses something of
             _written(serializer, value)
-            _check(self.same(before, value), f"{before!r} was {value!r} after it was written")
+            check(self.same(before, value), f"{before!r} was {value!r} after it was written")
 
     def test_what_is_written_is_made_of_buffers(self) -> None:
         """`dumps` gives a sequence of bytes, bytearrays or memoryviews."""
         serializer = self.make_serializer()
         for value in self.values():
             for part in serializer.dumps(value):
-                _check(isinstance(part, bytes | bytearray | memoryview), f"a {type(part).__name__} is no buffer")
+                check(isinstance(part, bytes | bytearray | memoryview), f"a {type(part).__name__} is no buffer")
 
     def test_its_attributes_are_usable(self) -> None:
         """Names and extensions end up in records and paths."""
         serializer = self.make_serializer()
-        _check(isinstance(serializer, Serializer), "it lacks a part of the protocol")
-        _check(bool(_NAME.match(serializer.name)), f"{serializer.name!r} is no name")
-        _check(bool(_EXTENSION.match(serializer.extension)), f"{serializer.extension!r} is no extension")
-        _check(type(serializer.is_text) is bool, "is_text is not a bool")
-        _check(type(serializer.reads_code) is bool, "reads_code is not a bool")
+        check(isinstance(serializer, Serializer), "it lacks a part of the protocol")
+        check(bool(_NAME.match(serializer.name)), f"{serializer.name!r} is no name")
+        check(bool(_EXTENSION.match(serializer.extension)), f"{serializer.extension!r} is no extension")
+        check(type(serializer.is_text) is bool, "is_text is not a bool")
+        check(type(serializer.reads_code) is bool, "reads_code is not a bool")
 
     def test_text_is_utf8(self) -> None:
         """What says that it is text can be kept inside a record as text."""
@@ -105,7 +106,7 @@ class SerializerContract(ABC):
         if serializer.is_text:
             for value in self.values():
                 written = _written(serializer, value)
-                _check(written.decode("utf-8").encode("utf-8") == written, "its bytes are not UTF-8 text")
+                check(written.decode("utf-8").encode("utf-8") == written, "its bytes are not UTF-8 text")
 
     def test_what_cannot_be_written_is_refused_with_our_error(self) -> None:
         """An unwritable value is a SerializationError, with the serializer's name."""
@@ -114,10 +115,10 @@ class SerializerContract(ABC):
             try:
                 serializer.dumps(value)
             except SerializationError as error:
-                _check(error.serializer == serializer.name, f"the error names {error.serializer!r}")
-                _check(bool(error.path), "the error has no path")
+                check(error.serializer == serializer.name, f"the error names {error.serializer!r}")
+                check(bool(error.path), "the error has no path")
             else:
-                _check(False, f"a {type(value).__name__} was written")  # noqa: FBT003  what pytest.fail would say
+                raise AssertionError(f"a {type(value).__name__} was written")
 
     def test_foreign_bytes_give_a_value_or_our_error(self) -> None:
         """Bytes of something else never raise anything but a SerializationError."""
@@ -153,19 +154,19 @@ class SerializerContract(ABC):
         serializer = self.make_serializer()
         if isinstance(serializer, PicksValues):
             for value in self.unwritable():
-                _check(not serializer.accepts(value), f"it accepts a {type(value).__name__}, and cannot write it")
+                check(not serializer.accepts(value), f"it accepts a {type(value).__name__}, and cannot write it")
             for value in self.values():
                 if serializer.accepts(value):
                     back = serializer.loads(_memory(_written(serializer, value)))
-                    _check(self.same(value, back), f"{value!r} was accepted, and came back as {back!r}")
+                    check(self.same(value, back), f"{value!r} was accepted, and came back as {back!r}")
 
     def test_it_can_be_pickled(self) -> None:
         """Options of tasks go to other processes, serializers with them."""
         serializer = self.make_serializer()
         other = pickle.loads(pickle.dumps(serializer))  # noqa: S301  made here
-        _check(other.name == serializer.name, f"its copy is called {other.name!r}")
+        check(other.name == serializer.name, f"its copy is called {other.name!r}")
         for value in self.values():
-            _check(self.same(value, other.loads(_memory(_written(serializer, value)))), "its copy reads something else")
+            check(self.same(value, other.loads(_memory(_written(serializer, value)))), "its copy reads something else")
 
     def test_reading_leaves_no_need_for_the_caller_to_keep_the_memory(self) -> None:
         """A value that shares the memory keeps it alive by itself."""
@@ -174,7 +175,7 @@ class SerializerContract(ABC):
             memory = _memory(_written(serializer, value))
             back = serializer.loads(memory)
             del memory
-            _check(self.same(value, back), f"{value!r} came back as {back!r}")
+            check(self.same(value, back), f"{value!r} came back as {back!r}")
 
     def test_threads_can_share_it(self) -> None:
         """One instance serves all threads."""
@@ -184,7 +185,7 @@ class SerializerContract(ABC):
             return self.same(value, serializer.loads(_memory(_written(serializer, value))))
 
         with ThreadPoolExecutor(4) as pool:
-            _check(
+            check(
                 all(pool.map(there_and_back, [value for value in self.values() for _ in range(8)])), "threads mix it up"
             )
 
@@ -205,9 +206,4 @@ def _read_or_refuse(serializer: Serializer, data: bytes) -> None:
     try:
         serializer.loads(_memory(data))
     except SerializationError as error:
-        _check(error.serializer == serializer.name, f"the error names {error.serializer!r}")
-
-
-def _check(holds: bool, complaint: str) -> None:  # noqa: FBT001  the one thing that it is about
-    if not holds:
-        raise AssertionError(complaint)
+        check(error.serializer == serializer.name, f"the error names {error.serializer!r}")

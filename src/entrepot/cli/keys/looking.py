@@ -50,24 +50,7 @@ def status(*, storage: Storages = None, as_json: AsJson = False) -> None:
         todo = "and what is here needs one: entrepot keys import FILE" if missing else "it is made on first need"
         ok(f"there is no keyring at {provider.location}; {todo}")
     else:
-        rows = [
-            (
-                key["id"],
-                key["purpose"],
-                told(f"{key['state']}, primary" if key["primary"] else key["state"], _STYLES[key["state"]]),
-                when(key["created"]),
-                usage.count_in(key["id"], "local"),
-                usage.count_in(key["id"], "team"),
-                key["answers"],
-                key["results"],
-                len(key["stores"]),
-            )
-            for key in keys
-        ]
-        columns = ("Key", "Purpose", "State", "Created", "Blocks", "Team", "Answers", "Results", "Stores")
-        alone = () if settings.current().blocks_team else ("Team",)
-        fewer = (alone, (*alone, "Stores"), (*alone, "Stores", "Created"), (*alone, "Stores", "Created", "Answers"))
-        show(fitting(*(table(columns, rows, keep=("Key", "State"), without=some) for some in fewer)))
+        _show_keys(keys, usage)
         ok(f"keyring {ring.ring_id}, epoch {ring.epoch}, at {ring.location}")
     for one in missing:
         where = "is not in the keyring, and is" if ring is not None else "is"
@@ -102,6 +85,27 @@ def doctor(*, storage: Storages = None, as_json: AsJson = False) -> None:
         ok(f"{counted(len(problems), 'problem')} with the keys at {found.location or 'the key provider'}")
     if problems:
         raise typer.Exit(1)
+
+
+def _show_keys(keys: list[dict[str, Any]], usage: Usage) -> None:
+    rows = [
+        (
+            key["id"],
+            key["purpose"],
+            told(f"{key['state']}, primary" if key["primary"] else key["state"], _STYLES[key["state"]]),
+            when(key["created"]),
+            usage.count_in(key["id"], "local"),
+            usage.count_in(key["id"], "team"),
+            key["answers"],
+            key["results"],
+            len(key["stores"]),
+        )
+        for key in keys
+    ]
+    columns = ("Key", "Purpose", "State", "Created", "Blocks", "Team", "Answers", "Results", "Stores")
+    alone = () if settings.current().blocks_team else ("Team",)
+    fewer = (alone, (*alone, "Stores"), (*alone, "Stores", "Created"), (*alone, "Stores", "Created", "Answers"))
+    show(fitting(*(table(columns, rows, keep=("Key", "State"), without=some) for some in fewer)))
 
 
 def _facts(key: Key, ring: Keyring, usage: Usage) -> dict[str, Any]:

@@ -26,6 +26,7 @@ __all__ = [
     "PassphraseFile",
     "Storages",
     "app",
+    "ask",
     "ask_passphrase",
     "count_usage",
     "purposes_of",

@@ -40,7 +40,7 @@ def plugins(ctx: typer.Context, *, load: Load = False, as_json: AsJson = False) 
 
 @app.command()
 def ls(*, load: Load = False, as_json: AsJson = False) -> None:
-    """List block types, serializers, hashers, task runners and key providers, and whose they are.
+    """List block types, serializers, hashers, task runners, key providers and sources of secrets, and whose they are.
 
     A state is `built-in`, `available` (not imported yet), `loaded`, `broken`, `conflict` (claimed twice), `denied` (by
     the settings plugins_allow, plugins_deny and plugins_strict), or `other API` (it needs another version of Entrepot).

@@ -5,7 +5,7 @@ from entrepot.cli.options import topic
 __all__ = ["app"]
 
 app = topic(
-    "Block types, serializers, hashers, task runners and key providers that are installed, and how to write some.",
+    "Block types, serializers, hashers, task runners, key providers and sources of secrets, and how to write some.",
     examples=(
         "  entrepot plugins                      what is installed, and whose it is (as does `ls`)\n"
         "  entrepot plugins ls --load            import each, to find the broken ones\n"

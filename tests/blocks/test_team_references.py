@@ -11,7 +11,8 @@ from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from entrepot import settings
-from entrepot.blocks._listed import is_listed, line_for
+from entrepot.blocks._references import SecretReference, refusal
+from entrepot.blocks._team_references import is_listed, line_for
 from entrepot.blocks.secret_sources.local import path_of
 from entrepot.errors import ConfigurationError
 from entrepot_test_secrets import leaks
@@ -189,8 +190,6 @@ class TestTheSetting:
         assert settings.current().blocks_team_references == ("*",)
 
     def test_a_password_that_somebody_wrote_into_one_is_not_in_the_line(self) -> None:
-        from entrepot.blocks._references import SecretReference, refusal  # noqa: PLC0415  only here
-
         reference = SecretReference("vault://me:hunter2@host/x#y")
         reference.store = "somewhere"
         error = refusal(reference)
