@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from entrepot.blocks.doctor import Finding, Health, examine, migrate, saved_everywhere
-from entrepot.blocks.stores import Store, stores
-from entrepot.cli.block_listing import InStore, refs_in
+from entrepot.blocks.stores import Store
+from entrepot.cli.block_listing import InStore, own_unless_told, refs_in
 from entrepot.cli.importing import Modules, advice, import_modules
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import cut, ok, print_json, show, table, told
@@ -87,7 +87,7 @@ def migrate_(
     import_modules(module)
     if bool(names) == every:
         raise OptionError("say which blocks to migrate: their names, or --all", option="--all")
-    (place,) = stores(store or "local")[:1]
+    place = own_unless_told(store)
     documents = place.documents
     refs = refs_in(place, names)
     if dry_run:

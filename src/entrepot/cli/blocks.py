@@ -175,10 +175,16 @@ def _to_delete(name: str, store: StoreName | None, *, force: bool) -> tuple[Stor
 
 
 @app.command()
-def check(name: Name, *, module: Modules = None) -> None:
-    """Try what a saved block connects to, and look up the secrets that it refers to."""
+def check(name: Name, *, store: InStore = None, module: Modules = None) -> None:
+    """Try what a saved block connects to, and look up the secrets that it refers to.
+
+    \b
+    Examples:
+      entrepot block check s3/prod
+      entrepot block check s3/prod --store local     one's own, although the team has one of that name
+    """  # noqa: D301  click's mark for lines that are kept as they are
     import_modules(module)
-    block = Block.load(name)
+    block = Block.load(name, store=store)
     refused = refused_in(block)
     for each in refused[1:]:
         warn(str(each))
