@@ -194,9 +194,16 @@ def load(cls: type[B], name: str) -> B:
         ref = find(cls, name, documents)
     except BlockNotFoundError as error:
         slug = name.rpartition("/")[0] or ("" if is_open(cls) else cls.get_block_type_slug())
-        error.args = (f"{error}{hint_for(slug, name.rpartition('/')[2])}",)
+        error.args = (f"{_teams_before(cls, name)}{error}{hint_for(slug, name.rpartition('/')[2])}",)
         raise
     return load_found(cls, documents.believe(ref), documents)
+
+
+def _teams_before(cls: type[Block], name: str) -> str:
+    """Return what the stores of a team say of a block that they do not have, for the beginning of a message."""
+    from entrepot.blocks import teams  # noqa: PLC0415  it loads blocks, by what is here
+
+    return "".join(f"{each}; and " for each in teams.missing(cls, name))
 
 
 def load_found(cls: type[B], ref: DocumentRef, documents: BlockDocuments, *, is_newest: bool = True) -> B:
@@ -250,7 +257,8 @@ def load_inner(slug: str, name: str, documents: BlockDocuments, within: tuple[st
                     "blocks of a shared store find each other there, and nowhere else; so that they find that one of"
                     f" yours, set {line_for(reference)}"
                 )
-            error.args = (f"{error}{hint_for(slug, name)}",)
+            before = "" if documents.foreign else _teams_before(Block, f"{slug}/{name}")
+            error.args = (f"{before}{error}{hint_for(slug, name)}",)
             raise
         block = _load(ref, place, within)
     _set_origin(block, _origin_in(block, ref, documents))

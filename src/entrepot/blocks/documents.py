@@ -16,8 +16,8 @@ from entrepot import home, settings
 from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.blocks._epochs import EPOCH, warn_if_older
 from entrepot.blocks._marks import Marks
+from entrepot.blocks._missing import deleted, offer
 from entrepot.blocks._numbers import next_version
-from entrepot.blocks._offers import offer
 from entrepot.blocks._rings import check_deletion, check_new_name, check_overwriting, is_foreign, not_behind
 from entrepot.blocks._turns import turns
 from entrepot.crypto.keyring import Keyring
@@ -30,7 +30,7 @@ from entrepot.errors import (
     KeyringError,
     KeyringMissingError,
 )
-from entrepot.protocols.documents import DocumentRef, DocumentStore
+from entrepot.protocols.documents import DocumentRef, DocumentStore, RewrapsDocuments
 
 __all__ = [
     "BlockDocuments",
@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 _SHOWN: Final = 10
+_GRAVES: Final = 3  # of one name, of which a message tells
 
 _chosen: contextvars.ContextVar["BlockDocuments | None"] = contextvars.ContextVar("entrepot_documents", default=None)
 
@@ -142,15 +143,15 @@ class BlockDocuments:
         """Return the newest version.
 
         Raises:
-            BlockNotFoundError: If there is none; the message offers names that are near.
+            BlockNotFoundError: If there is none; the message says when it was deleted, or offers names that are near.
         """
         ref = self.store.latest(slug, name)
         if ref is not None and not ref.deleted:
             return ref
         if ref is not None:
-            self._check_tombstone(ref)
-        names = [ref.name for ref in self.store.list(slug)]
-        hint = offer(name, names)
+            hint = deleted(self._check_tombstone(ref))
+        else:
+            hint = offer(name, [each.name for each in self.store.list(slug)])
         seen = self._seen(slug, name)
         if seen > (0 if ref is None else ref.version):
             hint = f"but version {seen} of it was seen from here: it was taken away since; restore it, or save it again"
@@ -175,13 +176,14 @@ class BlockDocuments:
             check_new_name(ring, self.store)
         return ring
 
-    def _check_tombstone(self, ref: DocumentRef) -> None:
-        """Refuse one that was planted: it would hide what is there.
+    def _check_tombstone(self, ref: DocumentRef) -> bytes:
+        """Refuse one that was planted: it would hide what is there. Return its body, empty where it cannot be opened.
 
         Who has another ring cannot say whether it is ours; what it says is true in either case: there is nothing.
         """
         with contextlib.suppress(KeyringError, BlockNotFoundError):
-            self.open(ref)
+            return self.open(ref)
+        return b""
 
     def at(self, slug: str, name: str, version: int) -> DocumentRef:
         """Return one version of a block that is not deleted.
@@ -300,8 +302,20 @@ class BlockDocuments:
         found = [ref for ref in every if ref.name == name]
         if found:
             return found
-        hint = offer(name, [f"{ref.slug}/{ref.name}" for ref in every])
+        hint = self._graves(name) or offer(name, [f"{ref.slug}/{ref.name}" for ref in every])
         raise BlockNotFoundError(f"no block named {name!r} in {self.store.location}; {hint}", name=name)
+
+    def _graves(self, name: str) -> str:
+        """Return what to say of the blocks of a name that were deleted; "" where none was, as far as that is known."""
+        every = self.store.every() if isinstance(self.store, RewrapsDocuments) else ()
+        slugs = sorted({ref.slug for ref in every if ref.name == name and ref.deleted})
+        said = []
+        for slug in slugs[:_GRAVES]:
+            ref = self.store.latest(slug, name)
+            with contextlib.suppress(IntegrityError):  # who plants one in a place of no block hides nothing
+                if ref is not None and ref.deleted:
+                    said.append(f"{slug}/{name}: {deleted(self._check_tombstone(ref))}")
+        return "; ".join(said)
 
     def open(self, ref: DocumentRef) -> bytes:
         """Return the body of one version.

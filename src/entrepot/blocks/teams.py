@@ -7,13 +7,23 @@ from typing import Final
 from entrepot import settings
 from entrepot._names import check_name
 from entrepot.blocks import _saving, shared
+from entrepot.blocks._finding import find
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.sources import is_opening, sources
 from entrepot.errors import BlockNotFoundError, EntrepotError, IntegrityError
 from entrepot.protocols.documents import DocumentRef, RewrapsDocuments
 
-__all__ = ["WITHOUT_TEAM", "Place", "StoredBlocks", "load_from", "of_the_setting", "shared_documents", "where"]
+__all__ = [
+    "WITHOUT_TEAM",
+    "Place",
+    "StoredBlocks",
+    "load_from",
+    "missing",
+    "of_the_setting",
+    "shared_documents",
+    "where",
+]
 
 WITHOUT_TEAM: Final = "What is one's own can be had without the team's store: store='local', or --store local"
 """What to add to an error that is of the team's store."""
@@ -98,6 +108,20 @@ def shared_documents() -> list[BlockDocuments]:
     """
     found = [source.documents for source in sources() if isinstance(source, StoredBlocks)]
     return [each for each in found if each.foreign]
+
+
+def missing(cls: type[Block], name: str) -> list[str]:
+    """Return why a block is in none of the stores where blocks are looked up before one's own, in that order."""
+    said = []
+    for source in sources():
+        if isinstance(source, StoredBlocks):
+            try:
+                find(cls, name, source.documents)
+            except BlockNotFoundError as error:
+                said.append(str(error))
+            except EntrepotError:  # it has answered a moment ago, and did not have the block
+                continue
+    return said
 
 
 def load_from(store: str, slug: str, name: str) -> Block:
