@@ -40,6 +40,7 @@ def entrepot_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Point ENTREPOT_HOME at an empty folder, and forget every other ENTREPOT_ variable of the machine."""
     for name in [name for name in os.environ if name.startswith("ENTREPOT_")]:
         monkeypatch.delenv(name)
+    monkeypatch.delenv("COLUMNS", raising=False)  # of the terminal that tests are started at: tables would be as wide
     home = tmp_path / "entrepot-home"
     monkeypatch.setenv("ENTREPOT_HOME", str(home))
     return home
