@@ -9,6 +9,7 @@ import json
 import pickle
 from typing import Final, NamedTuple, TypeVar, cast
 
+from entrepot import settings
 from entrepot._names import check_name
 from entrepot.blocks import _encoding
 from entrepot.blocks._about import About, Action, about_now
@@ -186,10 +187,11 @@ def _set_origin(block: Block, origin: Origin) -> None:
 
 def load(cls: type[B], name: str) -> B:
     """Load a block from where it is looked up first; see `Block.load`."""
-    found = given(cls, name)
+    now = settings.current()
+    found = given(cls, name, now)
     if found is not None:
         return found
-    documents = current_documents()
+    documents = current_documents(now)
     try:
         ref = find(cls, name, documents)
     except BlockNotFoundError as error:

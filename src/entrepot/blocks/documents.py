@@ -31,6 +31,7 @@ from entrepot.errors import (
     KeyringMissingError,
 )
 from entrepot.protocols.documents import DocumentRef, DocumentStore, RewrapsDocuments
+from entrepot.settings import Settings
 
 __all__ = [
     "BlockDocuments",
@@ -424,26 +425,29 @@ def _place(ref: DocumentRef) -> Place:
 # --- which documents ------------------------------------------------------------------------------------------------
 
 
-def default_documents() -> BlockDocuments:
+def default_documents(now: Settings | None = None) -> BlockDocuments:
     """Return the documents of this home, for one operation.
 
     They lie where the setting `blocks_storage` says, or in a folder of `ENTREPOT_HOME`.
+
+    Args:
+        now: The settings, where the caller has read them.
 
     Raises:
         EntrepotError: If that cannot be opened; see `shared.documents_at`.
     """
     from entrepot.blocks import shared  # noqa: PLC0415  it loads blocks, which lie in documents
 
-    now = settings.current()
+    now = now or settings.current()
     if now.blocks_storage is None:
         return shared.own_documents(now)
     # Where one works in the team's store itself, the others' blocks are in it all the same.
     return shared.documents_at(now.blocks_storage, now, foreign=shared.works_in_the_teams(now))
 
 
-def current_documents() -> BlockDocuments:
-    """Return the documents that `use_documents` chose here, or the default ones."""
-    return _chosen.get() or default_documents()
+def current_documents(now: Settings | None = None) -> BlockDocuments:
+    """Return the documents that `use_documents` chose here, or the default ones; see `default_documents`."""
+    return _chosen.get() or default_documents(now)
 
 
 def chosen_documents() -> BlockDocuments | None:

@@ -90,11 +90,11 @@ def stores(only: str | None = None) -> list[Store]:
     """
     if only is not None and only not in NAMES:
         raise OptionError(f"{only!a} is no store of blocks; known: {', '.join(NAMES)}", option="store")
-    own = Store("local", current_documents())
+    now = settings.current()
+    own = Store("local", current_documents(now))
     if only == "local":
         return [own]
-    teams = [Store("team", each.documents) for each in sources() if isinstance(each, StoredBlocks)]
-    now = settings.current()
+    teams = [Store("team", each.documents) for each in sources(now) if isinstance(each, StoredBlocks)]
     if not teams and only == "team" and works_in_the_teams(now):
         return [Store("team", own.documents)]  # it is saved to directly
     if not teams and only == "team":

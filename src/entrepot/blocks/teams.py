@@ -144,13 +144,16 @@ def load_from(store: str, slug: str, name: str) -> Block:
     return _saving.load_inner(slug, name, dataclasses.replace(documents, foreign=True))
 
 
-def of_the_setting() -> list[StoredBlocks]:
+def of_the_setting(now: settings.Settings | None = None) -> list[StoredBlocks]:
     """Return the documents that the setting `blocks_team` names; none where it is not set, or they are one's own.
+
+    Args:
+        now: The settings, where the caller has read them.
 
     Raises:
         EntrepotError: If they cannot be opened.
     """
-    now = settings.current()
+    now = now or settings.current()
     if now.blocks_team is None or shared.works_in_the_teams(now) or is_opening():
         return []
     return [StoredBlocks(shared.documents_at(now.blocks_team, now, foreign=True))]
