@@ -30,7 +30,7 @@ def _store(text: str) -> StoreName:
 
 
 def _option(told_: str) -> Any:
-    return typer.Option("--store", parser=_store, metavar="team|local", help=told_)
+    return typer.Option("--store", parser=_store, metavar="team|local", help=told_, autocompletion=lambda: [*NAMES])
 
 
 InStore = Annotated[

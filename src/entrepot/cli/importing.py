@@ -17,7 +17,7 @@ __all__ = ["Modules", "advice", "import_code", "import_modules"]
 
 _KNOWN: Final = "; known: "
 _SHOWN: Final = 6  # of the types that are known
-_TAKEN_BY: Final = "apply, check, create, diff, doctor, edit, export, migrate and show"  # of `entrepot block`
+_TAKEN_BY: Final = "apply, check, create, diff, doctor, edit, export, migrate, show and types"  # of `entrepot block`
 
 Modules = Annotated[
     list[str] | None,
