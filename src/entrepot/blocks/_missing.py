@@ -25,11 +25,12 @@ def offer(name: str, names: list[str]) -> str:
     return f"saved there: {', '.join(names[:10])}{more}"
 
 
-def deleted(body: bytes) -> str:
+def deleted(body: bytes, what: str = "it") -> str:
     """Return what to say of a block that was deleted: when and by whom, if that is known, and what to do.
 
     Args:
         body: What its tombstone says, opened; empty where that cannot be.
+        what: The block, where it was not named before.
     """
     try:
         said = json.loads(body or b"{}")
@@ -39,4 +40,4 @@ def deleted(body: bytes) -> str:
     when = f" on {about.saved:%Y-%m-%d %H:%M} UTC" if about.saved else ""
     who = f" by {cut(clean(about.by), _LONGEST)}" if about.by else ""
     where = f" on {cut(clean(about.host), _LONGEST)}" if about.by and about.host else ""
-    return f"it was deleted there{when}{who}{where}; save it again to have it back"
+    return f"{what} was deleted there{when}{who}{where}; save it again to have it back"

@@ -303,20 +303,25 @@ class BlockDocuments:
         found = [ref for ref in every if ref.name == name]
         if found:
             return found
-        hint = self._graves(name) or offer(name, [f"{ref.slug}/{ref.name}" for ref in every])
+        graves = [self._said_of(ref) for ref in self.buried(name)[:_GRAVES]]
+        hint = "; ".join(filter(None, graves)) or offer(name, [f"{ref.slug}/{ref.name}" for ref in every])
         raise BlockNotFoundError(f"no block named {name!r} in {self.store.location}; {hint}", name=name)
 
-    def _graves(self, name: str) -> str:
-        """Return what to say of the blocks of a name that were deleted; "" where none was, as far as that is known."""
+    def buried(self, name: str) -> "list[DocumentRef]":
+        """Return the tombstones of the blocks of a name that were deleted, by type; unverified.
+
+        There are none where the store does not list them.
+        """
         every = self.store.every() if isinstance(self.store, RewrapsDocuments) else ()
         slugs = sorted({ref.slug for ref in every if ref.name == name and ref.deleted})
-        said = []
-        for slug in slugs[:_GRAVES]:
-            ref = self.store.latest(slug, name)
-            with contextlib.suppress(IntegrityError):  # who plants one in a place of no block hides nothing
-                if ref is not None and ref.deleted:
-                    said.append(f"{slug}/{name}: {deleted(self._check_tombstone(ref))}")
-        return "; ".join(said)
+        newest = (self.store.latest(slug, name) for slug in slugs)
+        return [ref for ref in newest if ref is not None and ref.deleted]
+
+    def _said_of(self, grave: DocumentRef) -> str:
+        """Return what to say of a tombstone; "" of one that was planted: where there is no block it hides none."""
+        with contextlib.suppress(IntegrityError):
+            return deleted(self._check_tombstone(grave), f"{grave.slug}/{grave.name}")
+        return ""
 
     def open(self, ref: DocumentRef) -> bytes:
         """Return the body of one version.

@@ -166,14 +166,21 @@ def _refuse_hidden(cls: type[Block], name: str, blocks: StoredBlocks) -> None:
 
 
 def buried(cls: type[Block], name: str, only: str | None = None) -> tuple[Store, DocumentRef] | None:
-    """Return where a block was that is deleted, and its newest version; None where none says so."""
+    """Return where a block was that is deleted, and its newest version; None where none says so.
+
+    A name alone means the first store where one block of that name was deleted, if it is of one type there.
+    """
     slug, rest = _parts(cls, name)
-    for place in stores(only) if slug else ():
-        ref = place.documents.store.latest(slug, rest)
-        if ref is not None:
-            return place, ref
-        marks = place.documents.marks
-        if place.kind == "team" and marks is not None and marks.highest(slug, rest):
+    for place in stores(only):
+        documents = place.documents
+        if slug:
+            graves = list(filter(None, [documents.store.latest(slug, rest)]))
+        else:
+            graves = [ref for ref in documents.buried(rest) if may_be(cls, ref.slug)]
+        if graves:
+            return (place, graves[0]) if len(graves) == 1 else None
+        marks = documents.marks
+        if place.kind == "team" and marks is not None and (marks.highest(slug, rest) if slug else marks.slugs(rest)):
             return None  # it was taken away: what is one's own is another one
     return None
 

@@ -92,8 +92,6 @@ def create(
     check_name(name)
     place = own_unless_told(store)
     expected = None if overwrite else _to_save_over(f"{type_}/{name}", place, asks=asks)
-    if place.kind == "team":
-        tell(f"{type_}/{name} is to be in {place}: what is saved is for everyone who shares it", "")
     wholes = [each for each, _ in describe_wholes(cls).values()]
     fields = describe_fields(cls)
     answers = read_options(
@@ -107,6 +105,8 @@ def create(
     wanted = [each for each in fields if each.name not in known and (each.required or not answers)] if asks else []
     if wanted and not answers:
         wanted = [*wholes, *wanted]
+    if place.kind == "team":
+        tell(f"{type_}/{name} is to be in {place}: what is saved is for everyone who shares it", "")
     if wanted:
         introduce(cls, wanted)
         with use_documents(place.documents):  # the blocks that it is to refer to are there
