@@ -105,7 +105,7 @@ class TestFiles:
         invoke("block", "apply", str(file))
         assert "all 2 blocks are saved as" in invoke("block", "diff", str(file)).stderr
         said = invoke("block", "diff", str(file), "--store", "team", exit_code=1)
-        assert f"2 of 2 blocks are not saved in the team's store, {team} as the file has them" in said.stderr
+        assert f"2 of 2 blocks are not saved in the team's store, {team}, as the file has them" in said.stderr
         assert "+ string/greeting" in said.stdout
         said = invoke("block", "apply", str(file), "--store", "team", "--dry-run")
         assert f"2 of 2 blocks would be saved in the team's store, {team}" in said.stderr
@@ -123,7 +123,12 @@ class TestFiles:
     def test_what_is_applied_to_ones_own_says_what_hides_it(self, invoke: Invoke, team: Path, file: Path) -> None:
         invoke("block", "apply", str(file), "--store", "team")
         said = invoke("block", "apply", str(file)).stderr
-        assert "names has a block string/greeting, too, and comes first: what was saved is hidden" in said
+        assert "greeting and 1 more are hidden: the store that blocks_team names has it, too, and comes first" in said
+        file.write_text(FILE.replace("hello", "good bye"))
+        said = invoke("block", "apply", str(file)).stderr
+        assert "string/greeting is hidden: the store that blocks_team names has it, too" in said
+        assert invoke("block", "diff", str(file), "--store", "team", "--json", exit_code=1).data[0]["store"] == "team"
+        invoke("block", "apply", str(file), "--store", "team")
         assert "hidden" not in invoke("block", "apply", str(file)).stderr, "nothing was saved"
         assert "hidden" not in invoke("block", "apply", str(file), "--store", "team").stderr
 

@@ -72,7 +72,7 @@ def apply(
         planned = as_code.plan(blocks, live=live)
         done = [(each, each.saved) for each in planned] if dry_run else list(as_code.apply(planned))
     if as_json:
-        print_json([_facts(each) | {"version": None if ref is None else ref.version} for each, ref in done])
+        print_json([_facts(each, place) | {"version": None if ref is None else ref.version} for each, ref in done])
         return
     show(
         table(
@@ -210,8 +210,9 @@ def _parts(name: str) -> tuple[str, str]:
     return slug or "TYPE", rest
 
 
-def _in(place: Store) -> str:
-    return within(place.kind, place.documents.store.location)
+def _in(place: Store, mark: str = "") -> str:
+    where = within(place.kind, place.documents.store.location)
+    return where and where + mark
 
 
 def _diff_file(file: Path, place: Store, *, live: bool, as_json: bool) -> None:
@@ -223,7 +224,7 @@ def _diff_file(file: Path, place: Store, *, live: bool, as_json: bool) -> None:
         except BlockFileError:
             planned = as_code.plan(blocks, live=live)  # it says which variables are not set, before all else
     if as_json:
-        print_json([_facts(each) for each in planned])
+        print_json([_facts(each, place) for each in planned])
     else:
         for each in planned:
             if each.step != "same":
@@ -239,10 +240,10 @@ def _diff_file(file: Path, place: Store, *, live: bool, as_json: bool) -> None:
     count = sum(each.step != "same" for each in planned)
     if count:
         are = "is" if count == 1 else "are"
-        ok(f"{count} of {counted(len(planned), 'block')} {are} not saved{_in(place)} as the file has them")
+        ok(f"{count} of {counted(len(planned), 'block')} {are} not saved{_in(place, ',')} as the file has them")
         raise typer.Exit(1)
     every = "the one block of the file is" if len(planned) == 1 else f"all {len(planned)} blocks are"
-    ok(f"{every} saved{_in(place)} as the file has {'it' if len(planned) == 1 else 'them'}")
+    ok(f"{every} saved{_in(place, ',')} as the file has {'it' if len(planned) == 1 else 'them'}")
 
 
 def _told(change: Change) -> Change:
@@ -259,10 +260,11 @@ def _address(planned: Planned) -> str:
     return f"{planned.slug}/{planned.name}"
 
 
-def _facts(planned: Planned) -> dict[str, Any]:
+def _facts(planned: Planned, place: Store) -> dict[str, Any]:
     return {
         "type": planned.slug,
         "name": planned.name,
+        "store": place.kind,
         "step": planned.step,
         "changes": [
             {"path": each.path, "kind": each.kind, "before": each.before, "after": each.after, "secret": each.secret}

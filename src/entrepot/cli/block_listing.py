@@ -13,10 +13,10 @@ from entrepot.blocks._misspelt import misspelt
 from entrepot.blocks.documents import BlockDocuments
 from entrepot.blocks.sources import EnvironmentBlocks, variable_of
 from entrepot.blocks.stores import NAMES, Store, StoreName, listed, stores
-from entrepot.blocks.teams import of_the_setting
+from entrepot.blocks.teams import StoredBlocks, of_the_setting
 from entrepot.cli.completing import block_types
 from entrepot.cli.options import AsJson
-from entrepot.cli.output import fitting, ok, print_json, show, table, told, warn, when
+from entrepot.cli.output import fitting, ok, print_json, show, table, told, warn, warn_together, when
 from entrepot.errors import BlockNotFoundError, EntrepotError, OptionError
 from entrepot.protocols.documents import DocumentRef
 
@@ -140,25 +140,21 @@ def warn_of_hiding(refs: Iterable[DocumentRef], documents: BlockDocuments) -> bo
     Returns:
         Whether that is so of any.
     """
-    here, teams, found = documents.store.location, [], False
+    here, teams = documents.store.location, list[StoredBlocks]()
+    problems = {}
     with contextlib.suppress(EntrepotError):  # it is saved; that a team's store does not answer is for who loads it
         teams = [team for team in of_the_setting() if team.location != here]
     for ref in refs:
-        if EnvironmentBlocks().has(ref.slug, ref.name):
-            found = True
-            variable = variable_of(ref.slug, ref.name)
-            warn(f"the variable {variable} is set here and comes first: what was saved is hidden")
+        address = f"{ref.slug}/{ref.name}"
         try:
-            is_hidden = any(team.has(ref.slug, ref.name) for team in teams)
+            if EnvironmentBlocks().has(ref.slug, ref.name):
+                problems[address] = f"the variable {variable_of(ref.slug, ref.name)} is set here and comes first"
+            elif any(team.has(ref.slug, ref.name) for team in teams):
+                problems[address] = f"the store that blocks_team names has {address}, too, and comes first"
         except EntrepotError:
-            teams, is_hidden = [], False
-        if is_hidden:
-            found = True
-            warn(
-                f"the store that blocks_team names has a block {ref.slug}/{ref.name}, too, and comes first: what was"
-                " saved is hidden"
-            )
-    return found
+            teams = []
+    warn_together(problems, "is hidden", "are hidden")
+    return bool(problems)
 
 
 def within(store: StoreName, location: str) -> str:
