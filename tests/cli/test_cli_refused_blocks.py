@@ -91,6 +91,13 @@ def test_a_refused_block_is_a_failure_until_what_it_needs_is_listed(
     assert set(states(invoke, exit_code=0).values()) == {"ok"}
 
 
+def test_a_migration_of_all_has_nothing_to_do_with_what_is_refused_and_new(invoke: Invoke, team: Path) -> None:
+    for dry_run in ((), ("--dry-run",)):
+        found = invoke("block", "migrate", "--all", "--store", "team", *dry_run)
+        assert (found.stdout, found.stderr) == ("", "nothing to do\n")
+    assert "refused" in invoke("block", "migrate", "secret/hook", "--store", "team").stdout
+
+
 def test_one_that_lags_too_is_refused_and_says_both_and_is_migrated_all_the_same(
     invoke: Invoke, lagging: type[Block], team: Path
 ) -> None:

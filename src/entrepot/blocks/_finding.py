@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from entrepot import settings
 from entrepot._names import check_name
@@ -10,13 +10,22 @@ from entrepot.blocks._lookups import made_for
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.sources import BlockSource, sources
-from entrepot.errors import AmbiguousBlockNameError, BlockNotFoundError, PluginError
+from entrepot.errors import (
+    AmbiguousBlockNameError,
+    BlockNotFoundError,
+    ConfigurationError,
+    PluginError,
+    StorageError,
+)
 from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
 
-__all__ = ["exists", "find", "from_sources", "given", "is_open", "may_be", "refs", "wrong_type"]
+__all__ = ["WITHOUT_TEAM", "exists", "find", "from_sources", "given", "is_open", "may_be", "refs", "wrong_type"]
 
 B = TypeVar("B", bound=Block)
+
+WITHOUT_TEAM: Final = "What is one's own can be had without the team's store: store='local', or --store local"
+"""What to add to an error that is of the team's store."""
 
 
 def exists(cls: type[Block], name: str) -> bool:
@@ -94,11 +103,16 @@ def given(cls: type[B], name: str, now: settings.Settings) -> B | None:
         InvalidNameError: If it can be no name.
         EntrepotError: If a source has it, and cannot give it.
     """
-    places = sources(now)
-    slugs, rest = _given_slugs(cls, name, places)
-    if len(slugs) > 1:
-        raise _ambiguous(rest, [f"{slug}/{rest}" for slug in slugs])
-    block = _first(slugs[0], rest, places) if slugs else None
+    try:
+        places = sources(now)
+        slugs, rest = _given_slugs(cls, name, places)
+        if len(slugs) > 1:
+            raise _ambiguous(rest, [f"{slug}/{rest}" for slug in slugs])
+        block = _first(slugs[0], rest, places) if slugs else None
+    except (ConfigurationError, StorageError) as error:
+        if now.blocks_team is not None and WITHOUT_TEAM not in getattr(error, "__notes__", ()):
+            error.add_note(WITHOUT_TEAM)  # own documents have not been asked yet
+        raise
     if block is None or isinstance(block, cls):
         return block
     raise wrong_type(cls, DocumentRef(slugs[0], rest, 1))

@@ -13,13 +13,13 @@ from datetime import datetime
 from typing import Final, Literal, TypeAlias, get_args
 
 from entrepot import settings
-from entrepot.blocks._finding import find, is_open, may_be
+from entrepot.blocks._finding import WITHOUT_TEAM, find, is_open, may_be
 from entrepot.blocks._misspelt import misspelt
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.shared import works_in_the_teams
 from entrepot.blocks.sources import PREFIX, sources, variable_of
-from entrepot.blocks.teams import WITHOUT_TEAM, StoredBlocks
+from entrepot.blocks.teams import StoredBlocks
 from entrepot.errors import (
     AmbiguousBlockNameError,
     BlockNotFoundError,

@@ -2,12 +2,11 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Final
 
 from entrepot import settings
 from entrepot._names import check_name
 from entrepot.blocks import _saving, shared
-from entrepot.blocks._finding import find
+from entrepot.blocks._finding import WITHOUT_TEAM, find
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.sources import is_opening, sources
@@ -15,7 +14,6 @@ from entrepot.errors import BlockNotFoundError, EntrepotError, IntegrityError
 from entrepot.protocols.documents import DocumentRef, RewrapsDocuments
 
 __all__ = [
-    "WITHOUT_TEAM",
     "Place",
     "StoredBlocks",
     "load_from",
@@ -24,9 +22,6 @@ __all__ = [
     "shared_documents",
     "where",
 ]
-
-WITHOUT_TEAM: Final = "What is one's own can be had without the team's store: store='local', or --store local"
-"""What to add to an error that is of the team's store."""
 
 
 class StoredBlocks:

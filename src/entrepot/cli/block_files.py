@@ -131,7 +131,7 @@ def export(
         raise BlockFileError(f"{file} cannot be written: {error.strerror}", path=str(file)) from None
     for address in found.as_stored:
         warn(f"{address} is written as it is stored: its class is not installed here, or does not take it")
-    ok(f"wrote {counted(len(found.blocks), 'block')}{_in(place)} to {file}")
+    ok(f"wrote {counted(len(found.blocks), 'block')}{_of(place)} to {file}")
     if found.variables:
         lines = "\n".join(f"  {name:<40} {whose}" for name, whose in found.variables.items())
         ok(f"its secrets are references to these variables; set them where the file is applied:\n{lines}")
@@ -213,6 +213,10 @@ def _parts(name: str) -> tuple[str, str]:
 def _in(place: Store, mark: str = "") -> str:
     where = within(place.kind, place.documents.store.location)
     return where and where + mark
+
+
+def _of(place: Store) -> str:
+    return _in(place, ",").replace(" in ", " of ", 1)
 
 
 def _diff_file(file: Path, place: Store, *, live: bool, as_json: bool) -> None:

@@ -105,15 +105,15 @@ def create(
     wanted = [each for each in fields if each.name not in known and (each.required or not answers)] if asks else []
     if wanted and not answers:
         wanted = [*wholes, *wanted]
-    if place.kind == "team":
-        tell(f"{type_}/{name} is to be in {place}: what is saved is for everyone who shares it", "")
     if wanted:
+        _tell_for_whom(f"{type_}/{name} is to be", place)
         introduce(cls, wanted)
         with use_documents(place.documents):  # the blocks that it is to refer to are there
             block = ask_until_right(cls, fields, wanted, answers, check=check is not False)
     else:
         _check_complete(fields, known, type_)
         block = build_block(cls, answers)
+        _tell_for_whom(f"{type_}/{name} is to be", place)
         if check:
             need_connection(block)
     with use_documents(place.documents) as documents:
@@ -159,8 +159,7 @@ def edit(
             from_file=secret_file or (),
             from_stdin=secret_from_stdin,
         )
-        if place.kind == "team":
-            tell(f"{ref.slug}/{ref.name} is in {place}: what is saved is for everyone who shares it", "")
+        _tell_for_whom(f"{ref.slug}/{ref.name} is", place)
         made = _edited(block, ref, changed, unset or (), check=check)
     if made is not None:
         _tell_saved(made, type(block), place)
@@ -274,6 +273,11 @@ def _to_save_over(address: str, place: Store, *, asks: bool) -> DocumentRef | No
         if not confirm(f"There is a block {address} already{where}. Save a new version of it?", default=False):
             leave()
     return saved
+
+
+def _tell_for_whom(what: str, place: Store) -> None:
+    if place.kind == "team":
+        tell(f"{what} in {place}: what is saved is for everyone who shares it", "")
 
 
 def _warn_of_ones_own(ref: DocumentRef, place: Store) -> None:

@@ -95,7 +95,9 @@ def migrate_(
         documents = documents.as_they_are()
     watched = _watched(refs, "Trying blocks" if dry_run else "Migrating blocks")
     found = [(place, migrate(ref, documents, dry_run=dry_run)) for ref in watched]
-    _report([each for each in found if each[1].health != "ok"] if every else found, as_json=as_json)
+    if every:  # what is refused here, and of the newest schema version, needs nothing of this either
+        found = [each for each in found if each[1].health not in {"ok", "refused"}]
+    _report(found, as_json=as_json)
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
