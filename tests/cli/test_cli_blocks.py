@@ -463,6 +463,19 @@ class {name}(Block):
         rows = invoke("block", "register", "-f", str(file), "--json").data
         assert [(row["slug"], row["fields"][0]["name"]) for row in rows] == [("cli-widget", "host")]
 
+    def test_lists_what_is_in_it_and_not_what_it_imports_of_ours(self, program: Invoke, tmp_path: Path) -> None:
+        (tmp_path / "cli_doohickeys.py").write_text(self.SOURCE.format(name="CliDoohickey") + "    inner: Secret\n")
+        file = tmp_path / "cli_doohickeys.py"
+        file.write_text(file.read_text().replace("import Block", "import Block, Secret"))
+        rows = program("block", "register", "-f", str(file), "--json").data
+        assert [row["slug"] for row in rows] == ["cli-doohickey"]
+
+    def test_a_file_in_the_place_of_a_module_is_one_clear_error(self, invoke: Invoke) -> None:
+        for command in (["register"], ["types"], ["show", "x"]):
+            said = invoke("block", *command, "-m", "./blocks/mine.py", exit_code=1).stderr
+            assert "-m takes the name of a module" in said
+            assert "give -m mine" in said
+
     def test_a_module_of_the_current_folder(self, invoke: Invoke, tmp_path: Path) -> None:
         (tmp_path / "cli_doohickeys.py").write_text(self.SOURCE.format(name="CliDoohickey"))
         assert "cli-doohickey" in invoke("block", "register", "-m", "cli_doohickeys").stdout

@@ -150,6 +150,27 @@ class TestFiles:
         found = invoke("block", "show", "outer/o", "--json").data
         assert found["fields"]["inner"] == {"value": "newer"}, "it is a reference"
 
+    def test_so_do_blocks_that_options_name(self, invoke: Invoke, team: Path, outer: type[Block]) -> None:
+        create = ("block", "create", "outer", "o", "-f", "inner=block://string/mine")
+        invoke(*create)
+        String(value="newer").save("mine", overwrite=True)
+        assert outer.load("o").inner == String(value="newer"), "it is a reference"  # type: ignore[attr-defined]
+        said = invoke(*create, "--store", "team", exit_code=1).stderr
+        assert f"no string block named 'mine' in {team}" in said
+        assert "find each other there" in said
+        for name in ("mine", "other"):
+            invoke("block", "create", "string", name, "-f", "value=theirs", "--store", "team")
+        invoke(*create, "--store", "team")
+        invoke("block", "edit", "outer/o", "-f", "inner=block://string/other", "--store", "team")
+        invoke("block", "edit", "string/other", "-f", "value=edited")
+        assert outer.load("o", store="team").inner == String(value="edited")  # type: ignore[attr-defined]
+        assert (
+            "'nope'"
+            in invoke(
+                "block", "edit", "outer/o", "-f", "inner=block://string/nope", "--store", "local", exit_code=1
+            ).stderr
+        )
+
 
 class TestCheck:
     def test_is_of_the_block_in_that_store(self, invoke: Invoke, team: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from entrepot.blocks._plain import Change, compare
 from entrepot.blocks.documents import current_documents, use_documents
 from entrepot.blocks.stores import Store, find_only
 from entrepot.cli.asking import confirm, tell
-from entrepot.cli.block_asking import ask_name, ask_until_right, introduce, leave, saving_nothing
+from entrepot.cli.block_asking import ask_name, ask_until_right, introduce, leave, saving_nothing, with_blocks
 from entrepot.cli.block_fields import (
     FieldInfo,
     build_block,
@@ -37,7 +37,9 @@ __all__ = ["create", "edit"]
 
 _Plain = Annotated[
     list[str] | None,
-    typer.Option("--field", "-f", help="name=value, for fields that hold no secret; or name=env://NAME."),
+    typer.Option(
+        "--field", "-f", help="name=value, for fields that hold no secret; or name=env://NAME, name=block://TYPE/NAME."
+    ),
 ]
 _FromEnv = Annotated[list[str] | None, typer.Option(help="name=VARIABLE: take a field from the environment.")]
 _FromFile = Annotated[
@@ -112,7 +114,8 @@ def create(
             block = ask_until_right(cls, fields, wanted, answers, check=check is not False)
     else:
         _check_complete(fields, known, type_)
-        block = build_block(cls, answers)
+        with use_documents(place.documents):  # as above
+            block = build_block(cls, with_blocks(fields, answers))
         _tell_for_whom(f"{type_}/{name} is to be", place)
         if check:
             need_connection(block)
@@ -188,7 +191,7 @@ def _edited(
         introduce(cls, fields)
         made = ask_until_right(cls, fields, fields, answers, check=check is not False, old=changes_to)
     else:
-        made = build_block(cls, answers)
+        made = build_block(cls, with_blocks(fields, answers))
     changes = changes_to(made)
     if not changes:
         ok(f"nothing changed: {ref.slug}/{ref.name} stays as it is, version {ref.version}")

@@ -36,6 +36,7 @@ from entrepot.errors import (
     PluginError,
 )
 from entrepot.plugins import BLOCKS
+from entrepot.plugins.discovery import OWN_DISTRIBUTION
 from entrepot.protocols.documents import DocumentRef
 
 __all__ = ["app"]
@@ -210,7 +211,12 @@ def register(
     before = set(sys.modules)
     loaded = import_code(wanted)
     fresh = (set(sys.modules) - before) | {loaded.__name__}
-    found = [entry for entry in BLOCKS.report() if entry.target.partition(":")[0] in fresh]
+    ours = loaded.__name__.partition(".")[0] == OWN_DISTRIBUTION  # else what it imports of us is not in it
+    found = [
+        entry
+        for entry in BLOCKS.report()
+        if entry.target.partition(":")[0] in fresh and (ours or entry.distribution != OWN_DISTRIBUTION)
+    ]
     if not found:
         warn(f"{wanted} defines no block types: derive a class from entrepot.blocks.Block")
         raise typer.Exit(1)
