@@ -11,7 +11,7 @@ from entrepot.storage import MemoryStorage, open_storage
 from entrepot_test_attacks import Victim
 from entrepot_test_sites import site
 
-__all__ = ["home_victim", "site", "victim"]
+__all__ = ["home_victim", "shared_victim", "site", "victim"]
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +32,9 @@ def _victim(place: str, entrepot_home: Path, tmp_path: Path, monkeypatch: pytest
         url = f"memory://{tmp_path}"
         monkeypatch.setenv("ENTREPOT_BLOCKS_STORAGE", url)
         storage = open_storage(url)
+    elif documents == "a shared folder":
+        monkeypatch.setenv("ENTREPOT_BLOCKS_STORAGE", str(tmp_path / "shared"))
+        storage = open_storage(tmp_path / "shared")
     else:
         storage = open_storage(entrepot_home / "blocks")
     if ring == "a variable":
@@ -58,3 +61,9 @@ def victim(
 def home_victim(entrepot_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
     """Somebody who keeps all in the home, as it is without any setting."""
     return _victim("a folder and a file", entrepot_home, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def shared_victim(entrepot_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
+    """Somebody who saves their documents where others do."""
+    return _victim("a shared folder and a file", entrepot_home, tmp_path, monkeypatch)

@@ -1,16 +1,20 @@
 """Who can write the store of documents: alters, moves, swaps and plants sealed bytes."""
 
 import json
+import shutil
 from typing import Any
 
 import pytest
 
 from entrepot import home
+from entrepot.blocks import StorageDocumentStore, _rings
 from entrepot.blocks.core import Block
 from entrepot.blocks.system import Secret, String
 from entrepot.crypto.keyring import Keyring
-from entrepot.crypto.seal import MAX_SEALED_SIZE, seal
+from entrepot.crypto.seal import MAX_SEALED_SIZE, read_key, seal
 from entrepot.errors import DestroyedKeyError, IntegrityError, UnknownKeyError
+from entrepot.keys import rotating
+from entrepot.protocols.documents import DocumentRef
 from entrepot_test_attacks import Victim, path_of, refused
 
 A1, A2, B1 = path_of("secret", "a", 1), path_of("secret", "a", 2), path_of("secret", "b", 1)
@@ -202,3 +206,63 @@ def test_attack_12_the_store_is_littered(victim: Victim) -> None:
     with victim.attacked(dict.fromkeys(litter, b"litter")):
         victim.lives_well()
         assert Block.names() == ["secret/a", "secret/b", "string/a"]
+
+
+def test_attack_68_a_document_of_another_keyring_is_planted_as_a_first_block_is_saved(
+    shared_victim: Victim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = shared_victim.objects()
+    shared_victim.write(dict.fromkeys(saved))
+    shutil.rmtree(shared_victim.home / "seen")
+    _rings._looks.clear()  # as in a new process
+    path, planted = path_of("secret", "planted", 1), seal(Keyring.generate(), b"{}", place={})
+    append = StorageDocumentStore.append
+
+    def plant_and_append(self: StorageDocumentStore, ref: DocumentRef, sealed: bytes) -> None:
+        shared_victim.put(path, planted)
+        append(self, ref, sealed)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StorageDocumentStore, "append", plant_and_append)
+        with refused(
+            UnknownKeyError, "nothing was saved in .*: what is there is sealed under keyring r.*keys join FILE"
+        ):
+            Secret(value="x").save("first")
+    assert shared_victim.objects() == {path: planted}, "what was saved is withdrawn, and nothing else"
+    shared_victim.put(path, None)
+    assert Secret(value="x").save("first").version == 1
+    shared_victim.write(saved)
+    with shared_victim.attacked({path: planted}):
+        pass  # where blocks of the victim are, one that is planted among them changes nothing
+    shared_victim.put(path, planted)
+    _rings._looks.clear()
+    assert Secret(value="x").save("second").version == 1
+
+
+def test_attack_69_a_document_is_planted_that_names_a_key_for_what_is_saved_next(shared_victim: Victim) -> None:
+    """A newer key than the victim's primary one, which is what a rotation elsewhere looks like; or a key of nobody."""
+    (staged,) = [key.id for key in rotating.stage(home.key_provider(), ["block"]).all_keys() if key.state == "staged"]
+    ring, path = home.ring(), path_of("secret", "planted", 1)
+    assert ring.primary("block").id in shared_victim.objects()[B1].decode()
+
+    def naming(key_id: str) -> bytes:
+        return spelled(json.loads(shared_victim.objects()[B1]) | {"key": key_id})
+
+    with shared_victim.attacked({path: naming("k" + "0" * 16)}):
+        _rings._looks.clear()
+        with refused(UnknownKeyError, r"nothing was saved .*k0{16}.*keys import FILE.*delete secret/planted --force"):
+            Secret(value="x").save("new")
+    for named, used in ((staged, staged), (ring.primary("result").id, ring.primary("block").id)):
+        with shared_victim.attacked({path: naming(named)}):
+            _rings._looks.clear()
+            assert Secret(value="x").save("new").version
+            saved = {each: found for each, found in shared_victim.objects().items() if each.startswith("secret/new/")}
+            assert read_key(saved.popitem()[1]) == (ring.ring_id, used)
+            assert Secret.load("new").get() == "x"
+            Secret.delete("new")
+            for each in [each for each in shared_victim.objects() if each.startswith("secret/new/")]:
+                shared_victim.put(each, None)
+    shared_victim.put(path, naming("k" + "0" * 16))
+    _rings._looks.clear()
+    Secret.delete("planted", force=True)  # as the error says
+    assert Secret(value="x").save("new").version

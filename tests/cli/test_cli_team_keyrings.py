@@ -46,7 +46,7 @@ def at(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> At:
             monkeypatch.setenv("ENTREPOT_BLOCKS_STORAGE", str(store))
         else:
             monkeypatch.delenv("ENTREPOT_BLOCKS_STORAGE", raising=False)
-        _rings._ours.clear()  # as a new process
+        _rings._looks.clear()  # as a new process
 
     return go
 
@@ -277,12 +277,30 @@ class TestRotation:
         Secret(value="of ben").save("s1", overwrite=True)
         assert keys_in(store) == {new}, "what is saved over it does not go back, either"
         assert Secret.load("s1").get() == "of ben"
+        Secret(value="of ben").save("new")
+        Secret.delete("s2")
+        assert keys_in(store) == {new}, "nor does a new block, or what is left of a deleted one"
         old = home.ring().primary("block").id
         carry("anna", "ben")
         assert home.ring().primary("block").id == new != old
         assert findings(invoke, exit_code=0) == []
         invoke("keys", "rewrap", "--yes")
         invoke("keys", "disable", old)
+
+    def test_that_one_has_no_key_of_lets_nothing_be_saved_until_it_is_imported(
+        self, team: None, at: At, carry: Callable[..., Any], invoke: Invoke, store: Path
+    ) -> None:
+        at("anna")
+        invoke("keys", "rotate", "--yes")
+        at("ben")
+        before = keys_in(store)
+        said = invoke("block", "create", "string", "new", "-f", "value=x", exit_code=1).stderr
+        for part in ("nothing was saved", *before, "entrepot keys import FILE"):
+            assert part in " ".join(said.split())
+        assert not list(store.glob("string/*"))
+        carry("anna", "ben")
+        invoke("block", "create", "string", "new", "-f", "value=x")
+        assert keys_in(store) == before
 
     def test_on_two_machines_at_once_comes_together_with_the_next_one(
         self, team: None, at: At, carry: Callable[..., Any], invoke: Invoke, store: Path

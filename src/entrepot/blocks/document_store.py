@@ -19,7 +19,7 @@ from entrepot.errors import (
     ObjectNotFoundError,
 )
 from entrepot.protocols.documents import DocumentRef
-from entrepot.protocols.storage import Storage, SwapsConditionally
+from entrepot.protocols.storage import DeletesIf, Storage, SwapsConditionally
 
 __all__ = ["StorageDocumentStore"]
 
@@ -78,6 +78,13 @@ class StorageDocumentStore:
                 f"version {ref.version} of the block {ref.slug}/{ref.name} is in {self.location} already",
                 name=f"{ref.slug}/{ref.name}",
             ) from error
+
+    def withdraw(self, ref: DocumentRef, sealed: bytes) -> None:
+        """Remove a version that was appended a moment ago, if these are still its bytes."""
+        if isinstance(self._storage, DeletesIf):
+            self._storage.delete_if(_path(ref), sealed)
+        elif self.read(ref) == sealed:
+            self._storage.delete(_path(ref))
 
     def versions(self, slug: str, name: str) -> "list[DocumentRef]":
         """Return every version, tombstones too, oldest first; empty where there is none."""

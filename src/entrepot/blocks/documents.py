@@ -18,7 +18,14 @@ from entrepot.blocks._epochs import EPOCH, warn_if_older
 from entrepot.blocks._marks import Marks
 from entrepot.blocks._missing import deleted, offer
 from entrepot.blocks._numbers import next_version
-from entrepot.blocks._rings import check_deletion, check_new_name, check_overwriting, is_foreign, not_behind
+from entrepot.blocks._rings import (
+    check_deletion,
+    check_new_name,
+    check_overwriting,
+    is_alone,
+    is_foreign,
+    not_behind,
+)
 from entrepot.blocks._turns import turns
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.seal import Header, Place, read_header, read_key, reseal, seal, unseal
@@ -101,7 +108,7 @@ class BlockDocuments:
                 to use the numbers up.
             UnknownKeyError: If there is one that was sealed under a key that this keyring does not have, and the caller
                 expected none: who opens that one could not open the next. Or if there is none, and what others have
-                there is all of another keyring.
+                there is all of another keyring, or the newest of it is under a key that this keyring does not have.
         """
         ring = self.ring()
         for _ in turns(self.clock):
@@ -118,18 +125,22 @@ class BlockDocuments:
                 break
             if latest is not None and latest.deleted and not overwrite:
                 self._check_tombstone(latest)
+            sealing: Keyring | None = ring
             if latest is not None and not latest.deleted:
                 sealing = self._over(latest, ring, None if older else header, is_expected=expected is not None)
-            else:
-                sealing = self._anew(ring)
+            elif self.is_shared:
+                sealing = check_new_name(ring, self.store, self.clock, is_mixed=self.is_mixed)
             ref = self._next(latest, slug, name, seen)
-            sealed = seal(sealing, body, place=_place(ref), header={**header, EPOCH: ring.epoch})
+            sealed = seal(sealing or ring, body, place=_place(ref), header={**header, EPOCH: ring.epoch})
             if self._append(ref, sealed):  # else another writer was faster: the next turn looks again
+                if sealing is None and not self.is_mixed and not is_alone(ring, self.store, ref, self.clock):
+                    self.store.withdraw(ref, sealed)
+                    continue  # the next turn finds what the others saved, or that they have withdrawn it, too
                 now = self.store.latest(slug, name)
                 if now is None or not now.deleted or now.version != ref.version:
                     self.remember(ref)
                     return ref
-        if overwrite:
+        else:
             raise BlockExistsError(
                 f"the block {slug}/{name} was not saved: other programs kept saving it at the same time; try again",
                 name=f"{slug}/{name}",
@@ -170,12 +181,6 @@ class BlockDocuments:
         if header is not None:
             _check_schema(latest, sealed, header)
         return not_behind(ring, sealed)
-
-    def _anew(self, ring: Keyring) -> Keyring:
-        """See that a first version may be saved; return the ring under which to seal it."""
-        if self.is_shared and not self.is_mixed:
-            check_new_name(ring, self.store)
-        return ring
 
     def _check_tombstone(self, ref: DocumentRef) -> bytes:
         """Refuse one that was planted: it would hide what is there. Return its body, empty where it cannot be opened.
@@ -275,10 +280,11 @@ class BlockDocuments:
             latest = self.store.latest(slug, name)
             if latest is None or (latest.deleted and not (force and is_foreign(ring, self.store, latest))):
                 return False
-            if not force:
-                self.check_deletion(latest)
+            there = self.store.read(latest) if self.is_shared else None  # one's own goes, whether it can be read or not
+            if self.is_shared and not force:
+                check_deletion(ring, self.store, latest, there)
             ref = dataclasses.replace(self._next(latest, slug, name, seen), deleted=True)
-            sealed = seal(ring, body, place=_place(ref), header={"deleted": 1})
+            sealed = seal(not_behind(ring, there), body, place=_place(ref), header={"deleted": 1})
             if self._append(ref, sealed):  # else another one deleted it, or is about to save it again
                 self.store.prune(ref)
                 self.remember(ref)
@@ -291,7 +297,7 @@ class BlockDocuments:
     def check_deletion(self, ref: DocumentRef) -> None:
         """Raise as `delete` does, where it is not forced, if a newest version is another keyring's."""
         if self.is_shared:
-            check_deletion(self.ring(), self.store, ref)
+            check_deletion(self.ring(), self.store, ref, self.store.read(ref))
 
     def find(self, name: str) -> "list[DocumentRef]":
         """Return the newest version of every block of this name, whatever its type.

@@ -64,6 +64,10 @@ class DocumentStore(Protocol):
         """
         ...
 
+    def withdraw(self, ref: DocumentRef, sealed: bytes) -> None:
+        """Remove a version that was appended a moment ago, if these are still its bytes."""
+        ...
+
     def versions(self, slug: str, name: str) -> list[DocumentRef]:
         """Return every version, oldest first; empty where there is none."""
         ...
