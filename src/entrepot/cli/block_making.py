@@ -1,5 +1,6 @@
 """`entrepot block create|edit`: fields from options or a person, looked at, tried, and saved."""
 
+import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated
 
@@ -28,7 +29,7 @@ from entrepot.cli.block_trying import need_connection
 from entrepot.cli.completing import block_types
 from entrepot.cli.importing import Modules, import_modules
 from entrepot.cli.output import ok, warn
-from entrepot.errors import BlockExistsError, OptionError
+from entrepot.errors import BlockExistsError, EntrepotError, OptionError
 from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
 
@@ -119,6 +120,7 @@ def create(
         _tell_for_whom(f"{type_}/{name} is to be", place)
         if check:
             need_connection(block)
+    place = own_unless_told(store)  # anew: keys may have been rotated while somebody typed
     with use_documents(place.documents) as documents:
         if expected is None:
             ref = block.save(name, overwrite=overwrite)
@@ -285,12 +287,13 @@ def _tell_for_whom(what: str, place: Store) -> None:
 
 def _warn_of_ones_own(ref: DocumentRef, place: Store) -> None:
     """Warn of a block of one's own that what was saved for the team hides from now on."""
-    own = own_unless_told(None).documents.store
-    if place.kind != "team" or own.location == place.documents.store.location:
+    if place.kind != "team":
         return
-    hidden = own.latest(ref.slug, ref.name)
-    if hidden is not None and not hidden.deleted:
-        warn(f"there is a {ref.slug}/{ref.name} among your own blocks, too: the team's comes first from now on")
+    with contextlib.suppress(EntrepotError):  # it is saved; what is wrong with one's own is for who loads it
+        own = own_unless_told(None).documents.store
+        hidden = None if own.location == place.documents.store.location else own.latest(ref.slug, ref.name)
+        if hidden is not None and not hidden.deleted:
+            warn(f"there is a {ref.slug}/{ref.name} among your own blocks, too: the team's comes first from now on")
 
 
 def _check_complete(fields: Sequence[FieldInfo], given: Collection[str], slug: str) -> None:

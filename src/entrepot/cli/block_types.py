@@ -82,7 +82,7 @@ def _show_type(facts: dict[str, Any]) -> None:
         ("What it is for", facts["description"]),
         ("Read more", facts["documentation_url"]),
         ("Logo", facts["logo"]),
-        ("Can", ", ".join(facts["capabilities"])),
+        ("Capabilities", ", ".join(facts["capabilities"])),
         ("Class", facts["target"]),
         ("From", _whose(facts)),
     ]
