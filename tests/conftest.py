@@ -44,6 +44,7 @@ def entrepot_home(tmp_path: Path) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("ENTREPOT_")]:
             patch.delenv(name)
+        patch.delenv("COLUMNS", raising=False)  # of the terminal that tests are started at: tables would be as wide
         home = tmp_path / "entrepot-home"
         patch.setenv("ENTREPOT_HOME", str(home))
         yield home

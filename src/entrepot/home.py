@@ -135,17 +135,20 @@ def _surroundings() -> bytes:
     return hashlib.sha256("\0".join(sorted(facts)).encode(errors="surrogateescape")).digest()
 
 
-def key_provider() -> KeyProvider:
+def key_provider(now: Settings | None = None) -> KeyProvider:
     """Return where the keyring is kept.
 
     That is what the setting `key_provider` says, else the variable `ENTREPOT_KEYRING` if it is set, else the file.
+
+    Args:
+        now: The settings, where the caller has read them.
 
     Raises:
         ConfigurationError: If the setting cannot be that.
         PluginError: If there is no such provider, or it cannot be loaded.
         KeyProviderError: If it fails as it is opened.
     """
-    now = settings.current()
+    now = now or settings.current()
     if now.key_provider is None:
         if os.environ.get(KEYRING_VARIABLE):
             return EnvironmentKeyProvider(KEYRING_VARIABLE)
@@ -165,10 +168,13 @@ def key_provider() -> KeyProvider:
     return known
 
 
-def ring() -> Keyring:
+def ring(now: Settings | None = None) -> Keyring:
     """Return the keyring; it is made on first need, and read again when its document changed.
 
     While what keeps it does not answer, a process that has read it goes on with what it has.
+
+    Args:
+        now: The settings, where the caller has read them.
 
     Raises:
         KeyringMissingError: If it is gone while sealed data that needs it is here.
@@ -176,7 +182,7 @@ def ring() -> Keyring:
         KeyProviderError: If what keeps it does not answer, and this process has not read it before.
         KeyringError: If it cannot be read, or is an older one than this process has read.
     """
-    return _ring(key_provider(), eager=False)
+    return _ring(key_provider(now), eager=False)
 
 
 def _ring(provider: KeyProvider, *, eager: bool) -> Keyring:

@@ -545,7 +545,7 @@ class TestSaidBefore:
             ("check", str(program)): 1,
             ("block", "show", "test-hook/hook"): 0,
             ("block", "check", "test-hook/hook"): 1,
-            ("block", "doctor"): 0,
+            ("block", "doctor"): 1,
         }.items():
             exit_code, output = self.run(*arguments)
             assert exit_code == code, output

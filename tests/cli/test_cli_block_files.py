@@ -86,7 +86,7 @@ def test_where_a_name_leads(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, ent
         {"location": str(entrepot_home / "blocks"), "blocks": ["secret/x"]},
     ]
     said = invoke("block", "create", "secret", "x", "--overwrite", "--secret-from-stdin", "value", stdin="y").stderr
-    assert "warning: the variable ENTREPOT_BLOCK__SECRET__X is set here and comes first" in said
+    assert "warning: secret/x is hidden: the variable ENTREPOT_BLOCK__SECRET__X is set here and comes first" in said
     shown = invoke("block", "show", "x")
     assert HUNTER not in found.stdout + found.stderr + shown.stdout + shown.stderr
 

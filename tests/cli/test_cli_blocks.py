@@ -9,10 +9,10 @@ import pytest
 from pydantic import Field, SecretStr, field_validator
 
 from entrepot.blocks import JSON, Block, Secret, String
-from entrepot.cli import asking, block_asking, block_making, blocks
+from entrepot.cli import asking, block_asking, block_making
 from entrepot.cli.block_fields import describe_fields
 from entrepot.errors import StorageAccessError
-from entrepot.plugins import BLOCKS
+from entrepot.plugins import BLOCKS, PluginEntry
 
 from .conftest import Invoke
 
@@ -69,6 +69,7 @@ class TestTypes:
             "name",
             "description",
             "documentation_url",
+            "logo",
             "capabilities",
             "fields",
             "target",
@@ -92,11 +93,26 @@ class TestTypes:
         assert fields["token"]["default"] is None
         assert "planted-default" not in json.dumps(rows)
 
+    def test_one_is_shown_with_its_fields_and_the_logo_of_its_class(self, invoke: Invoke, gadget: type[Block]) -> None:
+        type.__setattr__(gadget, "_logo_url", "https://example.com/gadget.png")
+        said = invoke("block", "types", "gadget").stdout
+        for word in ("A thing of every kind.", "https://example.com/gadget.png", "host", "required", "Where it is."):
+            assert word in said
+        assert "planted-default" not in said
+        data = invoke("block", "types", "gadget", "--json").data
+        assert data in invoke("block", "types", "--json").data
+        assert data["logo"] == "https://example.com/gadget.png"
+
+    def test_one_that_is_none_is_an_error_that_says_what_is_near(self, invoke: Invoke) -> None:
+        said = invoke("block", "types", "secrt", exit_code=1).stderr
+        assert "did you mean 'secret'" in said
+        assert "show and types take it" in said
+
     def test_a_broken_type_breaks_only_its_own_row(self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
         real = BLOCKS.report
 
         def report(*, load: bool = False) -> Any:
-            bad = blocks.PluginEntry("entrepot.blocks", "bad", "bad:Bad", "bad-plugin", "1.0", "broken", "it raises")
+            bad = PluginEntry("entrepot.blocks", "bad", "bad:Bad", "bad-plugin", "1.0", "broken", "it raises")
             return [bad, *real(load=load)]
 
         monkeypatch.setattr(BLOCKS, "report", report)
@@ -446,6 +462,19 @@ class {name}(Block):
         assert 'cli-widget = "cli_widgets:CliWidget"' in found.stderr
         rows = invoke("block", "register", "-f", str(file), "--json").data
         assert [(row["slug"], row["fields"][0]["name"]) for row in rows] == [("cli-widget", "host")]
+
+    def test_lists_what_is_in_it_and_not_what_it_imports_of_ours(self, program: Invoke, tmp_path: Path) -> None:
+        (tmp_path / "cli_doohickeys.py").write_text(self.SOURCE.format(name="CliDoohickey") + "    inner: Secret\n")
+        file = tmp_path / "cli_doohickeys.py"
+        file.write_text(file.read_text().replace("import Block", "import Block, Secret"))
+        rows = program("block", "register", "-f", str(file), "--json").data
+        assert [row["slug"] for row in rows] == ["cli-doohickey"]
+
+    def test_a_file_in_the_place_of_a_module_is_one_clear_error(self, invoke: Invoke) -> None:
+        for command in (["register"], ["types"], ["show", "x"]):
+            said = invoke("block", *command, "-m", "./blocks/mine.py", exit_code=1).stderr
+            assert "-m takes the name of a module" in said
+            assert "give -m mine" in said
 
     def test_a_module_of_the_current_folder(self, invoke: Invoke, tmp_path: Path) -> None:
         (tmp_path / "cli_doohickeys.py").write_text(self.SOURCE.format(name="CliDoohickey"))

@@ -126,3 +126,24 @@ def test_a_document_of_a_denied_type_in_a_shared_store_is_listed_and_never_impor
     assert "no manifest of it declares the name" in invoke("block", "types").stderr
     assert "denied" in invoke("plugins", "--load").stdout
     assert not [name for name in sys.modules if name.startswith("acme_salt_in_cli")]
+
+
+def test_a_type_is_shown_with_its_logo_and_description_and_so_is_its_distribution(
+    site: FakeSite, invoke: Invoke
+) -> None:
+    entry = {"target": "acme_salt_in_cli.blocks:AcmeSalt", "logo": "logo.svg"}
+    path = write(site, plugins={"entrepot.blocks": {"acme-salt": entry}})
+    logo = str(path.with_name("logo.svg"))
+    assert invoke("block", "types", "acme-salt", "--json").data["logo"] == logo
+    for command in (("block", "types", "acme-salt"), ("plugins", "show", "acme-salt")):
+        assert logo in invoke(*command).stdout
+    (row,) = [row for row in invoke("block", "types", "--json").data if row["slug"] == "acme-salt"]
+    assert row["logo"] == logo
+    said = invoke("block", "types", "acme-salt").stdout
+    for word in ("Salt, in grams.", "acme-salt 2.5", "grams", "required"):
+        assert word in said
+    entry["logo"] = "https://example.com/salt.png"
+    write(site, plugins={"entrepot.blocks": {"acme-salt": entry}})
+    assert invoke("block", "types", "acme-salt", "--json").data["logo"] == "https://example.com/salt.png"
+    path.write_text("{")
+    assert invoke("block", "types", "acme-salt", "--json").data["logo"] is None

@@ -64,6 +64,9 @@ class TestListing:
         team.write_text("no folder")
         for command in (["ls"], ["history", "own"], ["delete", "own", "--yes"], ["show", "own", "--version", "1"]):
             assert "or --store local" in invoke("block", *command, exit_code=1).stderr
+        for command in (["show", "own"], ["check", "string/own"]):
+            assert invoke("block", *command, exit_code=1).stderr.count("or --store local") == 1
+            invoke("block", *command, "--store", "local")
         assert "store" not in invoke("block", "history", "own", "--store", "local").stderr
         assert len(invoke("block", "ls", "--store", "local", "--json").data) == 2
 
@@ -222,6 +225,6 @@ class TestDoctorAndFiles:
         assert 'value = "mine"' in out.read_text()
         assert "shared" not in out.read_text()
         said = invoke("block", "export", str(out), "--overwrite", "--store", "team").stderr
-        assert f"wrote 2 blocks in the team's store, {team} to" in said
+        assert f"wrote 2 blocks of the team's store, {team}, to" in said
         assert 'value = "theirs"' in out.read_text()
         assert "--store team" in invoke("block", "export", str(out), "shared", "--overwrite", exit_code=1).stderr

@@ -1,28 +1,40 @@
 """Which block a class and a name mean: one of the sources that are asked first, or one that is saved."""
 
 import inspect
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Final, TypeVar
 
+from entrepot import settings
 from entrepot._names import check_name
 from entrepot.blocks._lookups import made_for
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
-from entrepot.blocks.sources import sources
-from entrepot.errors import AmbiguousBlockNameError, BlockNotFoundError, PluginError
+from entrepot.blocks.sources import BlockSource, sources
+from entrepot.errors import (
+    AmbiguousBlockNameError,
+    BlockNotFoundError,
+    ConfigurationError,
+    PluginError,
+    StorageError,
+)
 from entrepot.plugins import BLOCKS
 from entrepot.protocols.documents import DocumentRef
 
-__all__ = ["exists", "find", "from_sources", "given", "is_open", "may_be", "refs", "wrong_type"]
+__all__ = ["WITHOUT_TEAM", "exists", "find", "from_sources", "given", "is_open", "may_be", "refs", "wrong_type"]
 
 B = TypeVar("B", bound=Block)
+
+WITHOUT_TEAM: Final = "What is one's own can be had without the team's store: store='local', or --store local"
+"""What to add to an error that is of the team's store."""
 
 
 def exists(cls: type[Block], name: str) -> bool:
     """Say whether a block is saved; see `Block.exists`."""
+    now = settings.current()
     try:
-        if _given_slugs(cls, name)[0]:
+        if _given_slugs(cls, name, sources(now))[0]:
             return True
-        find(cls, name, current_documents())
+        find(cls, name, current_documents(now))
     except BlockNotFoundError:
         return False
     except AmbiguousBlockNameError:
@@ -85,18 +97,29 @@ def _ambiguous(name: str, candidates: list[str]) -> AmbiguousBlockNameError:
     )
 
 
-def given(cls: type[B], name: str) -> B | None:
+def given(cls: type[B], name: str, now: settings.Settings) -> B | None:
     """Return the block that a class and a name mean, if a source has it that is asked before the documents.
+
+    Args:
+        cls: The class.
+        name: As for `Block.load`.
+        now: The settings; to read them once more takes longer than to look into the environment.
 
     Raises:
         AmbiguousBlockNameError: If sources have blocks of several types under that name.
         InvalidNameError: If it can be no name.
         EntrepotError: If a source has it, and cannot give it.
     """
-    slugs, rest = _given_slugs(cls, name)
-    if len(slugs) > 1:
-        raise _ambiguous(rest, [f"{slug}/{rest}" for slug in slugs])
-    block = from_sources(slugs[0], rest) if slugs else None
+    try:
+        places = sources(now)
+        slugs, rest = _given_slugs(cls, name, places)
+        if len(slugs) > 1:
+            raise _ambiguous(rest, [f"{slug}/{rest}" for slug in slugs])
+        block = _first(slugs[0], rest, places) if slugs else None
+    except (ConfigurationError, StorageError) as error:
+        if now.blocks_team is not None and WITHOUT_TEAM not in getattr(error, "__notes__", ()):
+            error.add_note(WITHOUT_TEAM)  # own documents have not been asked yet
+        raise
     if block is None or isinstance(block, cls):
         return block
     raise wrong_type(cls, DocumentRef(slugs[0], rest, 1))
@@ -104,12 +127,16 @@ def given(cls: type[B], name: str) -> B | None:
 
 def from_sources(slug: str, name: str) -> Block | None:
     """Return a block of the first source that has it, or None."""
-    found = (source.get(slug, name) for source in sources() if source.has(slug, name))
+    return _first(slug, name, sources())
+
+
+def _first(slug: str, name: str, places: Sequence[BlockSource]) -> Block | None:
+    found = (source.get(slug, name) for source in places if source.has(slug, name))
     with made_for():  # also where a block of a shared store has it inside
         return next((block for block in found if block is not None), None)
 
 
-def _given_slugs(cls: type[Block], name: str) -> tuple[list[str], str]:
+def _given_slugs(cls: type[Block], name: str, places: Sequence[BlockSource]) -> tuple[list[str], str]:
     """Return the types that sources have of what a class and a name mean, sorted, and the name alone."""
     if isinstance(name, str) and "/" in name:
         slug, _, name = name.partition("/")
@@ -118,8 +145,8 @@ def _given_slugs(cls: type[Block], name: str) -> tuple[list[str], str]:
         slug = "" if is_open(cls) else cls.get_block_type_slug()
     check_name(name)
     if slug:
-        return [slug] if any(source.has(slug, name) for source in sources()) else [], name
-    found = {each for source in sources() for each in source.slugs(name)}
+        return [slug] if any(source.has(slug, name) for source in places) else [], name
+    found = {each for source in places for each in source.slugs(name)}
     return sorted(each for each in found if may_be(cls, each)), name
 
 

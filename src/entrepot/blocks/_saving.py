@@ -8,6 +8,7 @@ import hmac
 import json
 from typing import Final, NamedTuple, TypeVar, cast
 
+from entrepot import settings
 from entrepot._names import check_name
 from entrepot.blocks import _encoding
 from entrepot.blocks._about import About, Action, about_now
@@ -178,17 +179,25 @@ def _set_origin(block: Block, origin: Origin) -> None:
 
 def load(cls: type[B], name: str) -> B:
     """Load a block from where it is looked up first; see `Block.load`."""
-    found = given(cls, name)
+    now = settings.current()
+    found = given(cls, name, now)
     if found is not None:
         return found
-    documents = current_documents()
+    documents = current_documents(now)
     try:
         ref = find(cls, name, documents)
     except BlockNotFoundError as error:
         slug = name.rpartition("/")[0] or ("" if is_open(cls) else cls.get_block_type_slug())
-        error.args = (f"{error}{hint_for(slug, name.rpartition('/')[2])}",)
+        error.args = (f"{_teams_before(cls, name)}{error}{hint_for(slug, name.rpartition('/')[2])}",)
         raise
     return load_found(cls, documents.believe(ref), documents)
+
+
+def _teams_before(cls: type[Block], name: str) -> str:
+    """Return what the stores of a team say of a block that they do not have, for the beginning of a message."""
+    from entrepot.blocks import teams  # noqa: PLC0415  it loads blocks, by what is here
+
+    return "".join(f"{each}; and " for each in teams.missing(cls, name))
 
 
 def load_found(cls: type[B], ref: DocumentRef, documents: BlockDocuments, *, is_newest: bool = True) -> B:
@@ -240,7 +249,8 @@ def load_inner(slug: str, name: str, documents: BlockDocuments, within: tuple[st
                     "blocks of a shared store find each other there, and nowhere else; so that they find that one of"
                     f" yours, set {line_for(reference)}"
                 )
-            error.args = (f"{error}{hint_for(slug, name)}",)
+            before = "" if documents.foreign else _teams_before(Block, f"{slug}/{name}")
+            error.args = (f"{before}{error}{hint_for(slug, name)}",)
             raise
         block = _load(ref, place, within)
     _set_origin(block, _origin_in(block, ref, documents))

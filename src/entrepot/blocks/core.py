@@ -144,6 +144,12 @@ class Block(DiscreetModel):
         return None if url is None else str(url)
 
     @classmethod
+    def get_logo_url(cls) -> str | None:
+        """Return where a picture of this type is, or None."""
+        url = _fact(cls, "_logo_url")
+        return None if url is None else str(url)
+
+    @classmethod
     def get_block_capabilities(cls) -> frozenset[str]:
         """Return what this type and its bases can do, as words."""
         names = ("_block_capabilities", "_block_schema_capabilities")

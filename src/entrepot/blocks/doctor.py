@@ -25,9 +25,9 @@ from entrepot.serializers.tagged import TAG
 __all__ = ["Finding", "Health", "examine", "examine_all", "migrate", "saved_everywhere"]
 
 Health: TypeAlias = Literal["ok", "migrates", "migrated", "refused", "not installed", "fails"]
-"""What a block is: it loads; it loads, and saved anew it would have the newest schema version; that was done; it loads
-and is of a shared store, and may not use secrets of this machine that it refers to; no installed or imported class has
-its slug; it does not load."""
+"""What a block is: it loads; it loads, and saved anew it would have the newest schema version; that was done; it is of
+a shared store, and does not work here, since it may not use secrets of this machine that it refers to; no installed or
+imported class has its slug; it does not load."""
 
 _MAX_TRIES: Final = 20
 
@@ -54,6 +54,12 @@ class Finding:
     error: EntrepotError | None = None
     location: str = ""
 
+    @property
+    def lags(self) -> bool:
+        """Whether it was saved under an older schema version than its class has."""
+        saved, wanted = self.saved_version, self.class_version
+        return saved is not None and wanted is not None and saved < wanted
+
 
 def saved_everywhere(only: str | None = None) -> list[tuple[Store, DocumentRef]]:
     """Return the newest version of every saved block of each store, in the order in which they are looked up.
@@ -79,22 +85,36 @@ def examine(ref: DocumentRef, documents: BlockDocuments) -> Finding:
         documents: Where it is.
     """
     finding = _examine(ref, documents)[0]
-    return dataclasses.replace(finding, location=documents.store.location) if documents.foreign else finding
+    if isinstance(finding.error, ForeignReferenceError):  # of an older schema version or not: it does not work here
+        finding = dataclasses.replace(finding, health="refused")
+    return _placed(finding, documents)
 
 
-def migrate(ref: DocumentRef, documents: BlockDocuments) -> Finding:
+def migrate(ref: DocumentRef, documents: BlockDocuments, *, dry_run: bool = False) -> Finding:
     """Save a block anew if it was saved under an older schema version; what was saved stays, as history.
 
     Another program may save the block meanwhile: then its version is looked at instead. Stopped half-way, and called
-    again, it goes on: what is migrated already is left alone.
+    again, it goes on: what is migrated already is left alone. What may not use secrets of this machine is migrated all
+    the same, if it loads without them.
 
     Args:
         ref: Its newest version.
         documents: Where it is.
+        dry_run: Whether only to say what would be done.
     """
+    return _placed(_migrated(ref, documents, dry_run=dry_run), documents)
+
+
+def _placed(finding: Finding, documents: BlockDocuments) -> Finding:
+    return dataclasses.replace(finding, location=documents.store.location) if documents.foreign else finding
+
+
+def _migrated(ref: DocumentRef, documents: BlockDocuments, *, dry_run: bool) -> Finding:
     for _ in range(_MAX_TRIES):
         finding, block = _examine(ref, documents)
-        if finding.health != "migrates" or block is None:
+        if block is None and finding.health == "refused":
+            return dataclasses.replace(finding, health="fails")  # it does not get as far as being saved
+        if finding.health != "migrates" or block is None or dry_run:
             return finding
         try:
             saved = _saving.save_again(block, finding.ref, documents)
@@ -127,8 +147,8 @@ def _examine(ref: DocumentRef, documents: BlockDocuments) -> tuple[Finding, Bloc
         return _failed(ref, error, getattr(error, "saved_version", None), wanted), None
     refused = refused_in(block)
     detail, first = "; ".join(map(str, refused)), next(iter(refused), None)
-    lags = saved is not None and wanted is not None and saved < wanted
-    return Finding(ref, "migrates" if lags else "refused" if refused else "ok", saved, wanted, detail, first), block
+    finding = Finding(ref, "refused" if refused else "ok", saved, wanted, detail, first)
+    return dataclasses.replace(finding, health="migrates") if finding.lags else finding, block
 
 
 def _failed(ref: DocumentRef, error: EntrepotError, saved: int | None = None, wanted: int | None = None) -> Finding:

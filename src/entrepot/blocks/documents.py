@@ -16,8 +16,8 @@ from entrepot import home, settings
 from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot.blocks._epochs import EPOCH, warn_if_older
 from entrepot.blocks._marks import Marks
+from entrepot.blocks._missing import deleted, offer
 from entrepot.blocks._numbers import next_version
-from entrepot.blocks._offers import offer
 from entrepot.blocks._rings import (
     check_deletion,
     check_new_name,
@@ -37,7 +37,8 @@ from entrepot.errors import (
     KeyringError,
     KeyringMissingError,
 )
-from entrepot.protocols.documents import DocumentRef, DocumentStore
+from entrepot.protocols.documents import DocumentRef, DocumentStore, RewrapsDocuments
+from entrepot.settings import Settings
 
 __all__ = [
     "BlockDocuments",
@@ -49,6 +50,7 @@ __all__ = [
 ]
 
 _SHOWN: Final = 10
+_GRAVES: Final = 3  # of one name, of which a message tells
 
 _chosen: contextvars.ContextVar["BlockDocuments | None"] = contextvars.ContextVar("entrepot_documents", default=None)
 
@@ -153,15 +155,15 @@ class BlockDocuments:
         """Return the newest version.
 
         Raises:
-            BlockNotFoundError: If there is none; the message offers names that are near.
+            BlockNotFoundError: If there is none; the message says when it was deleted, or offers names that are near.
         """
         ref = self.store.latest(slug, name)
         if ref is not None and not ref.deleted:
             return ref
         if ref is not None:
-            self._check_tombstone(ref)
-        names = [ref.name for ref in self.store.list(slug)]
-        hint = offer(name, names)
+            hint = deleted(self._check_tombstone(ref))
+        else:
+            hint = offer(name, [each.name for each in self.store.list(slug)])
         seen = self._seen(slug, name)
         if seen > (0 if ref is None else ref.version):
             hint = f"but version {seen} of it was seen from here: it was taken away since; restore it, or save it again"
@@ -180,13 +182,14 @@ class BlockDocuments:
             _check_schema(latest, sealed, header)
         return not_behind(ring, sealed)
 
-    def _check_tombstone(self, ref: DocumentRef) -> None:
-        """Refuse one that was planted: it would hide what is there.
+    def _check_tombstone(self, ref: DocumentRef) -> bytes:
+        """Refuse one that was planted: it would hide what is there. Return its body, empty where it cannot be opened.
 
         Who has another ring cannot say whether it is ours; what it says is true in either case: there is nothing.
         """
         with contextlib.suppress(KeyringError, BlockNotFoundError):
-            self.open(ref)
+            return self.open(ref)
+        return b""
 
     def at(self, slug: str, name: str, version: int) -> DocumentRef:
         """Return one version of a block that is not deleted.
@@ -306,8 +309,25 @@ class BlockDocuments:
         found = [ref for ref in every if ref.name == name]
         if found:
             return found
-        hint = offer(name, [f"{ref.slug}/{ref.name}" for ref in every])
+        graves = [self._said_of(ref) for ref in self.buried(name)[:_GRAVES]]
+        hint = "; ".join(filter(None, graves)) or offer(name, [f"{ref.slug}/{ref.name}" for ref in every])
         raise BlockNotFoundError(f"no block named {name!r} in {self.store.location}; {hint}", name=name)
+
+    def buried(self, name: str) -> "list[DocumentRef]":
+        """Return the tombstones of the blocks of a name that were deleted, by type; unverified.
+
+        There are none where the store does not list them.
+        """
+        every = self.store.every() if isinstance(self.store, RewrapsDocuments) else ()
+        slugs = sorted({ref.slug for ref in every if ref.name == name and ref.deleted})
+        newest = (self.store.latest(slug, name) for slug in slugs)
+        return [ref for ref in newest if ref is not None and ref.deleted]
+
+    def _said_of(self, grave: DocumentRef) -> str:
+        """Return what to say of a tombstone; "" of one that was planted: where there is no block it hides none."""
+        with contextlib.suppress(IntegrityError):
+            return deleted(self._check_tombstone(grave), f"{grave.slug}/{grave.name}")
+        return ""
 
     def open(self, ref: DocumentRef) -> bytes:
         """Return the body of one version.
@@ -416,26 +436,29 @@ def _place(ref: DocumentRef) -> Place:
 # --- which documents ------------------------------------------------------------------------------------------------
 
 
-def default_documents() -> BlockDocuments:
+def default_documents(now: Settings | None = None) -> BlockDocuments:
     """Return the documents of this home, for one operation.
 
     They lie where the setting `blocks_storage` says, or in a folder of `ENTREPOT_HOME`.
+
+    Args:
+        now: The settings, where the caller has read them.
 
     Raises:
         EntrepotError: If that cannot be opened; see `shared.documents_at`.
     """
     from entrepot.blocks import shared  # noqa: PLC0415  it loads blocks, which lie in documents
 
-    now = settings.current()
+    now = now or settings.current()
     if now.blocks_storage is None:
         return shared.own_documents(now)
     # Where one works in the team's store itself, the others' blocks are in it all the same.
     return shared.documents_at(now.blocks_storage, now, foreign=shared.works_in_the_teams(now))
 
 
-def current_documents() -> BlockDocuments:
-    """Return the documents that `use_documents` chose here, or the default ones."""
-    return _chosen.get() or default_documents()
+def current_documents(now: Settings | None = None) -> BlockDocuments:
+    """Return the documents that `use_documents` chose here, or the default ones; see `default_documents`."""
+    return _chosen.get() or default_documents(now)
 
 
 def chosen_documents() -> BlockDocuments | None:

@@ -74,7 +74,7 @@ def _documents_in(storage: Storage, now: Settings, *, foreign: bool = False, is_
     # One operation asks for the ring several times; finding out whether it has changed costs more than the operation.
     return BlockDocuments(
         store,
-        functools.cache(home.ring),
+        functools.cache(functools.partial(home.ring, now)),
         marks,
         foreign=foreign,
         is_shared=is_shared,

@@ -154,17 +154,21 @@ def opening_documents() -> Iterator[None]:
         _opening.reset(token)
 
 
-def sources() -> tuple[BlockSource, ...]:
+def sources(now: settings.Settings | None = None) -> tuple[BlockSource, ...]:
     """Return where blocks are looked up before the documents, in that order.
+
+    Args:
+        now: The settings, where the caller has read them.
 
     Raises:
         EntrepotError: If the documents that the setting `blocks_team` names cannot be opened.
     """
-    if settings.current().blocks_team is None:
+    now = now or settings.current()
+    if now.blocks_team is None:
         return (_ENVIRONMENT, *_between.get())
     from entrepot.blocks import teams  # noqa: PLC0415  it loads blocks, which are looked up here
 
-    return (_ENVIRONMENT, *_between.get(), *teams.of_the_setting())
+    return (_ENVIRONMENT, *_between.get(), *teams.of_the_setting(now))
 
 
 class _Same:

@@ -13,13 +13,13 @@ from datetime import datetime
 from typing import Final, Literal, TypeAlias, get_args
 
 from entrepot import settings
-from entrepot.blocks._finding import find, is_open, may_be
+from entrepot.blocks._finding import WITHOUT_TEAM, find, is_open, may_be
 from entrepot.blocks._misspelt import misspelt
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.shared import works_in_the_teams
 from entrepot.blocks.sources import PREFIX, sources, variable_of
-from entrepot.blocks.teams import WITHOUT_TEAM, StoredBlocks
+from entrepot.blocks.teams import StoredBlocks
 from entrepot.errors import (
     AmbiguousBlockNameError,
     BlockNotFoundError,
@@ -90,11 +90,11 @@ def stores(only: str | None = None) -> list[Store]:
     """
     if only is not None and only not in NAMES:
         raise OptionError(f"{only!a} is no store of blocks; known: {', '.join(NAMES)}", option="store")
-    own = Store("local", current_documents())
+    now = settings.current()
+    own = Store("local", current_documents(now))
     if only == "local":
         return [own]
-    teams = [Store("team", each.documents) for each in sources() if isinstance(each, StoredBlocks)]
-    now = settings.current()
+    teams = [Store("team", each.documents) for each in sources(now) if isinstance(each, StoredBlocks)]
     if not teams and only == "team" and works_in_the_teams(now):
         return [Store("team", own.documents)]  # it is saved to directly
     if not teams and only == "team":
@@ -166,14 +166,21 @@ def _refuse_hidden(cls: type[Block], name: str, blocks: StoredBlocks) -> None:
 
 
 def buried(cls: type[Block], name: str, only: str | None = None) -> tuple[Store, DocumentRef] | None:
-    """Return where a block was that is deleted, and its newest version; None where none says so."""
+    """Return where a block was that is deleted, and its newest version; None where none says so.
+
+    A name alone means the first store where one block of that name was deleted, if it is of one type there.
+    """
     slug, rest = _parts(cls, name)
-    for place in stores(only) if slug else ():
-        ref = place.documents.store.latest(slug, rest)
-        if ref is not None:
-            return place, ref
-        marks = place.documents.marks
-        if place.kind == "team" and marks is not None and marks.highest(slug, rest):
+    for place in stores(only):
+        documents = place.documents
+        if slug:
+            graves = list(filter(None, [documents.store.latest(slug, rest)]))
+        else:
+            graves = [ref for ref in documents.buried(rest) if may_be(cls, ref.slug)]
+        if graves:
+            return (place, graves[0]) if len(graves) == 1 else None
+        marks = documents.marks
+        if place.kind == "team" and marks is not None and (marks.highest(slug, rest) if slug else marks.slugs(rest)):
             return None  # it was taken away: what is one's own is another one
     return None
 

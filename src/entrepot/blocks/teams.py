@@ -2,21 +2,26 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Final
 
 from entrepot import settings
 from entrepot._names import check_name
 from entrepot.blocks import _saving, shared
+from entrepot.blocks._finding import WITHOUT_TEAM, find
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.sources import is_opening, sources
 from entrepot.errors import BlockNotFoundError, EntrepotError, IntegrityError
 from entrepot.protocols.documents import DocumentRef, RewrapsDocuments
 
-__all__ = ["WITHOUT_TEAM", "Place", "StoredBlocks", "load_from", "of_the_setting", "shared_documents", "where"]
-
-WITHOUT_TEAM: Final = "What is one's own can be had without the team's store: store='local', or --store local"
-"""What to add to an error that is of the team's store."""
+__all__ = [
+    "Place",
+    "StoredBlocks",
+    "load_from",
+    "missing",
+    "of_the_setting",
+    "shared_documents",
+    "where",
+]
 
 
 class StoredBlocks:
@@ -100,6 +105,20 @@ def shared_documents() -> list[BlockDocuments]:
     return [each for each in found if each.foreign]
 
 
+def missing(cls: type[Block], name: str) -> list[str]:
+    """Return why a block is in none of the stores where blocks are looked up before one's own, in that order."""
+    said = []
+    for source in sources():
+        if isinstance(source, StoredBlocks):
+            try:
+                find(cls, name, source.documents)
+            except BlockNotFoundError as error:
+                said.append(str(error))
+            except EntrepotError:  # it has answered a moment ago, and did not have the block
+                continue
+    return said
+
+
 def load_from(store: str, slug: str, name: str) -> Block:
     """Return the newest version of a block of a shared store, by the location of the store.
 
@@ -120,13 +139,16 @@ def load_from(store: str, slug: str, name: str) -> Block:
     return _saving.load_inner(slug, name, dataclasses.replace(documents, foreign=True))
 
 
-def of_the_setting() -> list[StoredBlocks]:
+def of_the_setting(now: settings.Settings | None = None) -> list[StoredBlocks]:
     """Return the documents that the setting `blocks_team` names; none where it is not set, or they are one's own.
+
+    Args:
+        now: The settings, where the caller has read them.
 
     Raises:
         EntrepotError: If they cannot be opened.
     """
-    now = settings.current()
+    now = now or settings.current()
     if now.blocks_team is None or shared.works_in_the_teams(now) or is_opening():
         return []
     return [StoredBlocks(shared.documents_at(now.blocks_team, now, foreign=True))]

@@ -20,7 +20,7 @@ from entrepot.cli.block_trying import summarise, try_connection
 from entrepot.cli.output import ok
 from entrepot.errors import EntrepotError, InvalidNameError
 
-__all__ = ["ask_name", "ask_until_right", "introduce", "leave", "saving_nothing"]
+__all__ = ["ask_name", "ask_until_right", "introduce", "leave", "saving_nothing", "with_blocks"]
 
 _TRIES: Final = 5
 _INTERRUPTED: Final = 130  # as a shell says of a program that Ctrl-C has ended
@@ -89,6 +89,23 @@ def ask_until_right(
             ok("")
 
 
+def with_blocks(fields: Sequence[FieldInfo], answers: Mapping[str, object]) -> dict[str, object]:
+    """Return answers with the blocks that they name.
+
+    Raises:
+        EntrepotError: If there is none of that name, or it cannot be loaded.
+    """
+    values = dict(answers)
+    for field in fields:
+        text = values.get(field.name)
+        if field.block and isinstance(text, str) and text.startswith(_REFERENCE):
+            slug, _, name = text.removeprefix(_REFERENCE).partition("/")
+            check_name(slug, what="block type")
+            check_name(name)
+            values[field.name] = _saving.load_inner(slug, name, current_documents())
+    return values
+
+
 def _ask_what_next(question: str, default: str) -> str:
     known = {"y": "y", "yes": "y", "n": "n", "no": "n", "e": "e", "edit": "e", "": default}
     shown = {"y": "[Y]es, [n]o, [e]dit", "e": "[y]es, [n]o, [E]dit"}[default]
@@ -115,7 +132,7 @@ def _ask_for_block(
         parts = [each for each in wanted if each.name not in wholes and each.name not in stood_for]
         ask_for_fields(parts, _checker(cls), answers)
         try:
-            return cls(**_resolved(fields, answers))
+            return cls(**with_blocks(fields, answers))
         except ValidationError as error:
             for each in reasons(error):
                 tell(each)
@@ -135,7 +152,7 @@ def _checker(cls: type[Block]) -> Check:
         if parts:  # it takes the place of what was given for them
             answers = {name: each for name, each in answers.items() if name not in parts}
         try:
-            cls(**_resolved(fields, {**answers, field.name: value}))
+            cls(**with_blocks(fields, {**answers, field.name: value}))
         except ValidationError as error:
             return [
                 ": ".join(filter(None, [".".join(map(str, detail["loc"][1:])), _reason(detail["msg"])]))
@@ -153,23 +170,6 @@ def _checker(cls: type[Block]) -> Check:
 
 def _reason(message: str) -> str:
     return reason(message).partition(", unable to parse")[0]
-
-
-def _resolved(fields: Sequence[FieldInfo], answers: Mapping[str, object]) -> dict[str, object]:
-    """Return answers with the blocks that they name.
-
-    Raises:
-        EntrepotError: If there is none of that name, or it cannot be loaded.
-    """
-    values = dict(answers)
-    for field in fields:
-        text = values.get(field.name)
-        if field.block and isinstance(text, str) and text.startswith(_REFERENCE):
-            slug, _, name = text.removeprefix(_REFERENCE).partition("/")
-            check_name(slug, what="block type")
-            check_name(name)
-            values[field.name] = _saving.load_inner(slug, name, current_documents())
-    return values
 
 
 @contextlib.contextmanager

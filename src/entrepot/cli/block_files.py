@@ -14,10 +14,18 @@ from entrepot.blocks._plain import Change
 from entrepot.blocks.as_code import Planned
 from entrepot.blocks.documents import use_documents
 from entrepot.blocks.sources import variable_of
-from entrepot.blocks.stores import stores
+from entrepot.blocks.stores import Store
 from entrepot.blocks.teams import where
 from entrepot.cli.block_history import Name, diff_versions, show_changes
-from entrepot.cli.block_listing import InStore, refs_in, within
+from entrepot.cli.block_listing import (
+    CompareWith,
+    InStore,
+    SaveIn,
+    own_unless_told,
+    refs_in,
+    warn_of_hiding,
+    within,
+)
 from entrepot.cli.importing import Modules, import_modules
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import ok, print_json, show, table, told, warn
@@ -41,6 +49,7 @@ def apply(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     live: Live = False,
+    store: SaveIn = None,
     module: Modules = None,
     as_json: AsJson = False,
 ) -> None:
@@ -48,18 +57,22 @@ def apply(
 
     Secrets stand in the file as references. env://NAME and file:///run/secrets/x are looked up now, and sealed;
     with --live they stay references, as others (vault://..., keyring://...) do: to be looked up when they are used.
+    What is compared and saved is one's own, but with --store team.
 
     \b
     Examples:
       entrepot block apply blocks.toml --dry-run
       AWS_KEY=... entrepot block apply blocks.toml
       entrepot block apply blocks.toml --live
+      entrepot block apply team.toml --store team
     """  # noqa: D301  click's mark for lines that are kept as they are
     import_modules(module)
-    planned = as_code.plan(read_blocks(file), live=live)
-    done = [(each, each.saved) for each in planned] if dry_run else list(as_code.apply(planned))
+    blocks, place = read_blocks(file), own_unless_told(store)
+    with use_documents(place.documents):
+        planned = as_code.plan(blocks, live=live)
+        done = [(each, each.saved) for each in planned] if dry_run else list(as_code.apply(planned))
     if as_json:
-        print_json([_facts(each) | {"version": None if ref is None else ref.version} for each, ref in done])
+        print_json([_facts(each, place) | {"version": None if ref is None else ref.version} for each, ref in done])
         return
     show(
         table(
@@ -79,7 +92,9 @@ def apply(
     count = sum(each.step != "same" for each in planned)
     said = "would be saved" if dry_run else "saved"
     rest = ", the others are the same" if count < len(planned) else ""
-    ok(f"{count} of {counted(len(planned), 'block')} {said}{rest}")
+    ok(f"{count} of {counted(len(planned), 'block')} {said}{_in(place)}{rest}")
+    if not dry_run:
+        warn_of_hiding([ref for each, ref in done if ref is not None and each.step != "same"], place.documents)
 
 
 def export(
@@ -106,7 +121,7 @@ def export(
     import_modules(module)
     if file.exists() and not overwrite:
         raise BlockFileError(f"{file} is there already; --overwrite replaces it", path=str(file))
-    (place,) = stores(store or "local")[:1]
+    place = own_unless_told(store)
     with use_documents(place.documents):
         found = as_code.export(refs_in(place, names))
     text = write_blocks(found.blocks, file)
@@ -116,7 +131,7 @@ def export(
         raise BlockFileError(f"{file} cannot be written: {error.strerror}", path=str(file)) from None
     for address in found.as_stored:
         warn(f"{address} is written as it is stored: its class is not installed here, or does not take it")
-    ok(f"wrote {counted(len(found.blocks), 'block')}{within(place.kind, place.documents.store.location)} to {file}")
+    ok(f"wrote {counted(len(found.blocks), 'block')}{_of(place)} to {file}")
     if found.variables:
         lines = "\n".join(f"  {name:<40} {whose}" for name, whose in found.variables.items())
         ok(f"its secrets are references to these variables; set them where the file is applied:\n{lines}")
@@ -128,14 +143,15 @@ def diff_(
     new: Annotated[int | None, typer.Argument(metavar="[B]", help="A version; by default the newest.")] = None,
     *,
     live: Live = False,
-    store: InStore = None,
+    store: CompareWith = None,
     module: Modules = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare two versions of a saved block, or what is saved with a file. Secrets are only said to be changed or not.
 
     With a file, it exits with 1 if applying the file would change anything, and with 2 if that cannot be told: where a
-    reference leads to no secret here, all else is compared. With --live references are compared as they are.
+    reference leads to no secret here, all else is compared. With --live references are compared as they are. A file is
+    compared with one's own blocks, but with --store team.
 
     \b
     Examples:
@@ -143,6 +159,7 @@ def diff_(
       entrepot block diff s3/prod 3            the newest version, with version 3
       entrepot block diff s3/prod 3 5
       entrepot block diff blocks.toml          what `entrepot block apply` would change
+      entrepot block diff team.toml --store team
     """  # noqa: D301  as above
     if not is_block_file(what):
         diff_versions(what, old, new, store=store, as_json=as_json)
@@ -150,10 +167,8 @@ def diff_(
     try:
         if old is not None:
             raise OptionError("a file has no versions: give nothing after its name", option="A")
-        if store == "team":
-            raise OptionError("a file is compared with the store that blocks are saved to", option="--store")
         import_modules(module)
-        _diff_file(Path(what), live=live, as_json=as_json)
+        _diff_file(Path(what), own_unless_told(store), live=live, as_json=as_json)
     except EntrepotError as error:
         vars(error)["exit_code"] = _TROUBLE
         raise
@@ -195,15 +210,25 @@ def _parts(name: str) -> tuple[str, str]:
     return slug or "TYPE", rest
 
 
-def _diff_file(file: Path, *, live: bool, as_json: bool) -> None:
+def _in(place: Store, mark: str = "") -> str:
+    where = within(place.kind, place.documents.store.location)
+    return where and where + mark
+
+
+def _of(place: Store) -> str:
+    return _in(place, ",").replace(" in ", " of ", 1)
+
+
+def _diff_file(file: Path, place: Store, *, live: bool, as_json: bool) -> None:
     lacking: list[str] = []
     blocks = read_blocks(file)
-    try:
-        planned = as_code.plan(blocks, live=live, lacking=lacking)
-    except BlockFileError:
-        planned = as_code.plan(blocks, live=live)  # it says which variables are not set, before all else
+    with use_documents(place.documents):
+        try:
+            planned = as_code.plan(blocks, live=live, lacking=lacking)
+        except BlockFileError:
+            planned = as_code.plan(blocks, live=live)  # it says which variables are not set, before all else
     if as_json:
-        print_json([_facts(each) for each in planned])
+        print_json([_facts(each, place) for each in planned])
     else:
         for each in planned:
             if each.step != "same":
@@ -219,10 +244,10 @@ def _diff_file(file: Path, *, live: bool, as_json: bool) -> None:
     count = sum(each.step != "same" for each in planned)
     if count:
         are = "is" if count == 1 else "are"
-        ok(f"{count} of {counted(len(planned), 'block')} {are} not saved as the file has them")
+        ok(f"{count} of {counted(len(planned), 'block')} {are} not saved{_in(place, ',')} as the file has them")
         raise typer.Exit(1)
     every = "the one block of the file is" if len(planned) == 1 else f"all {len(planned)} blocks are"
-    ok(f"{every} saved as the file has {'it' if len(planned) == 1 else 'them'}")
+    ok(f"{every} saved{_in(place, ',')} as the file has {'it' if len(planned) == 1 else 'them'}")
 
 
 def _told(change: Change) -> Change:
@@ -239,10 +264,11 @@ def _address(planned: Planned) -> str:
     return f"{planned.slug}/{planned.name}"
 
 
-def _facts(planned: Planned) -> dict[str, Any]:
+def _facts(planned: Planned, place: Store) -> dict[str, Any]:
     return {
         "type": planned.slug,
         "name": planned.name,
+        "store": place.kind,
         "step": planned.step,
         "changes": [
             {"path": each.path, "kind": each.kind, "before": each.before, "after": each.after, "secret": each.secret}

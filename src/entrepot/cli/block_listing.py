@@ -1,7 +1,8 @@
 """`entrepot block ls`, and the option that says in which store of blocks a command is to look."""
 
-from collections.abc import Sequence
-from typing import Annotated, Final, cast
+import contextlib
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Final, cast
 
 import typer
 
@@ -9,14 +10,17 @@ from entrepot import settings
 from entrepot.blocks import Block
 from entrepot.blocks._finding import find
 from entrepot.blocks._misspelt import misspelt
-from entrepot.blocks.stores import NAMES, Store, StoreName, listed
+from entrepot.blocks.documents import BlockDocuments
+from entrepot.blocks.sources import EnvironmentBlocks, variable_of
+from entrepot.blocks.stores import NAMES, Store, StoreName, listed, stores
+from entrepot.blocks.teams import StoredBlocks, of_the_setting
 from entrepot.cli.completing import block_types
 from entrepot.cli.options import AsJson
-from entrepot.cli.output import fitting, ok, print_json, show, table, told, warn, when
-from entrepot.errors import BlockNotFoundError, OptionError
+from entrepot.cli.output import fitting, ok, print_json, show, table, told, warn, warn_together, when
+from entrepot.errors import BlockNotFoundError, EntrepotError, OptionError
 from entrepot.protocols.documents import DocumentRef
 
-__all__ = ["InStore", "ls", "refs_in", "within"]
+__all__ = ["CompareWith", "InStore", "SaveIn", "ls", "own_unless_told", "refs_in", "warn_of_hiding", "within"]
 
 
 def _store(text: str) -> StoreName:
@@ -25,14 +29,18 @@ def _store(text: str) -> StoreName:
     return cast("StoreName", text)
 
 
+def _option(told_: str) -> Any:
+    return typer.Option("--store", parser=_store, metavar="team|local", help=told_, autocompletion=lambda: [*NAMES])
+
+
 InStore = Annotated[
-    StoreName | None,
-    typer.Option(
-        "--store",
-        parser=_store,
-        metavar="team|local",
-        help="Only in the store that a team shares (blocks_team), or only in one's own.",
-    ),
+    StoreName | None, _option("Only in the store that a team shares (blocks_team), or only in one's own.")
+]
+SaveIn = Annotated[
+    StoreName | None, _option("Save in the store that a team shares (blocks_team), or in one's own, as by default.")
+]
+CompareWith = Annotated[
+    StoreName | None, _option("The store that a team shares (blocks_team), or one's own; a file: by default one's own.")
 ]
 
 _STYLES: Final = {"environment": "cyan", "team": "magenta", "local": ""}
@@ -110,6 +118,43 @@ def refs_in(place: Store, names: Sequence[str] | None) -> list[DocumentRef]:
         if place.kind == "local" and settings.current().blocks_team is not None:
             error.add_note("What the team's store has is meant with --store team")
         raise
+
+
+def own_unless_told(only: StoreName | None) -> Store:
+    """Return the store that a command is about which takes one's own blocks, but where the team's store is said.
+
+    Raises:
+        OptionError: As `stores`.
+        EntrepotError: If it cannot be opened.
+    """
+    return stores(only or "local")[0]
+
+
+def warn_of_hiding(refs: Iterable[DocumentRef], documents: BlockDocuments) -> bool:
+    """Warn of what was saved just now where another place has a block of that name, and is asked before.
+
+    Args:
+        refs: What was saved.
+        documents: Where.
+
+    Returns:
+        Whether that is so of any.
+    """
+    here, teams = documents.store.location, list[StoredBlocks]()
+    problems = {}
+    with contextlib.suppress(EntrepotError):  # it is saved; that a team's store does not answer is for who loads it
+        teams = [team for team in of_the_setting() if team.location != here]
+    for ref in refs:
+        address = f"{ref.slug}/{ref.name}"
+        try:
+            if EnvironmentBlocks().has(ref.slug, ref.name):
+                problems[address] = f"the variable {variable_of(ref.slug, ref.name)} is set here and comes first"
+            elif any(team.has(ref.slug, ref.name) for team in teams):
+                problems[address] = f"the store that blocks_team names has {address}, too, and comes first"
+        except EntrepotError:
+            teams = []
+    warn_together(problems, "is hidden", "are hidden")
+    return bool(problems)
 
 
 def within(store: StoreName, location: str) -> str:

@@ -11,11 +11,9 @@ from entrepot.blocks import Block, _saving
 from entrepot.blocks._encoding import encode_fields
 from entrepot.blocks._plain import Change, compare
 from entrepot.blocks.documents import current_documents, use_documents
-from entrepot.blocks.sources import EnvironmentBlocks, variable_of
-from entrepot.blocks.stores import find_only
-from entrepot.blocks.teams import of_the_setting
+from entrepot.blocks.stores import Store, find_only
 from entrepot.cli.asking import confirm, tell
-from entrepot.cli.block_asking import ask_name, ask_until_right, introduce, leave, saving_nothing
+from entrepot.cli.block_asking import ask_name, ask_until_right, introduce, leave, saving_nothing, with_blocks
 from entrepot.cli.block_fields import (
     FieldInfo,
     build_block,
@@ -26,7 +24,7 @@ from entrepot.cli.block_fields import (
     read_options,
 )
 from entrepot.cli.block_history import Name, show_changes
-from entrepot.cli.block_listing import InStore
+from entrepot.cli.block_listing import InStore, SaveIn, own_unless_told, warn_of_hiding, within
 from entrepot.cli.block_trying import need_connection
 from entrepot.cli.completing import block_types
 from entrepot.cli.importing import Modules, import_modules
@@ -40,7 +38,9 @@ __all__ = ["create", "edit"]
 
 _Plain = Annotated[
     list[str] | None,
-    typer.Option("--field", "-f", help="name=value, for fields that hold no secret; or name=env://NAME."),
+    typer.Option(
+        "--field", "-f", help="name=value, for fields that hold no secret; or name=env://NAME, name=block://TYPE/NAME."
+    ),
 ]
 _FromEnv = Annotated[list[str] | None, typer.Option(help="name=VARIABLE: take a field from the environment.")]
 _FromFile = Annotated[
@@ -67,12 +67,14 @@ def create(
     secret_file: _FromFile = None,
     secret_from_stdin: _FromStdin = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Save a new version where there is one.")] = False,
+    store: SaveIn = None,
     check: _Tested = None,
     module: Modules = None,
 ) -> None:
     """Save a block. Without options each field is asked for, secrets without echo.
 
-    With options only what must be there besides is asked for.
+    With options only what must be there besides is asked for. It is saved among one's own blocks, but with --store
+    team.
 
     \b
     Examples:
@@ -80,6 +82,7 @@ def create(
       entrepot block create s3 prod --field bucket_path=my-bucket/results
       pass show api-key | entrepot block create secret my-api-key --secret-from-stdin value
       entrepot block create warehouse main -m my_package.blocks     a type of a module of yours
+      entrepot block create s3 prod --store team                    for everyone who shares the team's store
     """  # noqa: D301  click's mark for lines that are kept as they are
     import_modules(module)
     cls: type[Block] = BLOCKS.get(type_)
@@ -90,17 +93,8 @@ def create(
         with saving_nothing():
             name = ask_name()
     check_name(name)
-    saved = current_documents().store.latest(type_, name)  # not `exists`: a variable may give it, and be outlived
-    there, expected = saved is not None and not saved.deleted, None
-    if there and not overwrite and asks:
-        with saving_nothing():
-            if not confirm(f"There is a block {type_}/{name} already. Save a new version of it?", default=False):
-                leave()
-        expected = saved  # that one and no other: somebody may save the block while this one is typed
-    elif there and not overwrite:
-        raise BlockExistsError(
-            f"there is a block {type_}/{name} already; --overwrite saves a new version of it", name=f"{type_}/{name}"
-        )
+    place = own_unless_told(store)
+    expected = None if overwrite else _to_save_over(f"{type_}/{name}", place, asks=asks)
     wholes = [each for each, _ in describe_wholes(cls).values()]
     fields = describe_fields(cls)
     answers = read_options(
@@ -115,18 +109,25 @@ def create(
     if wanted and not answers:
         wanted = [*wholes, *wanted]
     if wanted:
+        _tell_for_whom(f"{type_}/{name} is to be", place)
         introduce(cls, wanted)
-        block = ask_until_right(cls, fields, wanted, answers, check=check is not False)
+        with use_documents(place.documents):  # the blocks that it is to refer to are there
+            block = ask_until_right(cls, fields, wanted, answers, check=check is not False)
     else:
         _check_complete(fields, known, type_)
-        block = build_block(cls, answers)
+        with use_documents(place.documents):  # as above
+            block = build_block(cls, with_blocks(fields, answers))
+        _tell_for_whom(f"{type_}/{name} is to be", place)
         if check:
             need_connection(block)
-    if expected is None:
-        ref = block.save(name, overwrite=overwrite)
-    else:
-        ref = _saving.save_over(block, expected, current_documents())
-    _tell_saved(ref, cls)
+    place = own_unless_told(store)  # anew: keys may have been rotated while somebody typed
+    with use_documents(place.documents) as documents:
+        if expected is None:
+            ref = block.save(name, overwrite=overwrite)
+        else:
+            ref = _saving.save_over(block, expected, documents)
+    _tell_saved(ref, cls, place)
+    _warn_of_ones_own(ref, place)
 
 
 def edit(
@@ -163,14 +164,15 @@ def edit(
             from_file=secret_file or (),
             from_stdin=secret_from_stdin,
         )
-        if place.kind == "team":
-            tell(f"{ref.slug}/{ref.name} is in {place}: what is saved is for everyone who shares it", "")
-        _edit(block, ref, changed, unset or (), check=check)
+        _tell_for_whom(f"{ref.slug}/{ref.name} is", place)
+        made = _edited(block, ref, changed, unset or (), check=check)
+    if made is not None:
+        _tell_saved(made, type(block), place)
 
 
-def _edit(
+def _edited(
     block: Block, ref: DocumentRef, changed: Mapping[str, object], unset: Sequence[str], *, check: bool | None
-) -> None:
+) -> DocumentRef | None:
     documents = current_documents()
     cls = type(block)
     fields = describe_fields(cls)
@@ -191,16 +193,16 @@ def _edit(
         introduce(cls, fields)
         made = ask_until_right(cls, fields, fields, answers, check=check is not False, old=changes_to)
     else:
-        made = build_block(cls, answers)
+        made = build_block(cls, with_blocks(fields, answers))
     changes = changes_to(made)
     if not changes:
         ok(f"nothing changed: {ref.slug}/{ref.name} stays as it is, version {ref.version}")
-        return
+        return None
     if not asks:
         show_changes(changes, ("Was", "Is now"))
         if check:
             need_connection(made)
-    _tell_saved(_saved_over(made, ref, changes_to if asks else None), cls)
+    return _saved_over(made, ref, changes_to if asks else None)
 
 
 def _saved_over(made: Block, ref: DocumentRef, changes: Callable[[Block, Block], list[Change]] | None) -> DocumentRef:
@@ -254,6 +256,46 @@ def _values(block: Block) -> dict[str, object]:
     return values | (block.model_extra or {})
 
 
+def _to_save_over(address: str, place: Store, *, asks: bool) -> DocumentRef | None:
+    """Return the version that a new block is to be saved over, if a person says so; None where there is none.
+
+    That one and no other: somebody may save the block while this one is typed.
+
+    Raises:
+        BlockExistsError: If there is one, and nobody to ask.
+        typer.Exit: If it is not to be saved.
+    """
+    slug, _, name = address.partition("/")
+    saved = place.documents.store.latest(slug, name)  # not `exists`: a variable may give it, and be outlived
+    if saved is None or saved.deleted:
+        return None
+    where = within(place.kind, place.documents.store.location)
+    if not asks:
+        raise BlockExistsError(
+            f"there is a block {address} already{where}; --overwrite saves a new version of it", name=address
+        )
+    with saving_nothing():
+        if not confirm(f"There is a block {address} already{where}. Save a new version of it?", default=False):
+            leave()
+    return saved
+
+
+def _tell_for_whom(what: str, place: Store) -> None:
+    if place.kind == "team":
+        tell(f"{what} in {place}: what is saved is for everyone who shares it", "")
+
+
+def _warn_of_ones_own(ref: DocumentRef, place: Store) -> None:
+    """Warn of a block of one's own that what was saved for the team hides from now on."""
+    if place.kind != "team":
+        return
+    with contextlib.suppress(EntrepotError):  # it is saved; what is wrong with one's own is for who loads it
+        own = own_unless_told(None).documents.store
+        hidden = None if own.location == place.documents.store.location else own.latest(ref.slug, ref.name)
+        if hidden is not None and not hidden.deleted:
+            warn(f"there is a {ref.slug}/{ref.name} among your own blocks, too: the team's comes first from now on")
+
+
 def _check_complete(fields: Sequence[FieldInfo], given: Collection[str], slug: str) -> None:
     """Refuse what lacks a field, where there is nobody to ask for it."""
     missing = [field for field in fields if field.required and field.name not in given]
@@ -268,14 +310,8 @@ def _check_complete(fields: Sequence[FieldInfo], given: Collection[str], slug: s
         )
 
 
-def _tell_saved(ref: DocumentRef, cls: type[Block]) -> None:
-    is_hidden = EnvironmentBlocks().has(ref.slug, ref.name)
-    if is_hidden:
-        warn(f"the variable {variable_of(ref.slug, ref.name)} is set here and comes first: what was saved is hidden")
-    with contextlib.suppress(EntrepotError):  # it is saved; that a team's store does not answer is for who loads it
-        here = current_documents().store.location
-        if any(team.location != here and team.has(ref.slug, ref.name) for team in of_the_setting()):
-            is_hidden = True
-            warn("the store that blocks_team names has a block of that name and comes first: what was saved is hidden")
+def _tell_saved(ref: DocumentRef, cls: type[Block], place: Store) -> None:
+    is_hidden = warn_of_hiding([ref], place.documents)
     how = "" if is_hidden else f"; {cls.__name__}.load({ref.name!r}) gives it back"
-    tell(f"saved {ref.slug}/{ref.name}, version {ref.version}{how}", "")
+    where = within(place.kind, place.documents.store.location)
+    tell(f"saved {ref.slug}/{ref.name}, version {ref.version}{where}{how}", "")

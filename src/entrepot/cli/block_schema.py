@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from entrepot.blocks.doctor import Finding, Health, examine, migrate, saved_everywhere
-from entrepot.blocks.stores import Store, stores
-from entrepot.cli.block_listing import InStore, refs_in
+from entrepot.blocks.stores import Store
+from entrepot.cli.block_listing import InStore, own_unless_told, refs_in
 from entrepot.cli.importing import Modules, advice, import_modules
 from entrepot.cli.options import AsJson
 from entrepot.cli.output import cut, ok, print_json, show, table, told
@@ -27,10 +27,11 @@ _STYLES: Final[dict[Health, str]] = {
     "ok": "green",
     "migrated": "green",
     "migrates": "yellow",
-    "refused": "yellow",
+    "refused": "red",
     "not installed": "yellow",
     "fails": "red",
 }
+_BROKEN: Final[tuple[Health, ...]] = ("fails", "refused")
 _OF_SEVERAL: Final[dict[Health, str]] = {"fails": "fail", "migrates": "migrate"}
 
 
@@ -45,8 +46,8 @@ def doctor(
 
     Exits with 0 if all that can be tried fits, and with 1 if something does not. A block whose class is not installed
     here cannot be tried: it is listed as "not installed", and is no failure, since it may be somebody else's; with
-    --strict it is one. Nor is one of a team's store that refers to secrets which the setting blocks_team_references
-    does not list.
+    --strict it is one. One of a team's store that refers to secrets which the setting blocks_team_references does not
+    list is "refused": it loads, and does not work here, which is a failure, too.
 
     \b
     Examples:
@@ -58,7 +59,7 @@ def doctor(
     import_modules(module)
     saved = saved_everywhere(store)
     found = [(place, examine(ref, place.documents)) for place, ref in _watched(saved, "Trying blocks")]
-    _report(found, as_json=as_json, failures=("fails", "not installed") if strict else ("fails",))
+    _report(found, as_json=as_json, failures=(*_BROKEN, "not installed") if strict else _BROKEN)
 
 
 def migrate_(
@@ -87,15 +88,16 @@ def migrate_(
     import_modules(module)
     if bool(names) == every:
         raise OptionError("say which blocks to migrate: their names, or --all", option="--all")
-    (place,) = stores(store or "local")[:1]
+    place = own_unless_told(store)
     documents = place.documents
     refs = refs_in(place, names)
     if dry_run:
         documents = documents.as_they_are()
-    act = examine if dry_run else migrate
     watched = _watched(refs, "Trying blocks" if dry_run else "Migrating blocks")
-    found = [(place, act(ref, documents)) for ref in watched]
-    _report([each for each in found if each[1].health != "ok"] if every else found, as_json=as_json)
+    found = [(place, migrate(ref, documents, dry_run=dry_run)) for ref in watched]
+    if every:  # what is refused here, and of the newest schema version, needs nothing of this either
+        found = [each for each in found if each[1].health not in {"ok", "refused"}]
+    _report(found, as_json=as_json)
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
@@ -151,7 +153,9 @@ def _reason(finding: Finding) -> str:
 
 def _state(finding: Finding) -> Text:
     text: str = finding.health
-    if finding.health in {"migrates", "migrated"}:
+    if finding.health == "refused" and finding.lags:
+        text += ", migrates"
+    if finding.health in {"migrates", "migrated"} or finding.lags:
         text += f" from v{finding.saved_version} to v{finding.class_version}"
     return told(text, _STYLES[finding.health])
 

@@ -5,7 +5,7 @@ import sys
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -18,34 +18,34 @@ from entrepot.blocks.preflight import refused_in
 from entrepot.blocks.sources import variable_of
 from entrepot.blocks.stores import Store, StoreName, buried, find_first, find_only
 from entrepot.cli.asking import confirm
-from entrepot.cli.block_fields import FieldInfo, describe_fields, interactive
+from entrepot.cli.block_fields import describe_fields, interactive
 from entrepot.cli.block_files import apply, diff_, export, where_
 from entrepot.cli.block_history import Name, history_, rollback_, show_stored
 from entrepot.cli.block_listing import InStore, ls, within
 from entrepot.cli.block_making import create, edit
 from entrepot.cli.block_schema import doctor, migrate_
 from entrepot.cli.block_trying import checked, has_a_check, need_references
+from entrepot.cli.block_types import show_types, types
 from entrepot.cli.importing import Modules, advice, import_code, import_modules
 from entrepot.cli.options import AsJson, Yes, topic
-from entrepot.cli.output import cut, fitting, ok, print_json, show, span, table, told, warn
+from entrepot.cli.output import ok, print_json, show, span, table, told, warn
 from entrepot.errors import (
     BlockNotFoundError,
     BlockSchemaError,
     OptionError,
     PluginError,
-    UnknownBlockTypeError,
 )
-from entrepot.plugins import BLOCKS, PluginEntry
+from entrepot.plugins import BLOCKS
+from entrepot.plugins.discovery import OWN_DISTRIBUTION
 from entrepot.protocols.documents import DocumentRef
 
 __all__ = ["app"]
-
-_WIDTH: Final = 60
 
 app = topic(
     "Typed configuration and credentials, kept sealed, loaded by name.",
     examples=(
         "  entrepot block types                                  which types there are\n"
+        "  entrepot block types s3                               one of them: its fields, what it is for, its logo\n"
         "  entrepot block create secret my-api-key               asked for without echo\n"
         "  entrepot block create s3 prod --field bucket_path=my-bucket/results \\\n"
         "      --secret-env aws_access_key_id=AWS_ACCESS_KEY_ID \\\n"
@@ -67,12 +67,7 @@ app = topic(
 )
 
 
-@app.command()
-def types(*, as_json: AsJson = False) -> None:
-    """List the block types that are installed."""
-    _show_types(BLOCKS.report(load=True), as_json=as_json)
-
-
+app.command()(types)  # here, so that the help lists them in this place
 app.command()(ls)
 
 
@@ -122,7 +117,7 @@ def show_(
     )
 
 
-app.command()(create)  # here, so that the help lists them in this place
+app.command()(create)
 app.command()(edit)
 
 
@@ -175,10 +170,16 @@ def _to_delete(name: str, store: StoreName | None, *, force: bool) -> tuple[Stor
 
 
 @app.command()
-def check(name: Name, *, module: Modules = None) -> None:
-    """Try what a saved block connects to, and look up the secrets that it refers to."""
+def check(name: Name, *, store: InStore = None, module: Modules = None) -> None:
+    """Try what a saved block connects to, and look up the secrets that it refers to.
+
+    \b
+    Examples:
+      entrepot block check s3/prod
+      entrepot block check s3/prod --store local     one's own, although the team has one of that name
+    """  # noqa: D301  click's mark for lines that are kept as they are
     import_modules(module)
-    block = Block.load(name)
+    block = Block.load(name, store=store)
     refused = refused_in(block)
     for each in refused[1:]:
         warn(str(each))
@@ -210,11 +211,16 @@ def register(
     before = set(sys.modules)
     loaded = import_code(wanted)
     fresh = (set(sys.modules) - before) | {loaded.__name__}
-    found = [entry for entry in BLOCKS.report() if entry.target.partition(":")[0] in fresh]
+    ours = loaded.__name__.partition(".")[0] == OWN_DISTRIBUTION  # else what it imports of us is not in it
+    found = [
+        entry
+        for entry in BLOCKS.report()
+        if entry.target.partition(":")[0] in fresh and (ours or entry.distribution != OWN_DISTRIBUTION)
+    ]
     if not found:
         warn(f"{wanted} defines no block types: derive a class from entrepot.blocks.Block")
         raise typer.Exit(1)
-    _show_types(found, as_json=as_json)
+    show_types(found, as_json=as_json)
     own = [entry for entry in found if not entry.distribution]
     if own and not as_json:
         lines = "\n".join(f'  {entry.name} = "{entry.target}"' for entry in own)
@@ -237,70 +243,6 @@ app.command(name="where")(where_)
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
-
-
-def _show_types(entries: list[PluginEntry], *, as_json: bool) -> None:
-    facts = [_type_facts(entry) for entry in entries]
-    if as_json:
-        print_json(facts)
-        return
-    whose = [f"{one['distribution']} {one['version']}".strip() or "this program" for one in facts]
-    rows = [
-        (
-            one["slug"],
-            cut(one["description"], 2 * _WIDTH),
-            ", ".join(field["name"] for field in one["fields"] if field["required"]),
-            told(said, "dim"),
-        )
-        for one, said in zip(facts, whose, strict=True)
-    ]
-    alike = ("From",) if len(set(whose)) == 1 else ()  # where all are of one package there is nothing to tell apart
-    columns = ("Type", "What it is for", "Required fields", "From")
-    tables = (table(columns, rows, keep=("Type",), without=some) for some in (alike, (*alike, "Required fields")))
-    show(fitting(*tables))
-    for entry in entries:
-        if entry.detail:
-            warn(entry.detail)
-
-
-def _type_facts(entry: PluginEntry) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "slug": entry.name,
-        "name": entry.name,
-        "description": "",
-        "documentation_url": None,
-        "capabilities": [],
-        "fields": [],
-        "target": entry.target,
-        "distribution": entry.distribution,
-        "version": entry.version,
-        "status": entry.status,
-        "detail": entry.detail,
-    }
-    if not entry.usable:
-        return facts
-    try:
-        cls: type[Block] = BLOCKS.get(entry.name)
-    except UnknownBlockTypeError:  # a class of this program that ended a moment ago
-        return facts
-    return facts | {
-        "name": cls.get_block_type_name(),
-        "description": cls.get_description() or "",
-        "documentation_url": cls.get_documentation_url(),
-        "capabilities": sorted(cls.get_block_capabilities()),
-        "fields": [_field_facts(field) for field in describe_fields(cls)],
-    }
-
-
-def _field_facts(field: FieldInfo) -> dict[str, Any]:
-    return {
-        "name": field.name,
-        "type": field.type,
-        "required": field.required,
-        "secret": field.secret,
-        "default": field.default,
-        "description": field.description,
-    }
 
 
 def _with_references(told: Any, values: Any) -> Any:

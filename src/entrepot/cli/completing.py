@@ -91,6 +91,7 @@ _OF_RUNS: Final = ("show", "graph", "logs", "answer", "resume", "rerun")
 _FINDERS: Final[Mapping[tuple[str, ...], Callable[[str], list[str]]]] = MappingProxyType(
     {
         ("block", "create"): block_types,
+        ("block", "types"): block_types,
         **{("block", command): block_names for command in _OF_BLOCKS},
         **{("runs", command): run_names for command in _OF_RUNS},
     }

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from entrepot.errors import PluginLoadError
+from entrepot.errors import OptionError, PluginLoadError
 from entrepot.plugins import BLOCKS
 from entrepot.plugins.registry import IMPORT_FIRST
 
@@ -17,7 +17,7 @@ __all__ = ["Modules", "advice", "import_code", "import_modules"]
 
 _KNOWN: Final = "; known: "
 _SHOWN: Final = 6  # of the types that are known
-_TAKEN_BY: Final = "apply, check, create, diff, doctor, edit, export, migrate and show"  # of `entrepot block`
+_TAKEN_BY: Final = "apply, check, create, diff, doctor, edit, export, migrate, show and types"  # of `entrepot block`
 
 Modules = Annotated[
     list[str] | None,
@@ -29,6 +29,7 @@ def import_modules(names: list[str] | None) -> None:
     """Import what the option `--module` names.
 
     Raises:
+        OptionError: If one is none but a file.
         PluginLoadError: If one cannot be imported.
     """
     for name in names or ():
@@ -51,15 +52,22 @@ def import_code(wanted: str | Path) -> ModuleType:
     """Import a module by its name, or run a file as one.
 
     Raises:
+        OptionError: If the name is none but that of a file.
         PluginLoadError: If that raises.
     """
+    if isinstance(wanted, str) and ("/" in wanted or wanted.endswith(".py")):
+        raise OptionError(
+            f"-m takes the name of a module, as in my_package.blocks, and {wanted} is a file: in the folder where it"
+            f" is, give -m {Path(wanted).stem}",
+            option="--module",
+        )
     try:
         return _run_file(wanted) if isinstance(wanted, Path) else _import_module(wanted)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # also SystemExit
         raise PluginLoadError(
-            f"{wanted} cannot be imported: {type(error).__name__}: {error}; mend that, and register it again",
+            f"{wanted} cannot be imported: {type(error).__name__}: {error}; mend that, and try again",
             group=BLOCKS.group,
             name=str(wanted),
             distribution="",

@@ -1,14 +1,13 @@
 """Lists of results: a line each, in the columns that fit the terminal, printed as they are found."""
 
 import re
-import shutil
 import sys
 from dataclasses import dataclass
 from typing import Any, Final
 
 from rich.text import Text
 
-from entrepot.cli.output import clean, cut, told, when
+from entrepot.cli.output import clean, columns_of, cut, told, when
 from entrepot.cli.records import kept_until, own_names, size_text
 from entrepot.results.lookup import Lookup, Outcome
 from entrepot.results.record import Record
@@ -38,12 +37,12 @@ class Lines:
     """Makes the lines of a list.
 
     Args:
-        columns: Of the terminal; None for as many as are needed. By default, what stdout has.
+        columns: How many there are; None for as many as are needed. By default, what stdout has.
     """
 
     def __init__(self, columns: int | None = -1) -> None:
         if columns == -1:
-            columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+            columns = columns_of(sys.stdout)
         self._is_wide = columns is None or columns >= _WIDE
         room = _WIDE if columns is None else columns
         self._stamp = _SECONDS if self._is_wide else _MINUTES

@@ -6,12 +6,11 @@ Nothing that was stored (names, messages, values) can send control sequences to 
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -23,6 +22,7 @@ from entrepot._text import clean, cut, span
 
 __all__ = [
     "clean",
+    "columns_of",
     "cut",
     "fact",
     "fitting",
@@ -42,6 +42,7 @@ __all__ = [
 
 _READABLE: Final = 20  # columns, below which nothing is wrapped
 _UNBREAKABLE: Final = re.compile(r"^\S+$|/\S+/\S{20}")  # what people copy: a digest, a path, a command line with one
+_USUAL: Final = 80  # columns of a terminal that does not say how many it has
 _UNLIMITED: Final = 100_000  # columns where nobody looks at the lines: programs want them whole
 _STATES: Final = {
     "COMPLETED": "green",
@@ -53,8 +54,26 @@ _STATES: Final = {
 }
 
 
+def columns_of(stream: TextIO) -> int | None:
+    """Return how many columns lines may have: what COLUMNS says, else what the terminal has; None elsewhere, for any.
+
+    Where COLUMNS says none (0, as some terminals set it), nothing is taken from it: rich would print nothing.
+    """
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and len(given) < len(str(_UNLIMITED)) and int(given):
+        return int(given)
+    if not stream.isatty():
+        return None
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _USUAL
+    except (OSError, ValueError):  # it says that it is a terminal, and is none of this system
+        return _USUAL
+
+
 def show(*parts: RenderableType, unbroken: bool = False, err: bool = False) -> None:
-    """Print to stdout (or stderr): in colour on a terminal (unless NO_COLOR is set), plain and unwrapped elsewhere.
+    """Print to stdout (or stderr): in colour on a terminal (unless NO_COLOR is set), plain elsewhere.
+
+    Elsewhere lines are as long as they need to be, unless COLUMNS is set.
 
     Args:
         parts: What to print.
@@ -69,7 +88,7 @@ def show(*parts: RenderableType, unbroken: bool = False, err: bool = False) -> N
         force_terminal=terminal,
         color_system=None if plain else "auto",
         no_color=plain,
-        width=None if terminal else _UNLIMITED,
+        width=columns_of(stream) or _UNLIMITED,
         markup=False,
         highlight=False,
         emoji=False,
@@ -90,8 +109,8 @@ def fact(name: str, value: object, width: int) -> None:
     line = Text(f"{name:<{width}} ", style="dim")
     said = value if isinstance(value, Text) else told(value)
     indent = len(line)
-    room = shutil.get_terminal_size().columns - indent
-    if not sys.stdout.isatty() or len(said) <= room or room < _READABLE or _UNBREAKABLE.search(said.plain):
+    room = (columns_of(sys.stdout) or _UNLIMITED) - indent
+    if len(said) <= room or room < _READABLE or _UNBREAKABLE.search(said.plain):
         show(line.append_text(said), unbroken=True)
         return
     rows = said.wrap(Console(width=room), room)
@@ -99,19 +118,16 @@ def fact(name: str, value: object, width: int) -> None:
 
 
 def fitting(*tables: Table) -> Table:
-    """Return the first of some tables that the terminal has room for, else the last; elsewhere the first.
+    """Return the first of some tables that there is room for, else the last.
 
     Args:
         tables: The same in fewer and fewer columns.
     """
-    if sys.stdout.isatty():
-        columns = shutil.get_terminal_size().columns
-        console = Console(width=_UNLIMITED)
-        for one in tables:
-            if console.measure(one).maximum <= columns:
-                return one
-        return tables[-1]
-    return tables[0]
+    columns = columns_of(sys.stdout)
+    if columns is None:
+        return tables[0]
+    console = Console(width=_UNLIMITED)
+    return next((one for one in tables if console.measure(one).maximum <= columns), tables[-1])
 
 
 def table(

@@ -64,6 +64,12 @@ class Manifest:
         """Return what it says of a plugin, or None."""
         return self.plugins.get(group, {}).get(name)
 
+    def logo_of(self, entry: ManifestEntry) -> str | None:
+        """Return where the picture of one of its plugins is: a path, or a URL; None where it names none."""
+        if not entry.logo:
+            return None
+        return entry.logo if "://" in entry.logo else str(self.path.parent / entry.logo)
+
     def needs(self, group: str) -> str:
         """Return what is wrong with the version that it needs of a group's contract; "" if nothing."""
         return api_needed(self.api, group)

@@ -1,7 +1,7 @@
 """`entrepot plugins ls` and `show`: which names there are, who claims them, and which cannot be used."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
@@ -79,6 +79,7 @@ def show_one(
                     (f"API of {group}", version)
                     for group, version in (found.manifest.api if found.manifest else {}).items()
                 ),
+                *_logos(found),
             ],
         ),
         "",
@@ -111,6 +112,14 @@ def _state(entry: PluginEntry) -> Text:
 def _description(found: PluginDistribution, group: str, name: str) -> str:
     entry = None if found.manifest is None else found.manifest.entry(group, name)
     return "" if entry is None else cut(entry.description, _LONGEST)
+
+
+def _logos(found: PluginDistribution) -> Iterator[tuple[str, str]]:
+    manifest = found.manifest
+    for names in () if manifest is None else manifest.plugins.values():
+        for name, entry in names.items():
+            if manifest is not None and (logo := manifest.logo_of(entry)):
+                yield f"Logo of {name}", cut(logo, _LONGEST)
 
 
 def _schemas(found: PluginDistribution) -> list[tuple[str, str, Any]]:
