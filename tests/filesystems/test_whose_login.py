@@ -26,7 +26,7 @@ def listening() -> Iterator[tuple[str, list[str | None]]]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             sent.append(self.headers.get("Authorization"))
-            self.send_response(404)
+            self.send_response(400)  # which is not asked again
             self.send_header("Content-Length", "0")
             self.end_headers()
 
