@@ -380,7 +380,9 @@ class TestFileSystem:
         assert precious.read_text() == "precious"
 
     @pytest.mark.parametrize(
-        "content", ["", "[]", "{}", '{"holder": "a", "expires": "soon", "process": "", "host": ""}']
+        "content",
+        ["", "[]", "{}", "[" * 100_000, '{"holder": "a", "expires": "soon", "process": "", "host": ""}'],
+        ids=["nothing", "a list", "no fields", "nested without end", "no time"],
     )
     def test_a_damaged_lock_is_no_free_lock(self, content: str, tmp_path: Path) -> None:
         manager = FileSystemLockManager(tmp_path)

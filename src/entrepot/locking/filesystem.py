@@ -87,7 +87,7 @@ class FileSystemLockManager(PollingLockManager):
             holder, expires = str(lock["holder"]), lock["expires"]
             is_over = expires is not None and datetime.fromisoformat(expires) <= self._clock.now()
             process, is_ours = checked_token(lock["process"]), lock["host"] == os.uname().nodename
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, RecursionError):
             raise StorageError(
                 f"the lock in {file} is damaged; when nobody works under it, remove the file", location=str(file)
             ) from None
