@@ -32,10 +32,14 @@ GOOD = {
 }
 
 
-def applied(victim: Victim, text: str, suffix: str = ".yaml") -> None:
+def written(victim: Victim, text: str, suffix: str) -> Path:
     file = victim.home.parent / f"blocks{suffix}"
     file.write_text(text)
-    list(as_code.apply(as_code.plan(read_blocks(file))))
+    return file
+
+
+def applied(victim: Victim, text: str, suffix: str = ".yaml") -> None:
+    list(as_code.apply(as_code.plan(read_blocks(written(victim, text, suffix)))))
 
 
 def fails(victim: Victim, text: str, says: str, suffix: str = ".yaml") -> None:
@@ -98,7 +102,29 @@ def test_attack_22_yaml_unfolds_without_end(home_victim: Victim, text: str, says
     ids=["lists", "tables", "dotted"],
 )
 def test_attack_22_toml_is_nested_without_end(home_victim: Victim, value: str) -> None:
-    fails(home_victim, of(value, ".toml"), "nested (too deep|deeper than 200 levels)", ".toml")
+    says = "nested (too deep|deeper than 200 levels)|keys have too many parts"
+    fails(home_victim, of(value, ".toml"), says, ".toml")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a." * 200_000 + "b = 1",
+        '"=\\"]". \'.\' . ' * 100_000 + "b = 1",
+        "  [x." + "a." * 20_000 + "b]\n" + "c.d = 1\n" * 1_000,
+        "[[x." + "a." * 20_000 + "b ] ]\n" + "\t'c' . d = 1\n" * 1_000,
+    ],
+    ids=["a key", "a quoted key", "a header", "a header of many"],
+)
+def test_attack_22_keys_of_toml_have_parts_without_end(home_victim: Victim, line: str) -> None:
+    """Python's parser keeps each key as often as it has parts: a file of 400 kB would fill 160 GB."""
+    fails(home_victim, of(f"1\n{line}", ".toml"), "its keys have too many parts", ".toml")
+
+
+def test_attack_22_keys_of_usual_files_are_taken(home_victim: Victim) -> None:
+    text = "".join(f"[blocks.json.z{n}.value]\n{'a.' * 50}b = 'x.y.z'\n" for n in range(200))
+    found = read_blocks(written(home_victim, text, ".toml"))
+    assert len(found) == 200
 
 
 @pytest.mark.parametrize("suffix", GOOD)

@@ -8,6 +8,9 @@ from entrepot.blocks.document_store import StorageDocumentStore
 from entrepot.blocks.documents import BlockDocuments, use_documents
 from entrepot.crypto.keyring import Keyring
 from entrepot.storage import MemoryStorage
+from entrepot_test_sites import site
+
+__all__ = ["documents", "ring", "site", "storage"]
 
 
 @pytest.fixture(scope="session")

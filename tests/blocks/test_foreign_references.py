@@ -42,6 +42,7 @@ from entrepot.filesystems import LocalFileSystem
 from entrepot.plugins import BLOCKS, SECRET_SOURCES
 from entrepot.storage import MemoryStorage
 from entrepot.task_runners import ProcessPoolTaskRunner
+from entrepot_test_sites import FakeSite
 
 PREY = "the-secret-of-this-user"
 LIST = "ENTREPOT_BLOCKS_TEAM_REFERENCES"
@@ -58,6 +59,14 @@ class Hook(Block):
     more: dict[str, SecretStr] = Field(default_factory=dict)
     anything: Any = None
     inner: Secret | None = None
+
+
+class Holder(Block):
+    """Has any block inside."""
+
+    _block_type_slug = "test-holder"
+
+    held: Block
 
 
 class Login(BaseModel):
@@ -573,6 +582,34 @@ def _plant(team: BlockDocuments, slug: str, body: dict[str, Any]) -> None:
     with use_documents(team):
         header: dict[str, str | int] = {"schema_version": 1}
         team.save(slug, "x", memoryview(json.dumps(body).encode()), header=header, overwrite=True)
+
+
+@pytest.mark.parametrize("inside", ["block", "block-ref"])
+def test_what_a_plugin_makes_when_such_a_block_has_it_imported_is_this_users(
+    inside: str, team: BlockDocuments, site: FakeSite
+) -> None:
+    slug, module = f"test-late-{inside}", f"late_plugin_{len(inside)}"
+    site.module(
+        module,
+        f"""
+        from pydantic import SecretStr
+        from entrepot.blocks import Block, SecretReference
+
+        class Late(Block):
+            _block_type_slug = "{slug}"
+            token: SecretStr = SecretReference("env://PREY")
+        """,
+    )
+    site.distribution("late", blocks=f"{slug} = {module}:Late")
+    late: dict[str, Any] = {"name": "x"} if inside == "block-ref" else {"value": {}}
+    _plant(team, slug, {"fields": {}})
+    _plant(team, "test-holder", {"fields": {"held": {"$type": inside, "slug": slug, **late}}})
+    assert module not in sys.modules
+    held: Any = load(team, Holder).held
+    assert module in sys.modules
+    refuses(held.token)
+    own: Any = type(held)()
+    assert own.token.get_secret_value() == PREY
 
 
 def test_no_error_is_lost_where_it_is_told_of_another(team: BlockDocuments) -> None:

@@ -53,6 +53,8 @@ class TestSending:
     def test_an_answer_that_is_no_json_says_so(self) -> None:
         with pytest.raises(WebhookError, match=r"\(2 bytes\) is no JSON"):
             HTTPResponse(200, {}, b"ok").json()
+        with pytest.raises(WebhookError, match=r"\(100000 bytes\) is no JSON"):
+            HTTPResponse(200, {}, b"[" * 100_000).json()
 
     def test_an_answer_shows_no_body_in_its_repr(self) -> None:
         assert SECRET not in repr(HTTPResponse(200, {"x": SECRET}, SECRET.encode()))

@@ -203,11 +203,12 @@ class TestStoresOfATeam:
         monkeypatch.setattr(completing, "_start", start_and_tell)
         monkeypatch.setattr(completing, "_PATIENCE", 0.2)
         with socket.create_server(("127.0.0.1", 0)) as silent:
-            url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            url = f"http://me:hunter22@127.0.0.1:{silent.getsockname()[1]}"
             monkeypatch.setenv("ENTREPOT_BLOCKS_TEAM", f"{url}/blocks")
             assert complete("block", "show", "secret/") == ["secret/api-key", "secret/prod"]
         (process,) = started
         assert process.returncode == -signal.SIGKILL
+        assert "hunter22" not in repr(process.args)  # everybody on the machine sees these
 
     def test_import_nothing_from_the_folder_where_one_presses_tab(
         self, complete: Complete, tmp_path: Path, team: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,5 +1,6 @@
 """Who lives: a locked file says so, and nothing else can."""
 
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,24 @@ def test_who_was_killed_is_dead_at_once(tmp_path: Path, start_program: Start) ->
     assert known_processes(tmp_path) == []
     assert not is_proven_dead(tmp_path, token)
     assert is_proven_dead(tmp_path, token, unknown=True)
+
+
+@pytest.mark.parametrize("token", ["../precious", "/etc/hostname", "..", ".new-x", "", "a\0b", "a" * 65, "a b"])
+def test_what_is_no_token_names_no_file(token: str, tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+    (tmp_path / "processes").mkdir()
+    (tmp_path / "processes" / ".new-x").touch()
+    assert not is_proven_dead(tmp_path, token)
+    assert not is_proven_dead(tmp_path, token, unknown=True)
+    forget(tmp_path, token)
+    assert (tmp_path / "precious").exists()
+    assert (tmp_path / "processes" / ".new-x").exists()
+
+
+def test_nobody_waits_at_a_pipe_in_the_place_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "processes").mkdir()
+    os.mkfifo(tmp_path / "processes" / "abc")
+    assert is_proven_dead(tmp_path, "abc")  # nobody holds it
 
 
 def test_who_ends_leaves_nothing(tmp_path: Path, start_program: Start) -> None:

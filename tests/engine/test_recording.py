@@ -18,7 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretStr
 
-from entrepot import flow, runtime, tags, task
+from entrepot import State, flow, runtime, tags, task
 from entrepot._secrets import remember_secret
 from entrepot.engine.names import Counter, flow_run_name
 from entrepot.engine.rendering import LIMIT, MASK, render, render_all
@@ -43,6 +43,21 @@ class TestEvents:
         outer, inner = journal.created.values()
         assert outer.version == f"1-{MASK}"
         assert inner.tags == (MASK, f"for {MASK}", "plain")
+
+    def test_of_runs_and_states_whose_names_have_a_secret_that_is_masked(self, journal: Any) -> None:
+        @task
+        def work() -> State[None]:
+            return State("COMPLETED", "Logged in with hunter2-horse")
+
+        @flow(name="for hunter2-horse")
+        def main() -> None:
+            work.with_options(name="with hunter2-horse")(return_state=True)
+
+        remember_secret("hunter2-horse")
+        main()
+        assert [run.definition for run in journal.created.values()] == [f"for {MASK}", f"with {MASK}"]
+        assert "hunter2" not in repr((journal.created, journal.transitions))
+        assert f"Logged in with {MASK}" in repr(journal.transitions)
 
     def test_of_a_flow_with_a_task(self, journal: Any, clock: Any) -> None:
         @task(tags=["b", "a"])

@@ -13,6 +13,7 @@ from entrepot._secrets import remember_secret
 from entrepot.blocks.core import Block
 from entrepot.cache_policies import INPUTS, TASK_SOURCE
 from entrepot.hashing.outline import ENTRIES, outline
+from entrepot.results import sources
 from entrepot.results.sources import KeptSources
 from entrepot.results.store import ResultStore
 
@@ -100,6 +101,15 @@ def test_only_so_many_sources_are_kept_and_the_oldest_go(tmp_path: Path, monkeyp
     assert len(list(folder.iterdir())) <= 8
     assert KeptSources(folder).read(digests[-1]) == f"# {digests[-1]}\n"
     assert KeptSources(folder).read("../../keyring") is None
+
+
+def test_a_secret_that_lies_across_the_end_of_a_source_is_not_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "_LONGEST", 20)
+    remember_secret("hunter2-swordfish")
+    KeptSources(tmp_path).keep(["a" * 64], lambda: {"a" * 64: "password = hunter2-swordfish"})
+    assert KeptSources(tmp_path).read("a" * 64) == "password = *********"
 
 
 def test_what_is_known_is_not_asked_for_again(tmp_path: Path) -> None:

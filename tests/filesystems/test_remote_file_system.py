@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.registry import known_implementations
 from pydantic import SecretStr, ValidationError
 
 from entrepot import errors
-from entrepot.filesystems import RemoteFileSystem
+from entrepot.blocks import BlockDocuments, StorageDocumentStore, StoredBlocks, use_documents, use_sources
+from entrepot.crypto.keyring import Keyring
+from entrepot.filesystems import RemoteFileSystem, remote
 from entrepot.filesystems._hiding import revealed
+from entrepot.storage import MemoryStorage
 
 SECRET = "HUSH-wJalrXUtnFEMI"
 
@@ -184,6 +188,10 @@ def test_what_is_assigned_later_is_held_to_the_same() -> None:
         ("simplecache::s3://my-bucket", "chain"),
         ("s3://my-bucket/../x", "'..'"),
         ("s3://my-bucket/a//b", "empty component"),
+        ("dask://scheduler:8786/x", "opens another one"),
+        ("REFERENCE://x", "opens another one"),
+        ("zip://x", "opens another one"),
+        ("block://s3/prod", "opens another one"),
         (f"https://host/x?sig={SECRET}", "query"),
         (f"s3://key:{SECRET}@my-bucket/a/../b", "'..'"),
         (f"sftp://u:{SECRET}@h:99999/x", "cannot be understood"),
@@ -193,6 +201,42 @@ def test_what_is_no_url_of_a_folder_is_refused_without_being_repeated(basepath: 
     with pytest.raises(ValidationError, match=why) as caught:
         RemoteFileSystem(basepath=basepath)
     assert SECRET not in f"{caught.value} {caught.value.errors()} {caught.value.json()}"
+
+
+def test_the_protocol_is_that_of_the_url() -> None:
+    with pytest.raises(ValidationError, match="that of the URL"):
+        RemoteFileSystem(basepath="smb://host/share", settings={"protocol": "dask"})
+    block = RemoteFileSystem(basepath="smb://host/share")
+    with pytest.raises(ValidationError, match="that of the URL"):
+        block.settings = {"protocol": "dask"}
+    with pytest.raises(ValidationError, match="opens another one"):
+        block.basepath = "dask://scheduler:8786/x"
+
+
+def test_every_protocol_of_fsspec_that_opens_others_is_refused() -> None:
+    """fsspec has new ones at times: each of its own that is no server's has to be looked at."""
+    places = {"arrow_hdfs", "dbfs", "ftp", "gist", "github", "hdfs", "http", "https", "jlab", "jupyter", "memory"}
+    places |= {"sftp", "smb", "ssh", "webhdfs", "pyscript"}
+    for protocol, known in known_implementations.items():
+        if known["class"].startswith("fsspec.implementations.") and protocol not in {*places, "file", "local"}:
+            with pytest.raises(ValidationError, match=r"opens another one|no URL"):  # the second: of `async_wrapper`
+                RemoteFileSystem(basepath=f"{protocol}://x")
+
+
+def test_what_a_colleague_saved_chooses_no_code_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saved by a program that let it through, as Entrepot did once."""
+    owned = tmp_path / "owned"
+    code = "{{ cycler.__init__.__globals__.os.system('touch " + str(owned) + "') }}"
+    references = {"version": 1, "templates": {"a": code}, "refs": {"k": ["{{a()}}"]}}
+    settings = {"fo": references, "simple_templates": False, "remote_protocol": "file"}
+    ring = Keyring.generate()
+    team = BlockDocuments(StorageDocumentStore(MemoryStorage("team")), lambda: ring)
+    with monkeypatch.context() as patch, use_documents(team):
+        patch.setattr(remote, "_NO_STORES", frozenset())
+        RemoteFileSystem(basepath="reference://x", settings=settings).save("results")
+    with use_sources(StoredBlocks(team)), pytest.raises(errors.BlockSchemaError, match="the class refuses"):
+        RemoteFileSystem.load("results")
+    assert not owned.exists()
 
 
 @pytest.mark.parametrize(

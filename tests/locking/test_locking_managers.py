@@ -365,8 +365,24 @@ class TestFileSystem:
         assert manager.acquire_lock("with", "me", acquire_timeout=0)
         assert not manager.acquire_lock("without", "me", acquire_timeout=0)
 
+    @pytest.mark.parametrize("process", ["../../precious", "{tmp}/precious", "..", "", "a/b", 7, None, ["a"]])
+    def test_a_planted_lock_has_no_file_of_its_reader_removed(self, process: object, tmp_path: Path) -> None:
+        """Who can write to a shared folder says which process holds a lock, and its file is removed when it is dead."""
+        precious = tmp_path / "precious"
+        precious.write_text("precious")
+        manager = FileSystemLockManager(tmp_path / "locks")
+        manager.acquire_lock(KEY, "me")
+        (file,) = (tmp_path / "locks").glob("*.lock")
+        named = process.format(tmp=tmp_path) if isinstance(process, str) else process
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"process": named}))
+        with pytest.raises(StorageError, match="is damaged; when nobody works under it"):
+            manager.is_locked(KEY)
+        assert precious.read_text() == "precious"
+
     @pytest.mark.parametrize(
-        "content", ["", "[]", "{}", '{"holder": "a", "expires": "soon", "process": "", "host": ""}']
+        "content",
+        ["", "[]", "{}", "[" * 100_000, '{"holder": "a", "expires": "soon", "process": "", "host": ""}'],
+        ids=["nothing", "a list", "no fields", "nested without end", "no time"],
     )
     def test_a_damaged_lock_is_no_free_lock(self, content: str, tmp_path: Path) -> None:
         manager = FileSystemLockManager(tmp_path)

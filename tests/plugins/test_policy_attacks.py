@@ -18,6 +18,7 @@ from entrepot.filesystems import RemoteFileSystem
 from entrepot.plugins import PluginRegistry, discovery
 from entrepot.plugins.distributions import plugin_distributions
 from entrepot.plugins.foreign import FILE_SYSTEMS, check_foreign
+from entrepot.storage import open_storage
 from entrepot_test_sites import FakeSite
 
 REGISTRIES = [each for each in vars(every_registry).values() if isinstance(each, PluginRegistry)]
@@ -252,12 +253,16 @@ def foreign(site: FakeSite, monkeypatch: pytest.MonkeyPatch) -> FakeSite:
     return site
 
 
-@pytest.mark.parametrize("url", ["evilfs://bucket/folder", "dir://x"])
-def test_a_stored_block_cannot_have_fsspec_import_what_is_denied(foreign: FakeSite, url: str) -> None:
-    options = {"target_protocol": "evilfs", "path": "/"} if url == "dir://x" else {}
-    RemoteFileSystem(basepath=url, settings=options).save("remote")
+def test_a_stored_block_cannot_have_fsspec_import_what_is_denied(foreign: FakeSite) -> None:
+    RemoteFileSystem(basepath="evilfs://bucket/folder").save("remote")
     with pytest.raises(errors.PluginDeniedError, match="of evil is not allowed here"):
         RemoteFileSystem.load("remote").as_storage()
+    assert "evil_module" not in sys.modules
+
+
+def test_nor_can_the_options_of_a_store(foreign: FakeSite) -> None:
+    with pytest.raises(errors.PluginDeniedError, match="of evil is not allowed here"):
+        open_storage("dir://x", target_protocol="evilfs", path="/")
     assert "evil_module" not in sys.modules
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Secret, SecretBytes, SecretStr, ValidationError
 from pydantic_core.core_schema import ErrorType
 
 from entrepot.blocks._annotations import ClassFacts, facts_of
+from entrepot.blocks._lookups import made_for
 from entrepot.blocks._references import SecretBytesReference, SecretReference
 from entrepot.blocks.migrations import migrations_of
 from entrepot.errors import EntrepotError, SerializationError
@@ -267,7 +268,8 @@ def _is_vast(value: object) -> bool:
 
 def _decode_block(plain: dict[str, Any], resolve: Resolve) -> object:
     slug = str(plain["slug"])
-    cls: type[Block] = BLOCKS.get(slug)
+    with made_for():  # what a module makes as it is imported is no part of this block
+        cls: type[Block] = BLOCKS.get(slug)
     version = plain.get("schema_version", 1)
     body = {"fields": plain["value"], "extra": plain.get("extra", {})}
     try:

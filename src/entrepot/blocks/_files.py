@@ -4,6 +4,7 @@ Beside the fields of a block stands of which schema version of its class they ar
 be called so in Python.
 """
 
+import re
 import tomllib
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -26,6 +27,10 @@ _YAML: Final = frozenset({".yaml", ".yml"})
 _TOML: Final = ".toml"
 _LARGEST: Final = 16 << 20  # bytes of a file
 _MOST: Final = 1_000_000  # values in a file, the aliases of YAML unfolded: ten lines of them can stand for 10**9
+_STEPS: Final = 10_000_000  # what the parser of TOML may keep of dotted keys: see `_has_long_keys`
+_PART: Final = r"""(?>[A-Za-z0-9_-]+|"(?>[^"\\\n]+|\\.)*"|'[^'\n]*')"""
+_KEY: Final = re.compile(rf"^[ \t]*(\[{{0,2}})[ \t]*({_PART}(?:[ \t]*\.[ \t]*{_PART})*)", re.MULTILINE)
+_PARTS: Final = re.compile(_PART)
 _NOTE: Final = (
     "Blocks, as `entrepot block export` wrote them. Secrets are not in here: a reference says where each one is.\n"
     "`entrepot block apply` saves what is in this file, `entrepot block diff` says what it would change."
@@ -129,6 +134,8 @@ def _table(value: object, where: str, path: Path) -> Mapping[str, object]:
 
 
 def _parse_toml(text: str, path: Path) -> Any:
+    if _has_long_keys(text):
+        raise BlockFileError(f"{path} is no file of blocks: its keys have too many parts", path=str(path))
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -136,6 +143,23 @@ def _parse_toml(text: str, path: Path) -> Any:
     except ValueError:
         problem = "a number in it is too long"
     raise BlockFileError(f"{path} is no TOML: {problem}", path=str(path))
+
+
+def _has_long_keys(text: str) -> bool:
+    """Return whether the keys of lines have so many parts that to parse them takes the memory.
+
+    For each part of a key, Python's parser keeps the whole key up to there, with the header above it: of one of 50,000
+    parts, which are 100 kB, ten gigabytes. What looks like a key in a text of several lines counts, too.
+    """
+    header = steps = 0
+    for found in _KEY.finditer(text):
+        parts = len(_PARTS.findall(found[2]))
+        if found[1]:
+            header = parts
+        steps += parts * (parts + header)
+        if steps > _STEPS:
+            return True
+    return False
 
 
 def _toml_text(data: Mapping[str, Mapping[str, Fields]], path: Path) -> str:

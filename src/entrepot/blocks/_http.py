@@ -79,7 +79,7 @@ class HTTPResponse:
         """
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):  # the second: nested without end
             size = f"{len(self.body)} bytes" + (", cut short" if self.truncated else "")
             raise WebhookError(f"the answer ({size}) is no JSON; read .text instead", status=self.status) from None
 

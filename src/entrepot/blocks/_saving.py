@@ -279,8 +279,9 @@ def _load(
     body = memoryview(opened)  # prints as an address, where the bytes would print themselves
     del opened
     documents.remember(ref)
-    # Now, and not before: what does not verify imports no plugin.
-    found: type[Block] = BLOCKS.get(ref.slug) if cls is None else cls
+    # Now, and not before: what does not verify imports no plugin. What that makes then is no part of the block around.
+    with made_for():
+        found: type[Block] = BLOCKS.get(ref.slug) if cls is None else cls
     saved = header.get("schema_version", 1)
     if not isinstance(saved, int):
         raise IntegrityError(

@@ -9,6 +9,7 @@ A store on another machine, or one that a block describes, is listed by a proces
 takes too long: a thread that waits for a network cannot be, and would keep the shell waiting at the end.
 """
 
+import contextlib
 import os
 import re
 import sys
@@ -138,14 +139,19 @@ def list_store(spec: str | None) -> list[str]:
 def _start(spec: str) -> "subprocess.Popen[str]":
     import subprocess  # noqa: PLC0415  only who has such a store pays for it
 
-    code = "import sys; from entrepot.cli.completing import list_store; print(*list_store(sys.argv[1]), sep=chr(10))"
-    return subprocess.Popen(  # noqa: S603  this interpreter; -P: what lies where somebody presses TAB is not imported
-        [sys.executable, "-P", "-c", code, spec],
-        stdin=subprocess.DEVNULL,
+    code = "import sys; from entrepot.cli.completing import list_store as ls; print(*ls(sys.stdin.read()), sep=chr(10))"
+    process = subprocess.Popen(  # noqa: S603  this interpreter; -P: what lies where somebody presses TAB is not imported
+        [sys.executable, "-P", "-c", code],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
+    if process.stdin is not None:  # not an argument: the URL may have a password in it
+        with contextlib.suppress(OSError), process.stdin:
+            process.stdin.write(spec)
+        process.stdin = None
+    return process
 
 
 def _said(process: "subprocess.Popen[str]", until: float) -> list[str]:

@@ -7,6 +7,7 @@ signals, and across containers of one machine, where numbers of processes mean n
 import atexit
 import fcntl
 import os
+import re
 import tempfile
 import uuid
 from contextlib import suppress
@@ -16,9 +17,10 @@ from typing import Final
 
 from entrepot._folders import make_folders
 
-__all__ = ["FOLDER_NAME", "forget", "is_proven_dead", "known_processes", "process_token"]
+__all__ = ["FOLDER_NAME", "checked_token", "forget", "is_proven_dead", "known_processes", "process_token"]
 
 FOLDER_NAME: Final = "processes"
+_TOKEN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z", re.ASCII)
 
 _lock = Lock()
 _ours: dict[Path, tuple[str, int | None]] = {}  # folder -> (token, descriptor of the locked file)
@@ -42,16 +44,36 @@ def process_token(home: Path) -> str:
         return token
 
 
+def checked_token(token: object) -> str:
+    """Return what may be the token of a process: the name of a file, and no way to another folder.
+
+    Tokens are read from what others wrote, too: a lock in a shared folder, a claim in a shared store. The file of a
+    process that is dead is removed.
+
+    Raises:
+        ValueError: If it may not.
+    """
+    if _is_token(token):
+        return str(token)
+    raise ValueError("it is no token of a process")
+
+
+def _is_token(token: object) -> bool:
+    return isinstance(token, str) and _TOKEN.match(token) is not None
+
+
 def is_proven_dead(home: Path, token: str, *, unknown: bool = False) -> bool:
     """Return whether the process with this token is certainly gone.
 
     Args:
         home: As for `process_token`.
-        token: Which process.
+        token: Which process; nothing is proven of what is no token.
         unknown: What to say where it has no file: it had none, or its death was noticed before.
     """
-    try:
-        descriptor = os.open(home / FOLDER_NAME / token, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if not _is_token(token):
+        return False
+    try:  # without waiting, where somebody put a pipe
+        descriptor = os.open(home / FOLDER_NAME / token, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return unknown
     except OSError:
@@ -69,8 +91,9 @@ def is_proven_dead(home: Path, token: str, *, unknown: bool = False) -> bool:
 
 def forget(home: Path, token: str) -> None:
     """Remove what a process left that is proven dead and has nothing to give back any more."""
-    with suppress(OSError):
-        (home / FOLDER_NAME / token).unlink()
+    if _is_token(token):
+        with suppress(OSError):
+            (home / FOLDER_NAME / token).unlink()
 
 
 def known_processes(home: Path) -> list[str]:

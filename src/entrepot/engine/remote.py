@@ -21,7 +21,7 @@ from entrepot.engine.past import Past
 from entrepot.engine.retries import RetryPolicy
 from entrepot.engine.run import Run
 from entrepot.engine.world import World
-from entrepot.logging import captured_prints
+from entrepot.logging import captured_prints, mask_record
 from entrepot.protocols.recorder import RunEvent, RunKind
 from entrepot.states import State, StateType
 
@@ -244,6 +244,7 @@ class _Forwarder(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one record."""
+        mask_record(record)  # arguments that do not fit it would be told on this process's standard error, as they are
         try:
             content = {name: value for name, value in vars(record).items() if name in _OF_RECORDS}
             content |= {name: _simple(value) for name, value in vars(record).items() if name not in _OF_RECORDS}

@@ -157,7 +157,7 @@ class Run:
         else:
             self.names = _outside_flows if flow is None else flow.engine.names
             self.origins = None
-            self.name = self.names.name(definition.name)
+            self.name = self.names.name(mask(definition.name))
         # The same for every run that resumes this one, so that what it kept is found again.
         self.root_id: str = self.id if flow is None else flow.engine.root_id
         if past is not None and past.root_id is not None:
@@ -309,7 +309,8 @@ class Run:
         A state that a user made is never taken over as it is: its id names one transition of one run.
         """
         world = self.world
-        message = mask(str(message))  # it may repeat what an exception says
+        # The message may repeat what an exception says; a state that a user made has a name of theirs.
+        name, message = mask(name), mask(str(message))
         self.state = state = State(kind, name, message, world.clock.now(), data=data)
         recorder = world.recorder
         if recorder is not None:
@@ -386,7 +387,7 @@ class Run:
                 self.id,
                 definition.kind,
                 self.name,
-                definition.name,
+                mask(definition.name),
                 definition.key,
                 self.created,
                 self.flow_run_id,

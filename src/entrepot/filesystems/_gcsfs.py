@@ -7,6 +7,7 @@ import aiohttp
 from gcsfs.core import GCSFileSystem
 from gcsfs.retry import retry_request
 
+from entrepot.storage._clouds import AS_STORED
 from entrepot.storage.files import FileStorage
 
 __all__ = ["connect"]
@@ -24,10 +25,18 @@ def connect(root: str, **options: Any) -> FileStorage:
 
     Args:
         root: Bucket and folder.
-        **options: What gcsfs takes.
+        **options: What gcsfs takes. A server of one's own (`endpoint_url`) is asked without credentials, unless some
+            are given: the login of this machine is for Google.
     """
+    if options.get("endpoint_url") and options.get("token") is None:
+        options["token"] = "anon"  # noqa: S105  gcsfs's word for "no token"
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_READ_SECONDS)
-    defaults = {"requests_timeout": timeout, "use_listings_cache": False, "skip_instance_cache": True}
+    defaults: dict[str, Any] = {
+        "requests_timeout": timeout,
+        "session_kwargs": AS_STORED,
+        "use_listings_cache": False,
+        "skip_instance_cache": True,
+    }
     fs = GCSFileSystem(**{**defaults, **options})
     request = getattr(GCSFileSystem._request, "__wrapped__", None)  # noqa: SLF001  no public way to bound the retries
     if request is not None:

@@ -4,13 +4,14 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
-__all__ = ["check_endpoint", "check_folder", "split_bucket_path"]
+__all__ = ["check_account", "check_endpoint", "check_folder", "split_bucket_path"]
 
 # Generous on purpose: each store has rules of its own and explains them better. This keeps out what is no name at all.
 _BUCKET: Final = re.compile(r"[A-Za-z0-9$][A-Za-z0-9._-]{1,254}\Z", re.ASCII)
 _ARN: Final = re.compile(
     r"arn:aws[a-z-]*:s3(?:-outposts|-object-lambda)?:[a-z0-9-]*:[0-9]*:[A-Za-z0-9._/:-]+\Z", re.ASCII
 )
+_ACCOUNT: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\Z", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -76,3 +77,17 @@ def check_endpoint(value: str | None) -> str | None:
     if parts.query or parts.fragment:
         raise ValueError("it has a query or a fragment; write 'https://host' or 'http://host:port'")
     return value.strip().rstrip("/")
+
+
+def check_account(value: str | None) -> str | None:
+    """Return the name of an account of Azure: one label of a host name.
+
+    It is put before `.blob.core.windows.net`: with a slash or a `#` in it, what comes before would be the server, and
+    get the login of this machine.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    if value is not None and not (isinstance(value, str) and _ACCOUNT.match(value)):
+        raise ValueError("it is the name of a storage account alone, letters and digits, and no address")
+    return value

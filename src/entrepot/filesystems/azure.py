@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from entrepot.filesystems._locations import split_bucket_path
+from entrepot.filesystems._locations import check_account, split_bucket_path
 from entrepot.filesystems.base import StorageBlock, import_adapter, reveal, shared
 from entrepot.protocols.storage import Storage
 
@@ -38,6 +38,11 @@ class Azure(StorageBlock):
     @classmethod
     def _check_bucket_path(cls, value: str) -> str:
         return split_bucket_path(value, schemes=("az", "abfs", "abfss"), example="my-container/results")
+
+    @field_validator("azure_storage_account_name")
+    @classmethod
+    def _check_account_name(cls, value: str | None) -> str | None:
+        return check_account(value)
 
     @model_validator(mode="after")
     def _check_credentials(self) -> Self:

@@ -18,6 +18,22 @@ from entrepot.storage.outage import without_userinfo
 __all__ = ["RemoteFileSystem"]
 
 _KEY_SCHEMES: Final = frozenset({"s3", "s3a"})
+_NO_STORES: Final = frozenset(
+    {
+        *("blockcache", "cached", "filecache", "simplecache"),
+        *("libarchive", "tar", "zip"),
+        *("dvc", "git"),
+        *("async_wrapper", "asynclocal", "asyncwrapper", "block", "chained", "dask", "data", "dir", "generic", "lazy"),
+        "reference",
+    }
+)
+"""Protocols of fsspec that are no place but open others, by URLs and options of any kind, files of this machine too.
+
+Whoever can save a block would choose what runs here: `reference` fills in templates, which are code before fsspec
+sandboxed them; `dask` connects to a scheduler, and unpickles what that says.
+"""
+
+_PROTOCOL: Final = "protocol"
 _ADAPTERS: Final = {
     **dict.fromkeys(("gs", "gcs"), ("entrepot.filesystems._gcsfs", "gcsfs", "gcp")),
     **dict.fromkeys(("az", "abfs", "abfss"), ("entrepot.filesystems._adlfs", "adlfs", "azure")),
@@ -64,6 +80,8 @@ class RemoteFileSystem(StorageBlock):
     @field_validator("settings")
     @classmethod
     def _check_settings(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if _PROTOCOL in value:  # which fsspec takes in the place of that in the URL
+            raise ValueError("the protocol is that of the URL: write it there")
         return hidden(value)
 
     def as_storage(self) -> Storage:
@@ -109,6 +127,11 @@ def _without_userinfo(url: str) -> tuple[str, dict[str, Any]]:
         raise ValueError("it is a folder on this machine: use LocalFileSystem")
     if "::" in url.partition("://")[0]:
         raise ValueError("it is a chain of file systems: name the store itself")
+    if parts.scheme in _NO_STORES:
+        raise ValueError(
+            f"{parts.scheme}:// is no store: it opens another one, which a stored block must not choose; name that"
+            " itself, or open it in your program"
+        )
     if parts.query or parts.fragment:
         raise ValueError("it has a query or a fragment, which the URL of a folder cannot have; use settings")
     check_folder(parts.path.strip("/"))

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from entrepot._clock import SYSTEM_CLOCK, Clock
 from entrepot._folders import make_folders
-from entrepot.coordination.liveness import forget, is_proven_dead, process_token
+from entrepot.coordination.liveness import checked_token, forget, is_proven_dead, process_token
 from entrepot.errors import StorageError, StorageUnreachableError
 from entrepot.locking.polling import PollingLockManager
 
@@ -86,8 +86,8 @@ class FileSystemLockManager(PollingLockManager):
             lock = json.loads(data)
             holder, expires = str(lock["holder"]), lock["expires"]
             is_over = expires is not None and datetime.fromisoformat(expires) <= self._clock.now()
-            process, is_ours = lock["process"], lock["host"] == os.uname().nodename
-        except (KeyError, TypeError, ValueError):
+            process, is_ours = checked_token(lock["process"]), lock["host"] == os.uname().nodename
+        except (KeyError, TypeError, ValueError, RecursionError):
             raise StorageError(
                 f"the lock in {file} is damaged; when nobody works under it, remove the file", location=str(file)
             ) from None

@@ -8,7 +8,7 @@ from typing import Any, Final
 from entrepot._secrets import mask
 from entrepot._sentinels import MISSING
 from entrepot.context import CURRENT
-from entrepot.logging.lines import stamp, text_of
+from entrepot.logging.lines import say_failure, stamp, text_of
 from entrepot.logging.loggers import recorder_of
 from entrepot.protocols.recorder import LogLine
 from entrepot.runs import NULL_RECORDER, default_recorder
@@ -58,8 +58,8 @@ class HistoryHandler(UnlockedHandler):
         _busy.now = True
         try:
             self._keep(record)
-        except Exception:  # noqa: BLE001  logging never breaks a program: the base class decides what to do
-            self.handleError(record)
+        except Exception:  # noqa: BLE001  logging never breaks a program
+            say_failure(self, record)
         finally:
             _busy.now = False
 

@@ -1,13 +1,16 @@
 """What a log record says: its text, of which run it is, and no secrets."""
 
+import contextlib
 import logging
+import sys
+import traceback
 from typing import Final
 
 from entrepot._secrets import knows_secrets, mask
 from entrepot.context import RunContext
 from entrepot.logging.loggers import FLOW_RUNS, TASK_RUNS, context_facts
 
-__all__ = ["mask_record", "source_of", "stamp", "text_of"]
+__all__ = ["mask_record", "say_failure", "source_of", "stamp", "text_of"]
 
 _PLAIN: Final = logging.Formatter()
 _OF_RUNS: Final = frozenset({FLOW_RUNS.name, TASK_RUNS.name})
@@ -18,9 +21,9 @@ def text_of(record: logging.LogRecord) -> str:
     """Return the message, and below it the traceback and the stack where there are some. Nothing is masked.
 
     Raises:
-        Exception: What the formatting of the message raises.
+        Exception: What the formatting of the message raises, while no secret is known.
     """
-    text = record.getMessage()
+    text = _message_of(record)[0]
     if record.exc_info and not record.exc_text:
         record.exc_text = _PLAIN.formatException(record.exc_info)  # kept there, as every formatter does
     if record.exc_text:
@@ -28,6 +31,29 @@ def text_of(record: logging.LogRecord) -> str:
     if record.stack_info:
         text = f"{text}\n{record.stack_info}"
     return text
+
+
+def _message_of(record: logging.LogRecord) -> tuple[str, bool]:
+    """Return the message, and whether its arguments fit it.
+
+    Where they do not, logging itself would print both, and the traceback of whatever is being handled, as they are: so
+    once a secret is known, this is a message.
+    """
+    try:
+        return record.getMessage(), True
+    except Exception:
+        if not knows_secrets():
+            raise
+    said = "arguments that cannot be shown"
+    with contextlib.suppress(Exception):  # of an object's own repr
+        said = repr(record.args)
+    return f"{record.msg} (the arguments do not fit this message: {said})", False
+
+
+def _tells_nothing() -> bool:
+    """Return whether no secret is in the errors that are being handled, which logging tells with one of its own."""
+    told = traceback.format_exc()
+    return mask(told) is told
 
 
 def source_of(record: logging.LogRecord) -> str:
@@ -58,9 +84,9 @@ def mask_record(record: logging.LogRecord) -> bool:
     if not knows_secrets():
         return True
     try:
-        message = record.getMessage()
+        message, fits = _message_of(record)
         masked = mask(message)
-        if masked is not message:
+        if masked is not message or not (fits or _tells_nothing()):
             record.msg, record.args = masked, ()
         if record.exc_info:
             text = record.exc_text or _PLAIN.formatException(record.exc_info)
@@ -71,6 +97,20 @@ def mask_record(record: logging.LogRecord) -> bool:
             record.exc_text = mask(record.exc_text)
         if record.stack_info:
             record.stack_info = mask(record.stack_info)
-    except Exception:  # noqa: BLE001  arguments that do not fit the message: the handlers say so
+    except Exception:  # noqa: BLE001  an exception whose traceback cannot be written: the handlers say so
         return True
     return True
+
+
+def say_failure(handler: logging.Handler, record: logging.LogRecord) -> None:
+    """Tell on standard error that a record could not be handled: as logging does, but once a secret is known, masked.
+
+    The error that is told has the one in its context that the program was handling when it logged.
+    """
+    if not knows_secrets():
+        handler.handleError(record)
+    elif logging.raiseExceptions and sys.stderr is not None:
+        told = traceback.format_exc()
+        text = f"--- Logging error ---\n{told}Logged at {record.pathname}:{record.lineno}\nMessage: {record.msg!r}\n"
+        with contextlib.suppress(Exception):  # it is broken itself, perhaps
+            sys.stderr.write(mask(text))

@@ -7,7 +7,7 @@ from time import localtime
 from typing import Final, TextIO
 
 from entrepot._secrets import mask
-from entrepot.logging.lines import source_of, text_of
+from entrepot.logging.lines import say_failure, source_of, text_of
 
 __all__ = ["COLOURS", "RESET", "TerminalFormatter", "TerminalHandler", "in_colour"]
 
@@ -57,8 +57,8 @@ class TerminalHandler(logging.Handler):
             stream.flush()
         except RecursionError:
             raise
-        except Exception:  # noqa: BLE001  logging never breaks a program: the base class decides what to do
-            self.handleError(record)
+        except Exception:  # noqa: BLE001  logging never breaks a program
+            say_failure(self, record)
 
 
 def in_colour(stream: TextIO) -> bool:

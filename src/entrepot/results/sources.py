@@ -64,7 +64,8 @@ class KeptSources:
         make_folders(str(self._folder))
         for digest in missing:
             if digest in found:
-                self._write(digest, mask(found[digest][:_LONGEST]))
+                # More is looked at than is kept: a secret that lies across the end is masked, not cut.
+                self._write(digest, mask(found[digest][: 2 * _LONGEST])[:_LONGEST])
         self._thin_out()
 
     def _is_here(self, digest: str) -> bool:

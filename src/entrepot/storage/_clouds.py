@@ -1,12 +1,16 @@
 """The dialects of S3, Google Cloud Storage and Azure."""
 
+import functools
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
+
+from fsspec.asyn import sync
 
 from entrepot.errors import InvalidPathError
 from entrepot.protocols.storage import Buffer, ObjectInfo
@@ -15,7 +19,14 @@ from entrepot.storage._dialect import SwappingDialect, is_absence
 from entrepot.storage.outage import Trouble, diagnose
 from entrepot.storage.paths import is_path
 
-__all__ = ["S3", "S3_RETRIES", "AzureStorage", "GoogleStorage", "s3_config"]
+__all__ = ["AS_STORED", "S3", "S3_RETRIES", "AzureStorage", "GoogleStorage", "s3_config"]
+
+AS_STORED: Mapping[str, Any] = {"auto_decompress": False, "headers": {"Accept-Encoding": "identity"}}
+"""Options of a session of aiohttp that unpacks nothing.
+
+Who writes an object can say that it is compressed, and a client that believes it makes a thousand bytes of each: of an
+object of 64 MiB all the memory there is, whatever part of it was asked for. What we write never says so.
+"""
 
 S3_RETRIES = 1
 """Tries of s3fs itself, around those of botocore; its own 5, one inside the other, make minutes of a silent server."""
@@ -23,6 +34,7 @@ S3_RETRIES = 1
 _CONFLICT_TRIES = 5
 _AZURE = (".blob.core.windows.net", ".blob.core.chinacloudapi.cn", ".blob.core.usgovcloudapi.net")
 _MIB = 1024 * 1024
+_FIRST_RAW = (12, 28)
 
 # A refusal is told by our error; without handlers, gcsfs's traceback would be printed as well, with the server's words.
 logging.getLogger("gcsfs").addHandler(logging.NullHandler())
@@ -177,10 +189,14 @@ class GoogleStorage(SwappingDialect):
         """True for Google itself, which documents it; every other server is asked."""
         return self.claims
 
+    def read(self, path: str, start: int, end: int | None) -> Buffer:
+        """Return the bytes from `start` up to `end`, as they are stored."""
+        content: bytes = self.fs.call("GET", self.fs.url(self._key(path)), headers=_raw(start, end))[1]
+        return content
+
     def read_tagged(self, path: str, most: int | None) -> tuple[Buffer, str]:
         """Return an object's bytes, at most so many of them, and its generation, of one answer."""
-        part: dict[str, Any] = {} if most is None else {"headers": {"Range": f"bytes=0-{most - 1}"}}
-        headers, content = self._ask("call", "GET", self.fs.url(self._key(path)), **part)
+        headers, content = self._ask("call", "GET", self.fs.url(self._key(path)), headers=_raw(0, most))
         return content, next(value for name, value in headers.items() if name.lower() == "x-goog-generation")
 
     def swap(self, path: str, data: bytes, tag: str | None) -> str:
@@ -234,13 +250,32 @@ class AzureStorage(SwappingDialect):
         """True for Azure itself, which documents it; every other server is asked."""
         return None if self.endpoint else True
 
+    def read(self, path: str, start: int, end: int | None) -> Buffer:
+        """Return the bytes from `start` up to `end`, as they are stored; adlfs has no way to ask for them so."""
+        bounds = getattr(self.fs, "_timeout_kwargs", {})
+
+        async def ask() -> bytes:
+            async with self._blob(path) as blob:
+                answer = await blob.download_blob(
+                    offset=start,
+                    length=None if end is None else end - start,
+                    max_concurrency=getattr(self.fs, "max_concurrency", None) or 1,
+                    **bounds,
+                    **_not_unpacked(),
+                )
+                content: bytes = await answer.readall()
+                return content
+
+        found: bytes = sync(self.fs.loop, ask)
+        return found
+
     def read_tagged(self, path: str, most: int | None) -> tuple[Buffer, str]:
         """Return an object's bytes, at most so many of them, and its e-tag, of one answer."""
         part: dict[str, Any] = {} if most is None else {"offset": 0, "length": most}
 
         async def ask() -> tuple[bytes, str]:
             async with self._blob(path) as blob:
-                answer = await blob.download_blob(**part)
+                answer = await blob.download_blob(**part, **_not_unpacked())
                 return await answer.readall(), answer.properties.etag
 
         found: tuple[bytes, str] = self._await(ask())
@@ -285,6 +320,21 @@ class AzureStorage(SwappingDialect):
 
     def _blob(self, path: str) -> Any:
         return self.fs.service_client.get_blob_client(self.bucket, self._key(path).removeprefix(f"{self.bucket}/"))
+
+
+def _raw(start: int, end: int | None) -> dict[str, str]:
+    """Return the headers by which Google sends a range of an object as it is stored, be it compressed or not."""
+    whole = start == 0 and end is None
+    return {"Accept-Encoding": "gzip"} | ({} if whole else {"Range": f"bytes={start}-{'' if end is None else end - 1}"})
+
+
+@functools.cache
+def _not_unpacked() -> Mapping[str, bool]:
+    """Return what tells Azure's client to unpack nothing; from version 12.28, older ones always unpack."""
+    from azure.storage.blob import __version__ as version  # noqa: PLC0415  comes with adlfs only
+
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    return {"decompress": False} if numbers >= _FIRST_RAW else {}
 
 
 def s3_config(storage_options: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,8 @@ __all__ = ["dialect_for"]
 # Families where a finished upload takes its name in one step.
 _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "ocilake", "obs", "cos"}
 
+_LIBRARIES = {"s3fs", "gcsfs", "adlfs"}
+
 
 class Memory(SwappingDialect):
     """fsspec's own memory: one dictionary in this process, whose open files share one position."""
@@ -129,13 +131,19 @@ class Local(SwappingDialect):
         return True
 
 
+def _home_of(cls: type) -> str:
+    """Return the module that a class comes from; of one of ours that is derived from a library's, the library's."""
+    homes = [each.__module__ for each in cls.__mro__]
+    return next((home for home in homes if home.partition(".")[0] in _LIBRARIES), homes[0])
+
+
 def dialect_for(fs: AbstractFileSystem, root: str) -> Dialect:
     """Return the dialect that a file system speaks.
 
     Raises:
         ConfigurationError: If `root` names no bucket where one is needed, or `fs` keeps copies that go stale.
     """
-    module = type(fs).__module__
+    module = _home_of(type(fs))
     if module == "fsspec.implementations.cached":
         raise ConfigurationError(
             "a caching file system gives back what was there before: name the store itself, without '...cache::'",

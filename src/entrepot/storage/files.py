@@ -24,7 +24,7 @@ from entrepot.errors import (
 from entrepot.plugins.foreign import FILE_SYSTEMS, check_foreign
 from entrepot.protocols.storage import Buffer, Buffers, ObjectInfo
 from entrepot.storage._buffers import as_views, joined
-from entrepot.storage._clouds import S3_RETRIES, s3_config
+from entrepot.storage._clouds import AS_STORED, S3_RETRIES, s3_config
 from entrepot.storage._dialect import Dialect, SwappingDialect, protocol_of
 from entrepot.storage._dialects import dialect_for
 from entrepot.storage._ftp import open_ftp
@@ -436,6 +436,7 @@ def _opened(protocol: str, url: str, options: Mapping[str, Any]) -> tuple[Abstra
         # The class that fsspec names also asks another service of Google's about each bucket, which no other server
         # has, and waits a minute for its answer.
         gcs = importlib.import_module("gcsfs.core").GCSFileSystem
+        options = {"session_kwargs": AS_STORED, **options}
         return gcs(skip_instance_cache=True, **options), gcs._strip_protocol(url)  # noqa: SLF001  fsspec's own way
     if protocol in {"sftp", "ssh"}:
         sftp = importlib.import_module("entrepot.storage._sftp")  # the one that looks who the server is
@@ -443,6 +444,10 @@ def _opened(protocol: str, url: str, options: Mapping[str, Any]) -> tuple[Abstra
         return found
     if protocol == "ftp":
         return open_ftp(url, options)
+    if protocol in {"http", "https"}:
+        client = options.get("client_kwargs") or {}
+        headers = {**AS_STORED["headers"], **(client.get("headers") or {})}
+        options = {**options, "client_kwargs": {**AS_STORED, **client, "headers": headers}}
     opened: tuple[AbstractFileSystem, str] = url_to_fs(url, skip_instance_cache=True, **options)
     return opened
 

@@ -169,7 +169,7 @@ class Leftovers:
         try:
             fields: Any = json.loads(bytes(storage.get(path, length=MAX_RECORD_SIZE + 1)).partition(b"\n")[0])
             transaction = fields["transaction"]
-        except (ObjectNotFoundError, ValueError, LookupError, TypeError):
+        except (ObjectNotFoundError, ValueError, LookupError, TypeError, RecursionError):
             return
         if storage.creates_exclusively and isinstance(transaction, str):
             self._store.markers.try_abort(transaction)
