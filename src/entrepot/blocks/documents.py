@@ -163,7 +163,7 @@ class BlockDocuments:
         if ref is not None:
             hint = deleted(self._check_tombstone(ref))
         else:
-            hint = offer(name, [each.name for each in self.store.list(slug)])
+            hint = offer(name, [each.name for each in self.store.list(slug)], slug=slug)
         seen = self._seen(slug, name)
         if seen > (0 if ref is None else ref.version):
             hint = f"but version {seen} of it was seen from here: it was taken away since; restore it, or save it again"
