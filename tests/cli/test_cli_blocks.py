@@ -244,7 +244,8 @@ class TestCreate:
         assert "cannot be a block name" in found.stderr
 
     def test_an_unknown_type_offers_the_near_one(self, invoke: Invoke) -> None:
-        assert "did you mean 'secret'" in invoke("block", "create", "secrt", "a", exit_code=1).stderr
+        for slip, meant in (("secrt", "secret"), ("S3", "s3"), ("LocalFileSystem", "local-file-system")):
+            assert f"did you mean '{meant}'" in invoke("block", "create", slip, "a", exit_code=1).stderr
 
     def test_what_is_saved_is_not_overwritten_unasked(self, invoke: Invoke) -> None:
         invoke("block", "create", "string", "a", "-f", "value=1")
@@ -514,6 +515,8 @@ class {name}(Block):
         assert "broken.py cannot be imported" in invoke("block", "register", "-f", "broken.py", exit_code=1).stderr
         assert "no_such cannot be imported" in invoke("block", "register", "-m", "no_such", exit_code=1).stderr
         assert "cannot be imported" in invoke("block", "register", "-f", "no_such.py", exit_code=1).stderr
+        said = invoke("block", "create", "x", "y", "-m", "./broken.py", exit_code=1).stderr
+        assert "-m takes the name of a module, as in -m broken" in said
 
     def test_a_file_without_blocks_says_so(self, invoke: Invoke, tmp_path: Path) -> None:
         (tmp_path / "empty_one.py").write_text("")

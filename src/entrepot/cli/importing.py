@@ -21,7 +21,7 @@ _TAKEN_BY: Final = "apply, check, create, diff, doctor, edit, export, migrate, s
 
 Modules = Annotated[
     list[str] | None,
-    typer.Option("--module", "-m", help="A module of yours to import first, for the block types in it."),
+    typer.Option("--module", "-m", metavar="MODULE", help="A module of yours to import first, for its block types."),
 ]
 
 
@@ -66,8 +66,11 @@ def import_code(wanted: str | Path) -> ModuleType:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # also SystemExit
+        todo = "mend that, and try again"
+        if isinstance(wanted, str) and (wanted.endswith(".py") or "/" in wanted):
+            todo = f"-m takes the name of a module, as in -m {Path(wanted).stem}, in the folder that it is in"
         raise PluginLoadError(
-            f"{wanted} cannot be imported: {type(error).__name__}: {error}; mend that, and try again",
+            f"{wanted} cannot be imported: {type(error).__name__}: {error}; {todo}",
             group=BLOCKS.group,
             name=str(wanted),
             distribution="",

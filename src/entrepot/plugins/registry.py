@@ -330,7 +330,7 @@ class PluginRegistry(_Of["T"]):
 
         known = self.names()
         scan = discovery.entry_points_of(self.group)
-        near = get_close_matches(name, known, n=1)
+        near = get_close_matches(name, known, n=1) or get_close_matches(name.lower(), known, n=1)
         parts = [f"no {self.kind} named {name[:100]!r}"]
         if name in self._known_elsewhere:
             parts.append(self._known_elsewhere[name])
