@@ -349,7 +349,14 @@ class BlockDocuments:
             return _place(ref)
 
         sealed = self._read(ref)
-        body = unseal(ring, sealed, place=place, location=self._describe(ref))
+        try:
+            body = unseal(ring, sealed, place=place, location=self._describe(ref))
+        except IntegrityError as error:
+            error.add_note(
+                f"`entrepot block history {ref.slug}/{ref.name}` shows which versions open, `entrepot block rollback`"
+                " makes one of them the newest, and `entrepot block create --overwrite` saves a new one"
+            )
+            raise
         warn_if_older(ring, said, self._describe(ref), lambda: self._key_id(sealed))
         return body, said
 
