@@ -235,6 +235,15 @@ class TestCreate:
         assert found.stderr.count("\n") == 1
         assert Block.list() == []
 
+    def test_a_list_that_is_no_json_says_how_lists_are_written(
+        self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("URLS", "ntfy://topic")
+        said = invoke("block", "create", "notification", "n", "--secret-env", "urls=URLS", exit_code=1).stderr
+        assert 'urls: Input should be a valid list; a list is written as JSON, as in ["one", "two"]' in said
+        monkeypatch.setenv("URLS", '["ntfy://topic"]')
+        invoke("block", "create", "notification", "n", "--secret-env", "urls=URLS")
+
     def test_a_missing_secret_offers_its_ways(self, invoke: Invoke) -> None:
         assert "--secret-env value=VARIABLE" in invoke("block", "create", "secret", "a", exit_code=1).stderr
 

@@ -38,6 +38,11 @@ __all__ = [
 
 _KINDS: Final = {bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
 
+_AS_JSON: Final = {  # what to say of the errors of pydantic that a text gets which is none of these
+    "dict_type": '; an object is written as JSON, as in {"name": "value"}',
+    "list_type": '; a list is written as JSON, as in ["one", "two"]',
+}
+
 _WORDS: Final = MappingProxyType(
     {
         "string": "text",
@@ -242,7 +247,9 @@ def build_block(cls: type[Block], values: Mapping[str, object]) -> Block:
         return cls(**values)
     except ValidationError as error:
         raise BlockSchemaError(
-            f"these fields do not make a block of the type {cls.get_block_type_slug()}: " + "; ".join(reasons(error)),
+            f"these fields do not make a block of the type {cls.get_block_type_slug()}: "
+            + "; ".join(reasons(error))
+            + "".join({_AS_JSON.get(detail["type"], ""): None for detail in error.errors(include_input=False)}),
             name=cls.get_block_type_slug(),
         ) from None
 
