@@ -33,6 +33,14 @@ def team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def test_an_export_without_blocks_says_where_the_others_are(invoke: Invoke, team: Path, tmp_path: Path) -> None:
+    String.delete("own")
+    String.delete("both", store="local")
+    said = invoke("block", "export", str(tmp_path / "blocks.toml")).stderr
+    assert "wrote 0 blocks" in said
+    assert "those of the team: --store team" in said
+
+
 class TestWhatIsNowhere:
     def test_each_place_that_was_asked_is_named_with_what_is_near_there(
         self, invoke: Invoke, team: Path, entrepot_home: Path

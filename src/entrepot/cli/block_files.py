@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from entrepot import settings
 from entrepot._text import counted
 from entrepot.blocks import as_code
 from entrepot.blocks._files import is_block_file, read_blocks, write_blocks
@@ -133,6 +134,8 @@ def export(
     for address in found.as_stored:
         warn(f"{address} is written as it is stored: its class is not installed here, or does not take it")
     ok(f"wrote {counted(len(found.blocks), 'block')}{_of(place)} to {file}")
+    if not found.blocks and store is None and settings.current().blocks_team is not None:
+        ok("these would have been one's own; those of the team: --store team")
     if found.variables:
         lines = "\n".join(f"  {name:<40} {whose}" for name, whose in found.variables.items())
         ok(f"its secrets are references to these variables; set them where the file is applied:\n{lines}")
