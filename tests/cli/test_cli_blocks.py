@@ -524,8 +524,6 @@ class {name}(Block):
         assert "broken.py cannot be imported" in invoke("block", "register", "-f", "broken.py", exit_code=1).stderr
         assert "no_such cannot be imported" in invoke("block", "register", "-m", "no_such", exit_code=1).stderr
         assert "cannot be imported" in invoke("block", "register", "-f", "no_such.py", exit_code=1).stderr
-        said = invoke("block", "create", "x", "y", "-m", "./broken.py", exit_code=1).stderr
-        assert "-m takes the name of a module, as in -m broken" in said
 
     def test_a_file_without_blocks_says_so(self, invoke: Invoke, tmp_path: Path) -> None:
         (tmp_path / "empty_one.py").write_text("")

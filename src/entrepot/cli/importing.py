@@ -66,11 +66,8 @@ def import_code(wanted: str | Path) -> ModuleType:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # also SystemExit
-        todo = "mend that, and try again"
-        if isinstance(wanted, str) and (wanted.endswith(".py") or "/" in wanted):
-            todo = f"-m takes the name of a module, as in -m {Path(wanted).stem}, in the folder that it is in"
         raise PluginLoadError(
-            f"{wanted} cannot be imported: {type(error).__name__}: {error}; {todo}",
+            f"{wanted} cannot be imported: {type(error).__name__}: {error}; mend that, and try again",
             group=BLOCKS.group,
             name=str(wanted),
             distribution="",
