@@ -30,7 +30,7 @@ from entrepot._clock import SYSTEM_CLOCK
 from entrepot.crypto.environment import KEYRING_VARIABLE, EnvironmentKeyProvider
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.providers import KEYRING_NAME, FileKeyProvider, open_keyring
-from entrepot.errors import ConfigurationError, KeyProviderError, KeyringError
+from entrepot.errors import ConfigurationError, KeyProviderError, KeyringError, StorageError
 from entrepot.plugins import KEY_PROVIDERS
 from entrepot.protocols.keys import KeyProvider, LooksCheaply
 from entrepot.protocols.storage import Storage
@@ -53,6 +53,10 @@ _OF_ONES_OWN: Final = (
 _OF_OTHERS: Final = (
     "bring the keyring of those who use that store: one of them makes an export (entrepot keys export FILE), and here"
     " it is: entrepot keys import FILE"
+)
+_NOT_KNOWN: Final = (
+    "there is no keyring here yet, and none is made while it is not known whether that store needs another one: bring"
+    " theirs (entrepot keys import FILE), or take the setting away for now (entrepot config unset blocks_team)"
 )
 _logger = logging.getLogger("entrepot.keys")
 
@@ -257,7 +261,11 @@ def _sealed_data() -> str | None:
     if spec is not None and ("://" in spec or Path(spec).expanduser().is_absolute()):  # else: a block, seen above
         storages.append(store_at(spec))
     for storage in storages:
-        first = _anything(storage)
+        try:
+            first = _anything(storage)
+        except StorageError as error:
+            error.add_note(_NOT_KNOWN)
+            raise
         if first is not None:
             return f"{first} in {storage.location}; {_OF_OTHERS}"
     # A block of the environment can name them, and what a team has shared is sealed under the team's keys.

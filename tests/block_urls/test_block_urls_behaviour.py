@@ -112,8 +112,9 @@ class TestPathsStayInside:
 
     @pytest.mark.parametrize("url", ["block://S3!/x/y", "block://s3/Prod..x/y", "block://../x/y", "block://s3/../y"])
     def test_types_and_names_are_checked_before_anything_is_asked(self, fs: Any, url: str) -> None:
-        with pytest.raises(errors.InvalidNameError):
+        with pytest.raises(errors.InvalidNameError) as raised:
             fs.cat_file(url)
+        assert "block://TYPE/NAME/PATH" in raised.value.__notes__[0]
 
     def test_more_than_one_block_is_never_removed_at_once(self, fs: Any, local_block: str) -> None:
         fs.pipe_file(f"{local_block}/a", b"1")

@@ -324,6 +324,18 @@ class TestWithoutTheClass:
             stored("gone/x")
 
 
+def test_a_version_that_was_altered_says_how_to_go_back_and_that_works(entrepot_home: Path) -> None:
+    String(value="one").save("x")
+    String(value="two").save("x", overwrite=True)
+    file = entrepot_home / "blocks/string/x/00000002.json"
+    file.write_bytes(file.read_bytes() + b"x")
+    with pytest.raises(IntegrityError, match="does not verify") as caught:
+        String.load("x")
+    assert "`entrepot block history string/x` shows which versions open" in caught.value.__notes__[0]
+    String.rollback("x", 1)
+    assert String.load("x").value == "one"
+
+
 class TestWhatWasTakenAway:
     def versions(self, tmp_path: Path) -> Path:
         for number in (1, 2, 3):

@@ -338,7 +338,8 @@ def test_the_team_comes_after_the_environment_and_before_ones_own(
         (own, ("secret/x",)),
     ]
     assert Secret.names() == ["x", "y"], "listed are one's own"
-    done = CliRunner().invoke(app, ["block", "create", "secret", "x", "--overwrite", "--secret-from-stdin", "value"])
+    words = ["block", "create", "secret", "x", "--overwrite", "--secret-from-stdin", "value"]
+    done = CliRunner().invoke(app, words, input="mine, too")
     assert "blocks_team" in done.output
     assert "hidden" in done.output
     monkeypatch.setenv("ENTREPOT_BLOCK__SECRET__X", '{"value": "of the environment"}')

@@ -11,7 +11,13 @@ from entrepot.blocks import JSON, Block, Secret
 from entrepot.blocks.history import diff, stored
 from entrepot.blocks.stores import stores
 from entrepot.blocks.teams import where
-from entrepot.errors import AmbiguousBlockNameError, BlockNotFoundError, EntrepotError, IntegrityError
+from entrepot.errors import (
+    AmbiguousBlockNameError,
+    BlockNotFoundError,
+    EntrepotError,
+    IntegrityError,
+    StorageUnreachableError,
+)
 from entrepot.filesystems import LocalFileSystem
 from entrepot.filesystems.base import StorageBlock
 
@@ -57,6 +63,29 @@ def test_what_was_taken_away_is_not_passed_over(way: str, team: Path) -> None:
     assert Secret.exists("x")
     assert Block.exists("x")
     assert where("x")[1].blocks == ("secret/x",)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_folder_that_is_not_mounted_is_an_outage_and_no_empty_store(way: str, team: Path) -> None:
+    team.rename(team.with_name("elsewhere"))
+    with pytest.raises(StorageUnreachableError, match=r"team is not there, and block documents .* mount what it is on"):
+        WAYS[way]()
+    with pytest.raises(StorageUnreachableError):
+        Secret.load("never-seen")  # what another place has under that name is not taken for it
+    assert Secret.load("x", store="local").get() == "my two"
+    assert not team.exists()
+    team.with_name("elsewhere").rename(team)
+    assert Block.load("x").get() == "two"
+
+
+def test_saving_makes_no_folder_in_the_place_of_one_that_is_not_mounted(
+    team: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENTREPOT_BLOCKS_STORAGE", str(team))
+    team.rename(team.with_name("elsewhere"))
+    with pytest.raises(StorageUnreachableError):
+        Secret(value="three").save("x", overwrite=True)
+    assert not team.exists()
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -170,6 +170,34 @@ class TestCreate:
             assert HUNTER not in found.stdout + found.stderr
             assert Secret.load(name).get() == HUNTER
 
+    def test_an_empty_secret_is_refused_since_what_gave_it_has_failed(
+        self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("UNSET_IN_CI", "")
+        (tmp_path / "key").write_text("\n")
+        ways = (
+            ["--secret-from-stdin", "value"],
+            ["--secret-env", "value=UNSET_IN_CI"],
+            ["--secret-file", f"value={tmp_path / 'key'}"],
+        )
+        for args in ways:
+            said = invoke("block", "create", "secret", "a", *args, stdin="", exit_code=1).stderr
+            assert f"{args[0]}: what was given for the secret 'value' is empty, and nothing is saved" in said
+        assert not Secret.exists("a")
+
+    def test_a_reference_that_leads_nowhere_here_is_saved_with_a_warning(
+        self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MY_KEY", HUNTER)
+        said = invoke("block", "create", "secret", "a", "-f", "value=env://MY_KEY").stderr
+        assert "warning" not in said
+        said = invoke("block", "edit", "a", "-f", "value=env://MY_KEI").stderr
+        assert "as things are here" in said
+        assert "the variable MY_KEI is not set" in said
+        said = invoke("block", "create", "secret", "b", "-f", "value=file://key").stderr
+        assert "file:// takes an absolute path" in said
+        assert Secret.exists("b")
+
     def test_only_one_line_end_is_taken_from_a_secret(self, invoke: Invoke) -> None:
         invoke("block", "create", "secret", "a", "--secret-from-stdin", "value", stdin=" two\nlines \n\n")
         assert Secret.load("a").get() == " two\nlines \n"
@@ -207,6 +235,15 @@ class TestCreate:
         assert found.stderr.count("\n") == 1
         assert Block.list() == []
 
+    def test_a_list_that_is_no_json_says_how_lists_are_written(
+        self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("URLS", "ntfy://topic")
+        said = invoke("block", "create", "notification", "n", "--secret-env", "urls=URLS", exit_code=1).stderr
+        assert 'urls: Input should be a valid list; a list is written as JSON, as in ["one", "two"]' in said
+        monkeypatch.setenv("URLS", '["ntfy://topic"]')
+        invoke("block", "create", "notification", "n", "--secret-env", "urls=URLS")
+
     def test_a_missing_secret_offers_its_ways(self, invoke: Invoke) -> None:
         assert "--secret-env value=VARIABLE" in invoke("block", "create", "secret", "a", exit_code=1).stderr
 
@@ -216,7 +253,8 @@ class TestCreate:
         assert "cannot be a block name" in found.stderr
 
     def test_an_unknown_type_offers_the_near_one(self, invoke: Invoke) -> None:
-        assert "did you mean 'secret'" in invoke("block", "create", "secrt", "a", exit_code=1).stderr
+        for slip, meant in (("secrt", "secret"), ("S3", "s3"), ("LocalFileSystem", "local-file-system")):
+            assert f"did you mean '{meant}'" in invoke("block", "create", slip, "a", exit_code=1).stderr
 
     def test_what_is_saved_is_not_overwritten_unasked(self, invoke: Invoke) -> None:
         invoke("block", "create", "string", "a", "-f", "value=1")

@@ -52,10 +52,21 @@ class TestConfig:
             (["set", "results_persist"], "give a value"),
             (["set", "home", "/x"], "ENTREPOT_HOME"),
             (["unset", "nonsense"], "no setting named 'nonsense'"),
+            (["set", "blocks_team", "team/blocks"], f"write the whole path, as '{Path.cwd() / 'team/blocks'}'"),
+            (["set", "blocks_storage", "s3:/team/blocks"], "a URL such as s3://bucket/prefix"),
         ],
     )
     def test_what_cannot_be_set_is_one_clear_error(self, args: list[str], message: str, invoke: Invoke) -> None:
         assert message in invoke("config", *args, exit_code=1).stderr
+
+    def test_a_place_of_blocks_is_a_whole_path_or_an_address(self, invoke: Invoke, tmp_path: Path) -> None:
+        for place in (str(tmp_path), "~/team", "memory://team", "block://s3/team"):
+            invoke("config", "set", "blocks_team", place)
+
+    def test_a_key_provider_that_is_not_here_is_mentioned(self, invoke: Invoke) -> None:
+        said = invoke("config", "set", "key_provider", "vaullt:entrepot").stderr
+        assert "no key provider named 'vaullt'; did you mean 'vault'" in said
+        assert "warning" not in invoke("config", "set", "key_provider", "file:/secure/keyring.json").stderr
 
 
 class TestPlugins:

@@ -74,6 +74,15 @@ def test_a_key_that_the_team_needs_is_not_dropped_until_its_store_is_sealed_agai
     assert Secret.load("shared", version=1).get() == "one"
 
 
+def test_no_key_goes_while_the_folder_of_the_team_is_not_mounted(invoke: Invoke, team: Path) -> None:
+    old = home.ring().primary("block").id
+    invoke("keys", "rotate")
+    team.rename(team.with_name("away"))
+    assert f"the folder {team} is not there" in invoke("keys", "disable", old, exit_code=1).stderr
+    assert {key.id: key.state for key in home.ring().all_keys()}[old] == "enabled"
+    assert f"the folder {team} is not there" in invoke("keys", "doctor", "--json", exit_code=1).stdout
+
+
 def test_while_the_teams_store_does_not_answer_nobody_knows_what_it_needs(invoke: Invoke, team: Path) -> None:
     old = home.ring().primary("block").id
     invoke("keys", "rotate")

@@ -42,6 +42,22 @@ class TestHelp:
             assert each.help, name
             assert f"Usage: entrepot {topic} {name} " in invoke(topic, name, "--help").stdout
 
+    @pytest.mark.parametrize(
+        ("args", "advice"),
+        [
+            (["server", "start"], "there is no server and no account; `python flow.py` runs a flow"),
+            (["deploy", "--name", "x"], "there are no deployments and workers yet"),
+            (["flow-run", "ls"], "see `entrepot runs`"),
+        ],
+    )
+    def test_a_command_of_prefect_gets_what_there_is_in_its_place(
+        self, args: list[str], advice: str, invoke: Invoke
+    ) -> None:
+        assert f"No such command '{args[0]}': {advice}" in invoke(*args, exit_code=2).stderr
+
+    def test_what_is_said_of_commands_elsewhere_is_of_none_that_is_here(self) -> None:
+        assert not root._ELSEWHERE.keys() & root._TOPICS.keys()
+
     def test_a_slip_gets_the_near_command(self, invoke: Invoke) -> None:
         found = invoke("blok", exit_code=2)
         assert "Did you mean 'block'?" in found.stderr

@@ -15,6 +15,8 @@ from entrepot.blocks import Secret, String, _rings
 from entrepot.crypto.keyring import Keyring
 from entrepot.crypto.seal import read_key
 from entrepot.errors import KeyringMissingError, UnknownKeyError
+from entrepot.storage import MemoryStorage
+from entrepot.testing import FaultyStorage
 from entrepot_test_terminals import Terminal
 
 from .conftest import Invoke
@@ -471,6 +473,17 @@ class TestPassphrases:
         one.wait_for("needs 12")
         assert one.end() == 1
         assert "again" not in one.seen
+
+
+def test_none_is_made_while_a_store_of_others_does_not_answer(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, entrepot_home: Path
+) -> None:
+    monkeypatch.setenv("ENTREPOT_BLOCKS_TEAM", "memory://team")
+    monkeypatch.setattr(home, "store_at", lambda _: FaultyStorage(MemoryStorage("team"), fail_at=1))
+    said = invoke("block", "create", "string", "mine", "-f", "value=x", exit_code=1).stderr
+    assert "none is made while it is not known whether that store needs another one" in said
+    assert "entrepot config unset blocks_team" in said
+    assert not (entrepot_home / "keyring.json").exists()
 
 
 def test_the_listing_does_not_say_of_a_rotation_that_it_was_a_save(invoke: Invoke) -> None:

@@ -33,6 +33,45 @@ def team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def test_an_export_without_blocks_says_where_the_others_are(invoke: Invoke, team: Path, tmp_path: Path) -> None:
+    String.delete("own")
+    String.delete("both", store="local")
+    said = invoke("block", "export", str(tmp_path / "blocks.toml")).stderr
+    assert "wrote 0 blocks" in said
+    assert "those of the team: --store team" in said
+
+
+class TestWhatIsNowhere:
+    def test_each_place_that_was_asked_is_named_with_what_is_near_there(
+        self, invoke: Invoke, team: Path, entrepot_home: Path
+    ) -> None:
+        own = entrepot_home / "blocks"
+        with pytest.raises(BlockNotFoundError) as raised:
+            Secret.load("shraed")
+        assert str(raised.value) == (
+            f"no secret block named 'shraed' in {team}; did you mean 'shared'?; and no secret block named 'shraed' in"
+            f" {own}; none is saved there (`entrepot block create secret shraed` saves it)"
+        )
+        with pytest.raises(BlockNotFoundError, match=f"in {team}; did you mean 'secret/shared'") as raised:
+            Block.load("shraed")
+        assert str(own) in str(raised.value)
+        assert f"in {team}; did you mean 'shared'" in invoke("block", "show", "secret/shraed", exit_code=1).stderr
+        for name in ("shraed", "secret/shraed", "secrt/shared"):
+            said = invoke("block", "where", name, exit_code=1).stderr
+            assert "nowhere; did you mean secret/shared? Else save it" in said
+
+    @pytest.mark.parametrize("args", [["edit"], ["delete", "--yes"], ["history"], ["rollback"]])
+    @pytest.mark.parametrize("name", ["string/given", "given"])
+    def test_what_a_variable_gives_is_changed_there(
+        self, args: list[str], name: str, invoke: Invoke, team: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ENTREPOT_BLOCK__STRING__GIVEN", '{"value": "x"}')
+        more = {"edit": ["-f", "value=y"], "rollback": ["1"]}.get(args[0], [])
+        said = invoke("block", *args, name, *more, exit_code=1).stderr
+        assert "the variable ENTREPOT_BLOCK__STRING__GIVEN gives it" in said
+        assert "save" not in said
+
+
 class TestListing:
     def test_says_where_each_is_from_and_marks_what_is_hidden(
         self, invoke: Invoke, team: Path, entrepot_home: Path, monkeypatch: pytest.MonkeyPatch

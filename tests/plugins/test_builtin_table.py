@@ -1,6 +1,9 @@
 """Our own names: the table, the entry points in our metadata, and the classes behind them."""
 
 import importlib.metadata
+import json
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from entrepot.plugins import BLOCKS, KEY_PROVIDERS, SERIALIZERS, TASK_RUNNERS
 from entrepot.plugins.builtin import (
     BLOCK_GROUP,
     BUILTINS,
+    EXTRAS,
     KEY_PROVIDER_GROUP,
     KNOWN_ELSEWHERE,
     SECRET_SOURCE_GROUP,
@@ -40,8 +44,40 @@ def test_hints_are_only_for_names_that_we_do_not_have() -> None:
 def test_hints_name_extras_that_exist() -> None:
     pyproject = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     extras = pyproject["project"]["optional-dependencies"]
-    hints = " ".join(KNOWN_ELSEWHERE[BLOCK_GROUP].values())
+    hints = " ".join((*KNOWN_ELSEWHERE[BLOCK_GROUP].values(), *(f"{each} " for each in EXTRAS.values())))
     assert {part.split("]")[0] for part in hints.split("entrepot[")[1:]} <= extras.keys()
+
+
+_WITHOUT_EXTRAS = """
+import json, sys
+from entrepot.plugins.builtin import EXTRAS
+sys.modules |= dict.fromkeys([*EXTRAS, "adlfs", "apprise", "gcsfs", "paramiko", "s3fs", "sqlalchemy", "yaml"])
+from entrepot.errors import PluginLoadError
+from entrepot.plugins import BLOCKS, KEY_PROVIDERS, SECRET_SOURCES, SERIALIZERS, TASK_RUNNERS
+said = {}
+for registry in (BLOCKS, KEY_PROVIDERS, SECRET_SOURCES, SERIALIZERS, TASK_RUNNERS):
+    for name in registry.names():
+        try:
+            registry.get(name)
+        except PluginLoadError as error:
+            said[f"{registry.group} {name}"] = str(error)
+print(json.dumps(said))
+"""
+
+
+def test_what_lacks_its_library_says_what_to_install() -> None:
+    done = subprocess.run([sys.executable, "-c", _WITHOUT_EXTRAS], capture_output=True, check=True)
+    advised = {name: message.rpartition("; ")[2] for name, message in json.loads(done.stdout).items()}
+    assert advised == {
+        "entrepot.key_providers aws-kms": 'run: pip install "entrepot[aws]"',
+        "entrepot.key_providers keyring": 'run: pip install "entrepot[keyring]"',
+        "entrepot.key_providers vault": 'run: pip install "entrepot[vault]"',
+        "entrepot.secret_sources aws-sm": 'run: pip install "entrepot[aws]"',
+        "entrepot.secret_sources vault": 'run: pip install "entrepot[vault]"',
+        "entrepot.serializers arrow": 'run: pip install "entrepot[frames]"',
+        "entrepot.serializers npy": 'run: pip install "numpy"',
+        "entrepot.serializers parquet": 'run: pip install "entrepot[frames]"',
+    }
 
 
 @pytest.mark.parametrize("name", sorted(BUILTINS[BLOCK_GROUP]))

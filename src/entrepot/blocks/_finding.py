@@ -24,7 +24,7 @@ __all__ = ["WITHOUT_TEAM", "exists", "find", "from_sources", "given", "is_open",
 
 B = TypeVar("B", bound=Block)
 
-WITHOUT_TEAM: Final = "What is one's own can be had without the team's store: store='local', or --store local"
+WITHOUT_TEAM: Final = "what is one's own can be had without the team's store: store='local', or --store local"
 """What to add to an error that is of the team's store."""
 
 

@@ -51,6 +51,10 @@ class Marks:
             return []
         return [slug for slug in kinds if self._found(slug, name)]
 
+    def any(self) -> bool:
+        """Return whether any block of this store was seen."""
+        return any(files for _, _, files in os.walk(self._folder))
+
     def raise_to(self, ref: DocumentRef) -> None:
         """Remember that this version was seen; a lower one than before changes nothing."""
         if self._fixed or self._known.get((ref.slug, ref.name), 0) >= ref.version:

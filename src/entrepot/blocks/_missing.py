@@ -7,22 +7,37 @@ from typing import Final
 from entrepot._text import clean, cut
 from entrepot.blocks._about import read_about
 
-__all__ = ["deleted", "offer"]
+__all__ = ["deleted", "nearest", "offer"]
 
 _LONGEST: Final = 60  # characters of a name of a user or host, in a message
 
 
-def offer(name: str, names: list[str]) -> str:
-    """Return what to say of the names that are there: those that are near, or the first of all."""
+def offer(name: str, names: list[str], *, slug: str = "TYPE") -> str:
+    """Return what to say of the names that are there: those that are near, or the first of all.
+
+    Args:
+        name: The one that is not.
+        names: Those that are.
+        slug: The block type, where it is known.
+    """
     if not names:
-        return "none is saved there; save one first"
-    near = get_close_matches(name, names, n=3)
-    by_name = [each for each in names if name in each.split("/")]
-    shown = list(dict.fromkeys([*by_name, *near]))
+        return f"none is saved there (`entrepot block create {slug} {name}` saves it)"
+    shown = nearest(name, names)
     if shown:
-        return f"did you mean {' or '.join(repr(each) for each in shown[:3])}?"
+        return f"did you mean {' or '.join(repr(each) for each in shown)}?"
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""  # noqa: PLR2004  what fits a line
     return f"saved there: {', '.join(names[:10])}{more}"
+
+
+def nearest(name: str, names: list[str]) -> list[str]:
+    """Return the names that somebody may have meant, at most three: `type/name`, or a name alone, as they are."""
+    exact = [each for each in names if name in each.split("/")]
+    # A name alone is not held against the types: they would make it look far from all.
+    ends = names if "/" in name else [each.rpartition("/")[2] for each in names]
+    near = [
+        each for end in get_close_matches(name, ends, n=3) for each, its in zip(names, ends, strict=True) if its == end
+    ]
+    return list(dict.fromkeys([*exact, *near]))[:3]
 
 
 def deleted(body: bytes, what: str = "it") -> str:

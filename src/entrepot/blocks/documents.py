@@ -163,7 +163,7 @@ class BlockDocuments:
         if ref is not None:
             hint = deleted(self._check_tombstone(ref))
         else:
-            hint = offer(name, [each.name for each in self.store.list(slug)])
+            hint = offer(name, [each.name for each in self.store.list(slug)], slug=slug)
         seen = self._seen(slug, name)
         if seen > (0 if ref is None else ref.version):
             hint = f"but version {seen} of it was seen from here: it was taken away since; restore it, or save it again"
@@ -349,7 +349,14 @@ class BlockDocuments:
             return _place(ref)
 
         sealed = self._read(ref)
-        body = unseal(ring, sealed, place=place, location=self._describe(ref))
+        try:
+            body = unseal(ring, sealed, place=place, location=self._describe(ref))
+        except IntegrityError as error:
+            error.add_note(
+                f"`entrepot block history {ref.slug}/{ref.name}` shows which versions open, `entrepot block rollback`"
+                " makes one of them the newest, and `entrepot block create --overwrite` saves a new one"
+            )
+            raise
         warn_if_older(ring, said, self._describe(ref), lambda: self._key_id(sealed))
         return body, said
 

@@ -18,7 +18,7 @@ from entrepot.blocks.core import Block
 from entrepot.blocks.document_store import StorageDocumentStore
 from entrepot.blocks.documents import BlockDocuments, use_documents
 from entrepot.blocks.sources import EnvironmentBlocks, opening_documents
-from entrepot.errors import BlockNotFoundError, ConfigurationError
+from entrepot.errors import BlockNotFoundError, ConfigurationError, StorageUnreachableError
 from entrepot.protocols.storage import Storage, SupportsStorage
 from entrepot.settings import Settings
 from entrepot.storage import MemoryStorage
@@ -60,11 +60,28 @@ def documents_at(spec: str, now: Settings, *, foreign: bool = False) -> BlockDoc
     Raises:
         BlockNotFoundError: If the block that it names is not here.
         ConfigurationError: If that is no storage block, or `spec` names nothing that can be opened.
-        StorageError: If it cannot be reached, where opening it connects.
+        StorageError: If it cannot be reached, where opening it connects; or if it is a folder that is not there any
+            more: it was seen, with blocks in it.
     """
     storage = _described(spec, now) if spec.startswith(_BLOCK) else home.store_at(spec)
     is_shared = storage.location != home.blocks_storage(now).location
-    return _documents_in(storage, now, foreign=foreign, is_shared=is_shared)
+    found = _documents_in(storage, now, foreign=foreign, is_shared=is_shared)
+    _check_mounted(storage, found.marks)
+    return found
+
+
+def _check_mounted(storage: Storage, marks: Marks | None) -> None:
+    """Refuse a folder that is gone: to a local storage it is an empty one, and so a share that is not mounted would be.
+
+    One that was never seen is not there yet: the first save makes it.
+    """
+    folder = storage.location
+    if os.path.isabs(folder) and not os.path.lexists(folder) and marks is not None and marks.any():  # noqa: PTH117  asked in every operation
+        raise StorageUnreachableError(
+            f"the folder {folder} is not there, and block documents that were seen from here lie in it; mount"
+            " what it is on, or restore it; if it was removed on purpose, make it anew",
+            location=folder,
+        )
 
 
 def _documents_in(storage: Storage, now: Settings, *, foreign: bool = False, is_shared: bool = False) -> BlockDocuments:

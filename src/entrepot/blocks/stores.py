@@ -18,7 +18,7 @@ from entrepot.blocks._misspelt import misspelt
 from entrepot.blocks.core import Block
 from entrepot.blocks.documents import BlockDocuments, current_documents
 from entrepot.blocks.shared import works_in_the_teams
-from entrepot.blocks.sources import PREFIX, sources, variable_of
+from entrepot.blocks.sources import PREFIX, EnvironmentBlocks, sources, variable_of
 from entrepot.blocks.teams import StoredBlocks
 from entrepot.errors import (
     AmbiguousBlockNameError,
@@ -154,9 +154,25 @@ def every(cls: type[Block], name: str, only: str | None = None) -> Iterator[tupl
             yield place, ref
     if len(missing) < len(places):
         return
+    if only is None:
+        _refuse_given(cls, name)
     if len(places) == 1 or isinstance(missing[0], UnknownBlockTypeError):
         raise missing[0]
     raise BlockNotFoundError("; and ".join(map(str, missing)), name=missing[0].name)
+
+
+def _refuse_given(cls: type[Block], name: str) -> None:
+    """Say of a block that no store has, and that a variable gives, that it is not in a store."""
+    slug, rest = _parts(cls, name)
+    environment = EnvironmentBlocks()
+    slugs = [slug] if slug else [each for each in environment.slugs(rest) if may_be(cls, each)]
+    for each in slugs:
+        if environment.has(each, rest):
+            raise BlockNotFoundError(
+                f"no store has the block {each}/{rest}: the variable {variable_of(each, rest)} gives it. It has one"
+                " version, and who wants to change it or to take it away does so with the variable",
+                name=f"{each}/{rest}",
+            )
 
 
 def _refuse_hidden(cls: type[Block], name: str, blocks: StoredBlocks) -> None:

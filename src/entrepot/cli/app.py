@@ -36,6 +36,27 @@ _TOPICS: Final = {
 }
 
 
+_NOT_YET: Final = "there are no deployments and workers yet; a flow runs where it is called: python flow.py"
+_NO_SERVER: Final = "there is no server and no account; `python flow.py` runs a flow, `entrepot runs` shows what ran"
+_ELSEWHERE: Final = {  # what who comes from Prefect types
+    "cloud": _NO_SERVER,
+    "concurrency-limit": "see `entrepot limit`",
+    "deploy": _NOT_YET,
+    "deployment": _NOT_YET,
+    "flow": "see `entrepot runs`",
+    "flow-run": "see `entrepot runs`",
+    "gcl": "see `entrepot limit`",
+    "global-concurrency-limit": "see `entrepot limit`",
+    "init": _NOT_YET,
+    "profile": "see `entrepot config`; another set of everything is another folder in ENTREPOT_HOME",
+    "server": _NO_SERVER,
+    "task-run": "see `entrepot runs`",
+    "work-pool": _NOT_YET,
+    "work-queue": _NOT_YET,
+    "worker": _NOT_YET,
+}
+
+
 class _Root(TyperGroup):
     """Loads topics when they are called, and turns errors into one line and an exit code."""
 
@@ -51,6 +72,12 @@ class _Root(TyperGroup):
         if cmd_name not in _TOPICS:
             return None
         return typer.main.get_command(importlib.import_module(_TOPICS[cmd_name][0]).app)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that arguments begin with; for one of Prefect's, say what there is in its place."""
+        if args and args[0] in _ELSEWHERE:
+            ctx.fail(f"No such command {args[0]!r}: {_ELSEWHERE[args[0]]}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  typer's signature
         """List the commands from the table above, so that the help loads none of them."""

@@ -38,6 +38,11 @@ __all__ = [
 
 _KINDS: Final = {bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
 
+_AS_JSON: Final = {  # what to say of the errors of pydantic that a text gets which is none of these
+    "dict_type": '; an object is written as JSON, as in {"name": "value"}',
+    "list_type": '; a list is written as JSON, as in ["one", "two"]',
+}
+
 _WORDS: Final = MappingProxyType(
     {
         "string": "text",
@@ -191,7 +196,8 @@ def read_options(
         from_stdin: The name of the field that stdin is for.
 
     Raises:
-        OptionError: If an option is none, names no field, gives a field twice, or gives a secret in clear.
+        OptionError: If an option is none, names no field, gives a field twice, or gives a secret in clear or an empty
+            one.
     """
     known = {field.name: field for field in fields}
     values: dict[str, object] = {}
@@ -199,6 +205,7 @@ def read_options(
     def keep(name: str, text: str, option: str) -> None:
         if name in values:
             raise OptionError(f"{option} gives the field {name!r} a second time; give it once", option=option)
+        _check_given(known[name], text, option)
         value = value_of(known[name], text)
         # A variable or a file that is named for a secret has the secret itself, whatever that looks like.
         if known[name].secret and option != "--field" and isinstance(value, str) and is_reference(value):
@@ -211,7 +218,8 @@ def read_options(
             raise OptionError(
                 f"the field {name!r} is a secret, and a command line can be seen by others and stays in the shell's"
                 f" history: leave it out to be asked for it, or use --secret-env {name}=VARIABLE, --secret-file"
-                f" {name}=PATH, or --secret-from-stdin {name} (if that was a real secret, change it)",
+                f" {name}=PATH, or --secret-from-stdin {name} (if that was a real secret, change it); what a field"
+                f" takes here is a reference to where the secret is, as {name}=env://NAME",
                 option="--field",
             )
         keep(name, text, "--field")
@@ -239,7 +247,9 @@ def build_block(cls: type[Block], values: Mapping[str, object]) -> Block:
         return cls(**values)
     except ValidationError as error:
         raise BlockSchemaError(
-            f"these fields do not make a {cls.get_block_type_slug()} block: " + "; ".join(reasons(error)),
+            f"these fields do not make a block of the type {cls.get_block_type_slug()}: "
+            + "; ".join(reasons(error))
+            + "".join({_AS_JSON.get(detail["type"], ""): None for detail in error.errors(include_input=False)}),
             name=cls.get_block_type_slug(),
         ) from None
 
@@ -263,6 +273,16 @@ def _check_known(name: str, what: str, known: Mapping[str, FieldInfo]) -> None:
         near = get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise OptionError(f"{what}: no field named {name!r}{hint}; known: {', '.join(known)}", option=what)
+
+
+def _check_given(field: FieldInfo, text: str, option: str) -> None:
+    """Refuse an empty secret: a variable that a CI job lacks, a command before the pipe that failed."""
+    if field.secret and not text:
+        raise OptionError(
+            f"{option}: what was given for the secret {field.name!r} is empty, and nothing is saved; see to where it"
+            ' comes from (one that is to be empty is typed: leave the option out, and answer "")',
+            option=option,
+        )
 
 
 def _read_file(path: str) -> str:

@@ -6,15 +6,17 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from entrepot import settings
 from entrepot._text import counted
 from entrepot.blocks import as_code
 from entrepot.blocks._files import is_block_file, read_blocks, write_blocks
+from entrepot.blocks._missing import nearest
 from entrepot.blocks._misspelt import hint_for
 from entrepot.blocks._plain import Change
 from entrepot.blocks.as_code import Planned
 from entrepot.blocks.documents import use_documents
 from entrepot.blocks.sources import variable_of
-from entrepot.blocks.stores import Store
+from entrepot.blocks.stores import Store, listed
 from entrepot.blocks.teams import where
 from entrepot.cli.block_history import Name, diff_versions, show_changes
 from entrepot.cli.block_listing import (
@@ -132,6 +134,8 @@ def export(
     for address in found.as_stored:
         warn(f"{address} is written as it is stored: its class is not installed here, or does not take it")
     ok(f"wrote {counted(len(found.blocks), 'block')}{_of(place)} to {file}")
+    if not found.blocks and store is None and settings.current().blocks_team is not None:
+        ok("these would have been one's own; those of the team: --store team")
     if found.variables:
         lines = "\n".join(f"  {name:<40} {whose}" for name, whose in found.variables.items())
         ok(f"its secrets are references to these variables; set them where the file is applied:\n{lines}")
@@ -201,7 +205,9 @@ def where_(name: Name, *, as_json: AsJson = False) -> None:
     if hint:
         warn(hint)
     if first is None:
-        ok(f"nowhere; save it, or set {variable_of(*_parts(name))}")
+        near = nearest(name, sorted({f"{each.slug}/{each.name}" for each in listed()}))
+        meant = f"did you mean {' or '.join(near)}? Else " if near else ""
+        ok(f"nowhere; {meant}save it, or set {variable_of(*_parts(name))}")
         raise typer.Exit(1)
 
 

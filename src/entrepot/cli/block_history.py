@@ -104,7 +104,7 @@ def show_stored(found: StoredBlock, why: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"type": found.ref.slug, "fields": found.fields})
         return
-    warn(f"{why}; this is how it is stored")
+    warn(f"this is how it is stored, since {why}")
     show(table(("Field", "Value"), [(name, _text(value)) for name, value in found.fields.items()], keep=("Field",)))
 
 

@@ -9,6 +9,7 @@ import typer
 from entrepot._names import check_name
 from entrepot.blocks import Block, _saving
 from entrepot.blocks._encoding import encode_fields
+from entrepot.blocks._inputs import references_in
 from entrepot.blocks._plain import Change, compare
 from entrepot.blocks.documents import current_documents, use_documents
 from entrepot.blocks.stores import Store, find_only
@@ -39,12 +40,16 @@ __all__ = ["create", "edit"]
 _Plain = Annotated[
     list[str] | None,
     typer.Option(
-        "--field", "-f", help="name=value, for fields that hold no secret; or name=env://NAME, name=block://TYPE/NAME."
+        "--field",
+        "-f",
+        metavar="NAME=VALUE",
+        help="A field that holds no secret; or a reference: name=env://NAME, name=block://TYPE/NAME.",
     ),
 ]
-_FromEnv = Annotated[list[str] | None, typer.Option(help="name=VARIABLE: take a field from the environment.")]
+_FromEnv = Annotated[list[str] | None, typer.Option(metavar="NAME=VARIABLE", help="Take a field from the environment.")]
 _FromFile = Annotated[
-    list[str] | None, typer.Option(help="name=PATH: take a field from a file, without its last line end.")
+    list[str] | None,
+    typer.Option(metavar="NAME=PATH", help="Take a field from a file, without its last line end."),
 ]
 _FromStdin = Annotated[
     str | None, typer.Option(metavar="NAME", help="Take this field from stdin, without its last line end.")
@@ -126,6 +131,7 @@ def create(
             ref = block.save(name, overwrite=overwrite)
         else:
             ref = _saving.save_over(block, expected, documents)
+    _tell_what_is_missing(block)
     _tell_saved(ref, cls, place)
     _warn_of_ones_own(ref, place)
 
@@ -202,7 +208,9 @@ def _edited(
         show_changes(changes, ("Was", "Is now"))
         if check:
             need_connection(made)
-    return _saved_over(made, ref, changes_to if asks else None)
+    saved = _saved_over(made, ref, changes_to if asks else None)
+    _tell_what_is_missing(made)
+    return saved
 
 
 def _saved_over(made: Block, ref: DocumentRef, changes: Callable[[Block, Block], list[Change]] | None) -> DocumentRef:
@@ -304,10 +312,20 @@ def _check_complete(fields: Sequence[FieldInfo], given: Collection[str], slug: s
             f"--secret-env {field.name}=VARIABLE" if field.secret else f"--field {field.name}=..." for field in missing
         ]
         raise OptionError(
-            f"a {slug} block needs {', '.join(field.name for field in missing)}, and there is no terminal to ask at;"
-            f" give {' '.join(ways)}",
+            f"a block of the type {slug} needs {', '.join(field.name for field in missing)}, and there is no terminal"
+            f" to ask at; give {' '.join(ways)}",
             option=missing[0].name,
         )
+
+
+def _tell_what_is_missing(block: Block) -> None:
+    """Warn of references to variables and files that lead to no secret here; others take a server to ask."""
+    for _, reference in references_in(block):
+        if reference.reference.startswith(("env://", "file://")):
+            try:
+                reference.get_secret_value()
+            except EntrepotError as error:
+                warn(f"a reference is looked up when it is used, and as things are here {error}")
 
 
 def _tell_saved(ref: DocumentRef, cls: type[Block], place: Store) -> None:

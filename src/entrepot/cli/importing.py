@@ -21,7 +21,7 @@ _TAKEN_BY: Final = "apply, check, create, diff, doctor, edit, export, migrate, s
 
 Modules = Annotated[
     list[str] | None,
-    typer.Option("--module", "-m", help="A module of yours to import first, for the block types in it."),
+    typer.Option("--module", "-m", metavar="MODULE", help="A module of yours to import first, for its block types."),
 ]
 
 

@@ -10,18 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
 from entrepot.crypto._keys import hide
 from entrepot.crypto._options import check_options
 from entrepot.crypto.providers import FileKeyProvider
 from entrepot.crypto.wrapping import Facts, WrappedKeyProvider
 from entrepot.errors import ConfigurationError, KeyProviderError
-
-try:
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
-except ImportError as error:
-    raise ImportError(f'it needs boto3: pip install "entrepot[aws]" ({error})') from error
 
 __all__ = ["AwsKmsKeyProvider"]
 

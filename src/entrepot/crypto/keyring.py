@@ -130,7 +130,7 @@ class Keyring:
         if key_id in self._primary.values() and state != "enabled":
             raise KeyringError(
                 f"key {key_id} of ring {self.ring_id} is the primary {key.purpose} key and stays enabled;"
-                " make a new primary first",
+                " make a new primary first (entrepot keys rotate)",
                 location=self.location,
             )
         if key.state == "destroyed":

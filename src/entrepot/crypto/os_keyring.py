@@ -9,16 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn, Self
 
+import keyring
+
 from entrepot._folders import make_folders
 from entrepot.crypto._keys import hide
 from entrepot.crypto._options import check_options
 from entrepot.crypto.changing import folder_lock
 from entrepot.errors import KeyProviderError, KeyringChangedError, KeyringError, KeyringExistsError
-
-try:
-    import keyring
-except ImportError as error:
-    raise ImportError(f'it needs keyring: pip install "entrepot[keyring]" ({error})') from error
 
 __all__ = ["OsKeyProvider"]
 

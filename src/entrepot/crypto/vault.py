@@ -9,18 +9,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
+import hvac
+from hvac.exceptions import VaultError
+from requests.exceptions import RequestException
+
 from entrepot.crypto._keys import hide
 from entrepot.crypto._options import check_options
 from entrepot.crypto.providers import FileKeyProvider
 from entrepot.crypto.wrapping import Facts, WrappedKeyProvider
 from entrepot.errors import ConfigurationError, KeyProviderError
-
-try:
-    import hvac
-    from hvac.exceptions import VaultError
-    from requests.exceptions import RequestException
-except ImportError as error:
-    raise ImportError(f'it needs hvac: pip install "entrepot[vault]" ({error})') from error
 
 __all__ = ["VaultKeyProvider"]
 

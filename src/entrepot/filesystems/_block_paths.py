@@ -5,7 +5,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from entrepot._names import check_name
-from entrepot.errors import InvalidPathError
+from entrepot.errors import InvalidNameError, InvalidPathError
 from entrepot.storage.paths import check_path
 
 __all__ = ["BlockPath", "child_of", "parse"]
@@ -53,10 +53,14 @@ def parse(path: str) -> BlockPath:
     """
     slug, _, rest = path.partition("/")
     name, _, inside = rest.partition("/")
-    if slug:
-        check_name(slug, what="block type")
-    if name or "/" in path:
-        check_name(name)
+    try:
+        if slug:
+            check_name(slug, what="block type")
+        if name or "/" in path:
+            check_name(name)
+    except InvalidNameError as error:
+        error.add_note("a URL of this kind is block://TYPE/NAME/PATH, as in block://s3/prod/sales.parquet")
+        raise
     if inside:
         location = f"block://{slug}/{name}"
         check_path(inside, location=location)

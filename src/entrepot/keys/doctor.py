@@ -106,7 +106,10 @@ def examine(
         findings += _of_staged(ring, usage, is_shared=any(place.documents.is_shared for place in saved))
         findings += (_of_foreign(ring, theirs) for theirs in usage.foreign)
         for where in usage.unreadable[:_SHOWN]:
-            detail = f"{where} is no sealed document: it was altered, cut short or planted"
+            detail = (
+                f"{where} is no sealed document: it was altered, cut short or planted; restore it from a backup,"
+                " or save the block anew, or go back to an older version (entrepot block history, rollback)"
+            )
             findings.append(Finding("problem", "damaged", detail))
         for place in saved:
             findings += _of_documents(ring, place.documents)

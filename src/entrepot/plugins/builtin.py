@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BLOCK_GROUP",
     "BUILTINS",
+    "EXTRAS",
     "HASHER_GROUP",
     "KEY_PROVIDER_GROUP",
     "KNOWN_ELSEWHERE",
@@ -80,6 +81,15 @@ BUILTINS: Final[Mapping[str, Mapping[str, str]]] = {
         "sequential": "entrepot.task_runners.sequential:SequentialTaskRunner",
         "threads": "entrepot.task_runners.threads:ThreadPoolTaskRunner",
     },
+}
+
+# What to install for a library that a module of ours imports and a plain installation does not have.
+EXTRAS: Final[Mapping[str, str]] = {
+    "boto3": "entrepot[aws]",
+    "hvac": "entrepot[vault]",
+    "keyring": "entrepot[keyring]",
+    "numpy": "numpy",
+    "pyarrow": "entrepot[frames]",
 }
 
 # Names that people bring along from elsewhere, and what to do about them here.

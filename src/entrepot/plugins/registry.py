@@ -33,7 +33,7 @@ from entrepot.plugins._objects import (
     target,
 )
 from entrepot.plugins._standing import allowed, policy, refusal, spoken_against
-from entrepot.plugins.builtin import BUILTINS, KNOWN_ELSEWHERE
+from entrepot.plugins.builtin import BUILTINS, EXTRAS, KNOWN_ELSEWHERE
 
 TYPE_CHECKING = False  # `typing` and `dataclasses` take longer to import than a look-up among 300 distributions
 if TYPE_CHECKING:
@@ -330,7 +330,7 @@ class PluginRegistry(_Of["T"]):
 
         known = self.names()
         scan = discovery.entry_points_of(self.group)
-        near = get_close_matches(name, known, n=1)
+        near = get_close_matches(name, known, n=1) or get_close_matches(name.lower(), known, n=1)
         parts = [f"no {self.kind} named {name[:100]!r}"]
         if name in self._known_elsewhere:
             parts.append(self._known_elsewhere[name])
@@ -364,11 +364,11 @@ class PluginRegistry(_Of["T"]):
     def _raise_broken(self, claim: Claim, error: BaseException) -> NoReturn:
         kind = "" if isinstance(error, EntrepotError) else type(error).__name__
         why = ": ".join(filter(None, [kind, str(error)[:_LONGEST_REASON]]))
-        todo = (
-            "reinstall entrepot"
-            if claim.is_own
-            else f"upgrade, repair or uninstall {claim.distribution}; nothing else is affected"
-        )
+        needed = EXTRAS.get((error.name or "").partition(".")[0]) if isinstance(error, ModuleNotFoundError) else None
+        if not claim.is_own:
+            todo = f"upgrade, repair or uninstall {claim.distribution}; nothing else is affected"
+        else:
+            todo = "reinstall entrepot" if needed is None else f'run: pip install "{needed}"'
         message = f"the {self.kind} {claim.name!r} of {claim} ({claim.target}) cannot be loaded: {why}; {todo}"
         with self._lock:
             self._failures[claim.name] = message

@@ -69,6 +69,14 @@ def _place(raw: object) -> str:
     return text
 
 
+def _documents(raw: object) -> str:
+    place = _place(raw)
+    scheme, mark, rest = place.partition(":/")
+    if mark and scheme.isalnum() and not rest.startswith("/"):
+        raise ValueError  # a URL that lost a slash: as a folder it would be an empty store
+    return place
+
+
 def _span(raw: object) -> int:
     seconds = raw if isinstance(raw, int) and not isinstance(raw, bool) else seconds_of(_text(raw))
     if seconds <= 0:
@@ -348,13 +356,13 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
             _setting("runs_record", _flag, allowed=_TRUE_OR_FALSE, doc="Keep the history of runs."),
             _setting(
                 "blocks_storage",
-                _place,
+                _documents,
                 allowed="a folder, a URL such as s3://bucket/prefix, or a storage block such as block://s3/team",
                 doc="Where sealed block documents are kept; by default the folder `blocks` in the home.",
             ),
             _setting(
                 "blocks_team",
-                _place,
+                _documents,
                 allowed="a folder, a URL such as s3://bucket/prefix, or a storage block such as block://s3/team",
                 doc="Where blocks are looked up before one's own: the documents of a team.",
             ),
