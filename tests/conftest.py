@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from entrepot._secrets import forget_secrets
 
@@ -15,6 +16,16 @@ pytest_plugins = ["entrepot_test_processes", "entrepot_test_servers"]
 # that catches everything, or a thread that waits where signals do not reach, outlives that one.
 _HARD_LIMIT_SECONDS = 400
 _STDERR = pytest.StashKey[int]()
+
+# How long an example takes says more of the machine than of the code. And what has passed once is to pass again: the
+# examples are the same in every run; new ones are drawn where somebody soaks.
+settings.register_profile(
+    "entrepot",
+    deadline=None,
+    derandomize=not int(os.environ.get("ENTREPOT_SOAK", "0")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("entrepot")
 
 
 def pytest_configure(config: pytest.Config) -> None:
