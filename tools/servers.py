@@ -32,9 +32,10 @@ __all__ = [
     "start_openbao",
     "start_rclone",
     "start_seaweedfs",
+    "started",
 ]
 
-READY_WITHIN = 45.0
+READY_WITHIN = 120.0  # seconds, on a busy machine; it takes one or two
 ATTEMPTS = 3  # another process may take a port between our choosing it and the server's binding it
 
 # Runs the server in a group of its own, and ends that group when standard input closes or the server does.
@@ -189,7 +190,7 @@ class S3Server:
             aws_secret_access_key=self.secret_key,
             region_name=self.region,
             config=Config(
-                connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}
+                connect_timeout=20, read_timeout=60, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}
             ),
         )
 
@@ -213,7 +214,7 @@ class GCSServer:
             data=f'{{"name": "{name}"}}'.encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=10):
+        with urllib.request.urlopen(request, timeout=60):
             return name
 
     def storage_options(self) -> dict[str, Any]:
@@ -243,7 +244,7 @@ class VaultServer:
     def call(self, path: str, body: bytes = b"{}") -> None:
         """Write something."""
         request = urllib.request.Request(f"{self.url}/v1/{path}", data=body, headers={"X-Vault-Token": self.token})
-        with urllib.request.urlopen(request, timeout=10):
+        with urllib.request.urlopen(request, timeout=60):
             pass
 
     def ready(self) -> None:
@@ -260,8 +261,15 @@ def _plain_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(doubtful) and k.lower() not in proxies}
 
 
-def _started(start: Callable[[], Any]) -> Any:
-    """Start a server, on other ports if the first ones were taken meanwhile."""
+def started(start: Callable[[], Any]) -> Any:
+    """Start a server, on other ports if the first ones were taken meanwhile.
+
+    Args:
+        start: Returns a server that has a `process`, and a `ready` that raises until it answers.
+
+    Raises:
+        RuntimeError: If it does not answer.
+    """
     for attempt in range(1, ATTEMPTS + 1):
         server = start()
         try:
@@ -301,7 +309,7 @@ def start_seaweedfs(folder: Path) -> S3Server:
         process = ServerProcess("SeaweedFS", command, log=folder / "server.log", env=env, leaves=leaves)
         return S3Server(f"http://127.0.0.1:{ports[0]}", KEY, SECRET, process)
 
-    return _started(start)
+    return started(start)
 
 
 def start_moto(folder: Path) -> S3Server:
@@ -313,7 +321,7 @@ def start_moto(folder: Path) -> S3Server:
         process = ServerProcess("moto", command, log=folder / "server.log")
         return S3Server(f"http://127.0.0.1:{port}", KEY, SECRET, process)
 
-    return _started(start)
+    return started(start)
 
 
 def start_openbao(folder: Path) -> VaultServer:
@@ -328,7 +336,7 @@ def start_openbao(folder: Path) -> VaultServer:
         process = ServerProcess("openbao", command, log=folder / "server.log", env={"HOME": str(folder)})
         return VaultServer(f"http://127.0.0.1:{port}", KEY, process)
 
-    server: VaultServer = _started(start)
+    server: VaultServer = started(start)
     server.call("sys/mounts/transit", b'{"type": "transit"}')
     return server
 
@@ -346,7 +354,7 @@ def start_rclone(folder: Path) -> S3Server:
         process = ServerProcess("rclone", command, log=folder / "server.log", env={"HOME": str(folder)})
         return S3Server(f"http://127.0.0.1:{port}", KEY, SECRET, process)
 
-    return _started(start)
+    return started(start)
 
 
 def start_gcs(folder: Path) -> GCSServer:
@@ -363,4 +371,4 @@ def start_gcs(folder: Path) -> GCSServer:
         process = ServerProcess("fake-gcs-server", command, log=folder / "server.log")
         return GCSServer(f"http://127.0.0.1:{port}", process)
 
-    return _started(start)
+    return started(start)

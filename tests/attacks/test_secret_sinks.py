@@ -130,10 +130,16 @@ def _mail_server(scene: Scene) -> Iterator[int]:
         right = isinstance(data, LoginPassword) and data.password.decode() == scene.text("plain")
         return AuthResult(success=right, handled=False)
 
-    (port,) = free_ports(1)
     mailbox = _Mailbox(scene.mails)
-    server = Controller(mailbox, "localhost", port, authenticator=authenticator, auth_require_tls=False)
-    server.start()
+    for attempt in range(5):  # another process may take a port before the server does
+        (port,) = free_ports(1)
+        server = Controller(mailbox, "localhost", port, authenticator=authenticator, auth_require_tls=False)
+        try:
+            server.start()
+            break
+        except OSError:
+            if attempt == 4:
+                raise
     try:
         yield port
     finally:
