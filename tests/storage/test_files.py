@@ -492,7 +492,7 @@ def test_a_forked_child_opens_connections_of_its_own(s3_server: S3Server) -> Non
     )
     options = json.dumps(s3_server.storage_options())
     command = [sys.executable, "-W", "ignore", "-c", script, f"s3://{s3_server.bucket()}", options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout == "0 b'child'\n", done.stderr
 
 
