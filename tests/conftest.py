@@ -12,20 +12,22 @@ from entrepot._secrets import forget_secrets
 
 pytest_plugins = ["entrepot_test_processes", "entrepot_test_servers"]
 
+# The examples of Hypothesis are the same in each run, and a machine that is slow is no fault: a test that fails says
+# something of the change at hand. `make soak` looks at others each time.
+settings.register_profile(
+    "entrepot",
+    parent=settings.get_profile(settings.get_current_profile_name()),
+    derandomize=not os.environ.get("ENTREPOT_SOAK"),
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("entrepot")
+
 # Longer than `timeout` in pyproject.toml, which fails a test gently: by an exception in the main thread. A test of code
 # that catches everything, or a thread that waits where signals do not reach, outlives that one.
 _HARD_LIMIT_SECONDS = 400
 _STDERR = pytest.StashKey[int]()
-
-# How long an example takes says more of the machine than of the code. And what has passed once is to pass again: the
-# examples are the same in every run; new ones are drawn where somebody soaks.
-settings.register_profile(
-    "entrepot",
-    deadline=None,
-    derandomize=not int(os.environ.get("ENTREPOT_SOAK", "0")),
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("entrepot")
 
 
 def pytest_configure(config: pytest.Config) -> None:
