@@ -4,6 +4,7 @@ import gc
 import logging
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,17 @@ from entrepot.coordination.heartbeat import Held, hold, let_go
 from entrepot.coordination.limits import set_limit
 from entrepot.errors import StorageUnreachableError
 from entrepot_test_processes import until
+
+
+@pytest.fixture(autouse=True)
+def _heart(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have a heart of one's own: what other tests left is not renewed by it."""
+    heart = heartbeat._Heart()
+    monkeypatch.setattr(heartbeat, "_heart", heart)
+    yield
+    for one in list(heart._held):
+        heart.remove(one)
+    heart._messages.put(None)  # its thread has nothing to wait for
 
 
 class Owner:
@@ -88,9 +100,7 @@ def test_what_was_let_go_is_not_given_back_by_its_owner() -> None:
 
 def test_the_thread_ends_when_nothing_is_held_and_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeat, "_LINGERS", 0.05)
-
-    heart = heartbeat._Heart()
-    monkeypatch.setattr(heartbeat, "_heart", heart)
+    heart = heartbeat._heart
     for _ in range(2):
         one = held()
         hold(one)
