@@ -2,6 +2,8 @@
 
 import faulthandler
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +33,12 @@ _STDERR = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the real standard error: what a dying process writes into pytest's capture dies with it."""
+    """Keep the real standard error, into which a dying process can write, and take interrupts.
+
+    What a shell starts in the background has those ignored, and so has all that it starts: also what tests interrupt.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         config.stash[_STDERR] = os.dup(2)
 

@@ -13,16 +13,12 @@ import pytest
 __all__ = ["Program", "said_at_once", "start_program", "until"]
 
 
-# What is started from a shell in the background has its interrupts ignored, and so has what that starts: a suite too.
-_INTERRUPTS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-
-
 class Program:
-    """A Python program that says on its stdout how far it has come, and can be interrupted."""
+    """A Python program that says on its stdout how far it has come."""
 
     def __init__(self, source: str, *args: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-u", "-c", _INTERRUPTS + source, *args],
+            [sys.executable, "-u", "-c", source, *args],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -37,8 +37,7 @@ def test_a_server_ends_when_the_process_that_started_it_is_killed_alone_or_with_
     tmp_path: Path, end: signal.Signals
 ) -> None:
     script = (
-        "import signal, sys, time; from pathlib import Path; from servers import ServerProcess\n"
-        "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"  # ignored, where the tests were started in the background
+        "import sys, time; from pathlib import Path; from servers import ServerProcess\n"
         "ServerProcess('sleeper', [sys.executable, '-c', "
         "'import os, time; print(os.getpid(), flush=True); time.sleep(600)'], log=Path(sys.argv[1]))\n"
         "time.sleep(600)"
