@@ -186,6 +186,7 @@ class TestTasks:
         first = start_program(TASK, str(tmp_path / "store"))
         first.says("computes")
         first.stop()
+        monkeypatch.setenv("ENTREPOT_RESULTS_LEASE_SECONDS", "3600")  # it stays as it is while it is looked at
         second = start_program(TASK, str(tmp_path / "store"))
         second.says("computes")
         first.go_on()
