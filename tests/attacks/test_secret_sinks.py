@@ -303,6 +303,6 @@ def test_the_probe_keeps_what_is_written_and_removed(tmp_path: Path) -> None:
     )
     path = os.pathsep.join([str(HERE / "sinks_probe"), os.environ.get("PYTHONPATH", "")])
     variables = {**os.environ, "PYTHONPATH": path, "SINKS_EVIDENCE": str(tmp_path / "evidence")}
-    subprocess.run([sys.executable, "-c", source], cwd=tmp_path, env=variables, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", source], cwd=tmp_path, env=variables, check=True, timeout=120)
     for seen in ("hushhush", "second", "third", "fourth", "argument"):
         assert Hunt({"it": seen})(tmp_path / "evidence"), seen
