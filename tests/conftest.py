@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from entrepot._secrets import forget_secrets
 
-pytest_plugins = ["entrepot_test_processes", "entrepot_test_servers"]
+pytest_plugins = ["entrepot_test_outages", "entrepot_test_processes", "entrepot_test_servers"]
 
 # The examples of Hypothesis are the same in each run, and a machine that is slow is no fault: a test that fails says
 # something of the change at hand. `make soak` looks at others each time.

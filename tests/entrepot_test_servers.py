@@ -1,28 +1,22 @@
 """Fixtures for the real servers of `tools/servers.py`: each starts once a pytest process, when a test first asks."""
 
-import asyncio
 import os
 import shutil
-import socket
-import urllib.error
-import urllib.request
+import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from servers import (
     GCSServer,
     S3Server,
-    ServerProcess,
     VaultServer,
-    free_ports,
+    start_azurite,
     start_gcs,
     start_moto,
     start_openbao,
     start_rclone,
     start_seaweedfs,
-    started,
 )
 
 # The account that Azure's emulator documents for everyone to use.
@@ -75,59 +69,14 @@ def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GCSServer]:
     yield from _run(start_gcs, tmp_path_factory)
 
 
-@dataclass
-class _Azurite:
-    port: int
-    process: ServerProcess
-
-    def ready(self) -> None:
-        """Raise until it answers; it, and not who took its port before it."""
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=5).close()
-        except urllib.error.HTTPError as answer:  # it takes no such request
-            if "Azurite" not in answer.headers.get("Server", ""):
-                raise
-
-
 @pytest.fixture(scope="session")
 def azurite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Azurite: Azure's blobs, with e-tags and conditions; its port. It is no Python package, and may be missing."""
     program = shutil.which("azurite-blob")
-    if program is None:
-        pytest.skip("azurite-blob is not installed (npm install --global azurite)")
-    folder = tmp_path_factory.mktemp("azurite")
-
-    def start() -> _Azurite:
-        (port,) = free_ports(1)
-        command = [program, "--blobHost", "127.0.0.1", "--blobPort", str(port), "-l", str(folder / "data")]
-        command += ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
-        return _Azurite(port, ServerProcess("azurite", command, log=folder / "server.log"))
-
-    server = started(start)
-    yield server.port
-    server.process.stop()
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Count the seconds that coroutines are told to wait for, between two attempts say: the rest is the machine's."""
-    counted: list[float] = []
-    sleep = asyncio.sleep
-
-    async def counting(delay: float, *args: Any) -> Any:
-        counted.append(delay)
-        return await sleep(delay, *args)
-
-    monkeypatch.setattr(asyncio, "sleep", counting)
-    return counted
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port that nobody listens on, and that nobody else can take meanwhile."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
+    if program is None or subprocess.run([program, "--version"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("azurite-blob is not installed (npm install --global azurite), or not wholly")
+    for server in _run(start_azurite, tmp_path_factory):
+        yield server.port
 
 
 def azure_connection_string(port: int, key: str = EMULATOR_KEY) -> str:

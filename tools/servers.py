@@ -1,4 +1,4 @@
-"""Real servers for tests and demo, on loopback and free ports: S3 (three of them), Google Cloud Storage, OpenBao.
+"""Real servers for tests and demo, on loopback and free ports: S3 (three of them), Google Cloud, Azure, OpenBao.
 
 Each ends with the process that started it, however that ends: a small guardian between the two kills the server when
 the pipe from the process closes.
@@ -22,20 +22,22 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "AzureServer",
     "GCSServer",
     "S3Server",
     "ServerProcess",
     "VaultServer",
     "free_ports",
+    "start_azurite",
     "start_gcs",
     "start_moto",
     "start_openbao",
     "start_rclone",
     "start_seaweedfs",
-    "started",
 ]
 
-READY_WITHIN = 120.0  # seconds, on a busy machine; it takes one or two
+READY_WITHIN = 80.0
+ANSWER_WITHIN = 60  # seconds, of a server that is ready on a machine that is busy
 ATTEMPTS = 3  # another process may take a port between our choosing it and the server's binding it
 
 # Runs the server in a group of its own, and ends that group when standard input closes or the server does.
@@ -130,7 +132,8 @@ class ServerProcess:
                 why = error
                 time.sleep(0.05)
             else:
-                return
+                if self._guardian.poll() is None:  # or another process answered, which has taken its port
+                    return
         self.stop()
         raise RuntimeError(f"{self.name} was not ready within {READY_WITHIN:.0f} s ({why!r}):\n{self.tail()}")
 
@@ -143,7 +146,7 @@ class ServerProcess:
         if self._guardian.stdin is not None:
             self._guardian.stdin.close()
         try:
-            self._guardian.wait(15)
+            self._guardian.wait(30)
         except subprocess.TimeoutExpired:
             self._guardian.kill()
             self._guardian.wait()
@@ -178,8 +181,8 @@ class S3Server:
         }
 
     @functools.cache  # noqa: B019  a server lives as long as the session
-    def client(self) -> Any:
-        """Return a boto3 client, to look at the bucket past the code under test."""
+    def client(self, seconds: int = ANSWER_WITHIN) -> Any:
+        """Return a boto3 client that waits so long for answers, to look at the bucket past the code under test."""
         import boto3
         from botocore.config import Config
 
@@ -190,13 +193,16 @@ class S3Server:
             aws_secret_access_key=self.secret_key,
             region_name=self.region,
             config=Config(
-                connect_timeout=20, read_timeout=60, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}
+                connect_timeout=seconds,
+                read_timeout=seconds,
+                retries={"total_max_attempts": 1},
+                s3={"addressing_style": "path"},
             ),
         )
 
     def ready(self) -> None:
         """Raise until it answers as it should."""
-        self.client().list_buckets()
+        self.client(5).list_buckets()
 
 
 @dataclass
@@ -214,7 +220,7 @@ class GCSServer:
             data=f'{{"name": "{name}"}}'.encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=60):
+        with urllib.request.urlopen(request, timeout=ANSWER_WITHIN):
             return name
 
     def storage_options(self) -> dict[str, Any]:
@@ -223,7 +229,7 @@ class GCSServer:
 
     def ready(self) -> None:
         """Raise until it answers as it should."""
-        with urllib.request.urlopen(f"{self.endpoint_url}/storage/v1/b?project=test", timeout=2):
+        with urllib.request.urlopen(f"{self.endpoint_url}/storage/v1/b?project=test", timeout=5):
             pass
 
 
@@ -244,13 +250,25 @@ class VaultServer:
     def call(self, path: str, body: bytes = b"{}") -> None:
         """Write something."""
         request = urllib.request.Request(f"{self.url}/v1/{path}", data=body, headers={"X-Vault-Token": self.token})
-        with urllib.request.urlopen(request, timeout=60):
+        with urllib.request.urlopen(request, timeout=ANSWER_WITHIN):
             pass
 
     def ready(self) -> None:
         """Raise until it answers as it should."""
-        with urllib.request.urlopen(f"{self.url}/v1/sys/health", timeout=2):
+        with urllib.request.urlopen(f"{self.url}/v1/sys/health", timeout=5):
             pass
+
+
+@dataclass
+class AzureServer:
+    """An Azure Blob Storage server that runs, on a port."""
+
+    port: int
+    process: ServerProcess = field(repr=False)
+
+    def ready(self) -> None:
+        """Raise until it listens."""
+        socket.create_connection(("127.0.0.1", self.port), 5).close()
 
 
 def _plain_environment() -> dict[str, str]:
@@ -261,15 +279,8 @@ def _plain_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(doubtful) and k.lower() not in proxies}
 
 
-def started(start: Callable[[], Any]) -> Any:
-    """Start a server, on other ports if the first ones were taken meanwhile.
-
-    Args:
-        start: Returns a server that has a `process`, and a `ready` that raises until it answers.
-
-    Raises:
-        RuntimeError: If it does not answer.
-    """
+def _started(start: Callable[[], Any]) -> Any:
+    """Start a server, on other ports if the first ones were taken meanwhile."""
     for attempt in range(1, ATTEMPTS + 1):
         server = start()
         try:
@@ -309,7 +320,7 @@ def start_seaweedfs(folder: Path) -> S3Server:
         process = ServerProcess("SeaweedFS", command, log=folder / "server.log", env=env, leaves=leaves)
         return S3Server(f"http://127.0.0.1:{ports[0]}", KEY, SECRET, process)
 
-    return started(start)
+    return _started(start)
 
 
 def start_moto(folder: Path) -> S3Server:
@@ -321,7 +332,7 @@ def start_moto(folder: Path) -> S3Server:
         process = ServerProcess("moto", command, log=folder / "server.log")
         return S3Server(f"http://127.0.0.1:{port}", KEY, SECRET, process)
 
-    return started(start)
+    return _started(start)
 
 
 def start_openbao(folder: Path) -> VaultServer:
@@ -336,7 +347,7 @@ def start_openbao(folder: Path) -> VaultServer:
         process = ServerProcess("openbao", command, log=folder / "server.log", env={"HOME": str(folder)})
         return VaultServer(f"http://127.0.0.1:{port}", KEY, process)
 
-    server: VaultServer = started(start)
+    server: VaultServer = _started(start)
     server.call("sys/mounts/transit", b'{"type": "transit"}')
     return server
 
@@ -354,7 +365,7 @@ def start_rclone(folder: Path) -> S3Server:
         process = ServerProcess("rclone", command, log=folder / "server.log", env={"HOME": str(folder)})
         return S3Server(f"http://127.0.0.1:{port}", KEY, SECRET, process)
 
-    return started(start)
+    return _started(start)
 
 
 def start_gcs(folder: Path) -> GCSServer:
@@ -371,4 +382,18 @@ def start_gcs(folder: Path) -> GCSServer:
         process = ServerProcess("fake-gcs-server", command, log=folder / "server.log")
         return GCSServer(f"http://127.0.0.1:{port}", process)
 
-    return started(start)
+    return _started(start)
+
+
+def start_azurite(folder: Path) -> AzureServer:
+    """Start Azurite, Azure's blobs with e-tags and conditions."""
+
+    def start() -> AzureServer:
+        (port,) = free_ports(1)
+        data = tempfile.mkdtemp(prefix="data-", dir=folder)
+        command = [_program("azurite-blob"), "--blobHost", "127.0.0.1", "--blobPort", str(port), "-l", data]
+        command += ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
+        return AzureServer(port, ServerProcess("azurite", command, log=folder / "server.log"))
+
+    server: AzureServer = _started(start)
+    return server

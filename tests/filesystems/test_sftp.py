@@ -20,7 +20,7 @@ from typing import Any
 import paramiko
 import pytest
 from pydantic import ValidationError
-from servers import ServerProcess, free_ports, started
+from servers import ATTEMPTS, ServerProcess, free_ports
 
 from entrepot.errors import ConfigurationError, StorageAccessError, StorageUnreachableError
 from entrepot.filesystems import SFTP, RemoteFileSystem
@@ -86,7 +86,15 @@ def serving(folder: Path, sftp: str = "internal-sftp") -> Iterator[Server]:
         command = [program, "-D", "-e", "-f", str(folder / "config")]
         return Daemon(port, ServerProcess("sshd", command, log=folder / "log"))
 
-    daemon = started(start)
+    for attempt in range(1, ATTEMPTS + 1):
+        daemon = start()
+        try:
+            daemon.process.wait_until(daemon.ready)
+            break
+        except RuntimeError:  # another process may have taken its port before it did
+            daemon.process.stop()
+            if attempt == ATTEMPTS:
+                raise
     try:
         options = {"username": getpass.getuser(), "private_key": (folder / "user").read_text()}
         yield Server(daemon.port, host_key, f"{folder}/data", options)
