@@ -2,14 +2,34 @@
 
 import faulthandler
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from entrepot._secrets import forget_secrets
 
-pytest_plugins = ["entrepot_test_crypto", "entrepot_test_processes", "entrepot_test_servers"]
+pytest_plugins = [
+    "entrepot_test_crypto",
+    "entrepot_test_outages",
+    "entrepot_test_processes",
+    "entrepot_test_servers",
+]
+
+# The examples of Hypothesis are the same in each run, and a machine that is slow is no fault: a test that fails says
+# something of the change at hand. `make soak` looks at others each time.
+settings.register_profile(
+    "entrepot",
+    parent=settings.get_profile(settings.get_current_profile_name()),
+    derandomize=not os.environ.get("ENTREPOT_SOAK"),
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("entrepot")
 
 # Longer than `timeout` in pyproject.toml, which fails a test gently: by an exception in the main thread. A test of code
 # that catches everything, or a thread that waits where signals do not reach, outlives that one.
@@ -18,7 +38,12 @@ _STDERR = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the real standard error: what a dying process writes into pytest's capture dies with it."""
+    """Keep the real standard error, into which a dying process can write, and take interrupts.
+
+    What a shell starts in the background has those ignored, and so has all that it starts: also what tests interrupt.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         config.stash[_STDERR] = os.dup(2)
 

@@ -33,7 +33,7 @@ class Processes:
     def close(self) -> None:
         assert self._program.stdin is not None
         self._program.stdin.close()
-        assert self._program.wait(30) == 0
+        assert self._program.wait(120) == 0
 
 
 def acknowledged_in(file: Path) -> int:

@@ -44,7 +44,7 @@ class Program:
 
     def end(self, returncode: int = 0) -> tuple[str, str]:
         """Wait for its end; return what else it wrote."""
-        out, err = self.process.communicate(timeout=60)
+        out, err = self.process.communicate(timeout=120)
         assert self.process.returncode == returncode, err
         return out, err
 
@@ -79,7 +79,7 @@ def start_program() -> Iterator[Callable[..., Program]]:
             program.process.communicate()
 
 
-def said_at_once(*commands: Sequence[object], seconds: float = 60) -> list[str]:
+def said_at_once(*commands: Sequence[object], seconds: float = 120) -> list[str]:
     """Run Python with each of these arguments, and let all go on at one moment; return what each says then.
 
     Each program says "ready" in a line of its own, and waits for one on its stdin.
@@ -100,7 +100,7 @@ def said_at_once(*commands: Sequence[object], seconds: float = 60) -> list[str]:
     return said
 
 
-def until(is_so: Callable[[], bool], seconds: float = 60) -> None:
+def until(is_so: Callable[[], bool], seconds: float = 120) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
     while not is_so():

@@ -314,7 +314,7 @@ def _completion(scene: Scene) -> Iterator[Shown]:
         env=scene.variables
         | {"_ENTREPOT_COMPLETE": "complete_bash", "COMP_WORDS": "entrepot block show sinks", "COMP_CWORD": "3"},
         capture_output=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     yield found.stdout + found.stderr

@@ -41,7 +41,7 @@ def ask() -> Iterator[Any]:
     yield call
     assert program.stdin is not None
     program.stdin.close()
-    assert program.wait(30) == 0
+    assert program.wait(120) == 0
 
 
 def campaign(ask: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, *, blocks: int, step: int) -> int:

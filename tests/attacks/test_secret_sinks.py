@@ -130,10 +130,16 @@ def _mail_server(scene: Scene) -> Iterator[int]:
         right = isinstance(data, LoginPassword) and data.password.decode() == scene.text("plain")
         return AuthResult(success=right, handled=False)
 
-    (port,) = free_ports(1)
     mailbox = _Mailbox(scene.mails)
-    server = Controller(mailbox, "localhost", port, authenticator=authenticator, auth_require_tls=False)
-    server.start()
+    for attempt in range(5):  # another process may take a port before the server does
+        (port,) = free_ports(1)
+        server = Controller(mailbox, "localhost", port, authenticator=authenticator, auth_require_tls=False)
+        try:
+            server.start()
+            break
+        except OSError:
+            if attempt == 4:
+                raise
     try:
         yield port
     finally:
@@ -297,6 +303,6 @@ def test_the_probe_keeps_what_is_written_and_removed(tmp_path: Path) -> None:
     )
     path = os.pathsep.join([str(HERE / "sinks_probe"), os.environ.get("PYTHONPATH", "")])
     variables = {**os.environ, "PYTHONPATH": path, "SINKS_EVIDENCE": str(tmp_path / "evidence")}
-    subprocess.run([sys.executable, "-c", source], cwd=tmp_path, env=variables, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", source], cwd=tmp_path, env=variables, check=True, timeout=120)
     for seen in ("hushhush", "second", "third", "fourth", "argument"):
         assert Hunt({"it": seen})(tmp_path / "evidence"), seen

@@ -150,7 +150,11 @@ class TestRoundTrip:
             assert Manifold.load("e").inner == Secret(value="new"), "it is a reference"
             assert applied(file) == ["change", "same", "same"]
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(
+        max_examples=60,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    )
     @given(
         value=st.recursive(
             st.one_of(
@@ -391,7 +395,11 @@ class TestFiles:
         ),
         name=st.sampled_from(["b.toml", "b.yaml"]),
     )
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(
+        max_examples=60,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    )
     def test_what_is_written_is_read(self, fields: dict[str, Any], name: str, tmp_path: Path) -> None:
         blocks = {("string", "a"): fields, ("string", "b"): {}, ("x", "c"): fields}
         (tmp_path / name).write_text(write_blocks(blocks, tmp_path / name), encoding="utf-8")

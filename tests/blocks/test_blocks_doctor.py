@@ -232,12 +232,12 @@ def test_killed_half_way_and_called_again_three_times_at_once_it_makes_one_versi
     def start(mode: str) -> subprocess.Popen[str]:
         return subprocess.Popen([sys.executable, script, mode], stdout=subprocess.PIPE, text=True, env=os.environ)
 
-    assert start("old").wait(60) == 0
+    assert start("old").wait(120) == 0
     killed = start("3")
-    killed.communicate(timeout=60)
+    killed.communicate(timeout=120)
     assert killed.returncode == -signal.SIGKILL
     running = [start("all") for _ in range(3)]
-    said = [process.communicate(timeout=60)[0].split() for process in running]
+    said = [process.communicate(timeout=120)[0].split() for process in running]
     assert {process.returncode for process in running} == {0}
     assert [each[:3] for each in said] == [["ok"] * 3] * 3, "what was done before is left alone"
     assert sum(each.count("migrated") for each in said) == 3

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from servers import S3Server, free_ports
+from servers import S3Server
 from typer.testing import CliRunner
 
 from entrepot import home
@@ -272,14 +272,13 @@ def test_no_keyring_is_made_beside_documents_that_are_shared(
 
 
 def test_an_outage_is_one_clear_error_and_never_no_such_block(
-    s3_server: S3Server, machine: Use, monkeypatch: pytest.MonkeyPatch
+    s3_server: S3Server, machine: Use, monkeypatch: pytest.MonkeyPatch, closed_port: int
 ) -> None:
     machine(s3_server, "s3://bucket-that-is-not-there/blocks")
     for call in (lambda: Secret.load("x"), lambda: Secret.exists("x"), Block.list, lambda: Secret.delete("x")):
         with pytest.raises(StorageUnreachableError, match="no such bucket"):
             call()
-    (port,) = free_ports(1)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed_port}")
     with pytest.raises(StorageUnreachableError, match="check the endpoint"):
         Secret.load("x")
     done = CliRunner().invoke(app, ["block", "where", "secret/x"])

@@ -18,7 +18,7 @@ def run(script: str, *, check: bool = True, **environment: str) -> str:
         [sys.executable, "-c", script],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
         env={**os.environ, "PYTHONHASHSEED": "random", **environment},
     )
@@ -91,7 +91,7 @@ def test_a_script_that_defines_its_class_loads_what_it_saved(tmp_path: Path) -> 
         "else:\n    print(Mine.load('m').inner.token.get_secret_value(), Block.load('mine/m').host)\n"
     )
     for action, expected in (("save", ""), ("load", "t h\n")):
-        done = subprocess.run([sys.executable, script, action], capture_output=True, text=True, check=True, timeout=60)
+        done = subprocess.run([sys.executable, script, action], capture_output=True, text=True, check=True, timeout=120)
         assert done.stdout == expected
     with pytest.raises(LookupError, match="no block type named 'mine'"):
         Block.load("mine/m")

@@ -9,7 +9,7 @@ from pathlib import Path
 import boto3
 import hvac
 import pytest
-from servers import S3Server, VaultServer, free_ports
+from servers import S3Server, VaultServer
 
 from entrepot.blocks import Secret, SecretBytesReference, SecretReference
 from entrepot.blocks.secret_sources.aws import SecretsManager
@@ -132,12 +132,12 @@ class TestSecretsManager(SecretSourceContract):
         assert get("aws-sm://prod/text") == "rotated-since"
         assert SecretBytesReference("aws-sm://prod/bytes").get_secret_value() == b"\xff" * 20
 
-    def test_errors_say_what_to_look_at(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_errors_say_what_to_look_at(self, monkeypatch: pytest.MonkeyPatch, closed_port: int) -> None:
         with pytest.raises(SecretReferenceError, match="answered ResourceNotFoundException; check its name"):
             get("aws-sm://prod/none")
         with pytest.raises(SecretReferenceError, match="has no key 'none'; known: password, port"):
             get("aws-sm://prod/json#none")
-        monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", f"http://127.0.0.1:{free_ports(1)[0]}")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", f"http://127.0.0.1:{closed_port}")
         with pytest.raises(SecretReferenceError, match=r"cannot be asked \(EndpointConnectionError\); check network"):
             get("aws-sm://prod/text")
 
@@ -148,7 +148,7 @@ class TestVault(SecretSourceContract):
         monkeypatch.setenv("VAULT_ADDR", vault_server.url)
         monkeypatch.setenv("VAULT_TOKEN", vault_server.token)
         monkeypatch.delenv("VAULT_NAMESPACE", raising=False)
-        self.client = hvac.Client(url=vault_server.url, token=vault_server.token, timeout=15)
+        self.client = hvac.Client(url=vault_server.url, token=vault_server.token, timeout=60)
         # The engine is there, of the second version, a moment after the server is.
         vault_server.process.wait_until(lambda: self.write("prod/db", password=HUNTER, port=5432))
         self.write("prod/one", only=HUNTER)
@@ -176,13 +176,13 @@ class TestVault(SecretSourceContract):
         with pytest.raises(SecretReferenceError, match="the server has nothing at prod/rotated under secret"):
             get("vault://secret/prod/rotated#password")
 
-    def test_errors_say_what_to_look_at(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_errors_say_what_to_look_at(self, monkeypatch: pytest.MonkeyPatch, closed_port: int) -> None:
         with pytest.raises(SecretReferenceError, match="has no key 'none'; known: password, port"):
             get("vault://secret/prod/db#none")
         monkeypatch.setenv("VAULT_TOKEN", "of-nobody")
         with pytest.raises(SecretReferenceError, match="refuses the token; check VAULT_TOKEN"):
             get("vault://secret/prod/db#password")
-        monkeypatch.setenv("VAULT_ADDR", f"http://127.0.0.1:{free_ports(1)[0]}")
+        monkeypatch.setenv("VAULT_ADDR", f"http://127.0.0.1:{closed_port}")
         with pytest.raises(SecretReferenceError, match=r"cannot be asked \(ConnectionError\); check VAULT_ADDR"):
             get("vault://secret/prod/db#password")
         monkeypatch.delenv("VAULT_ADDR")

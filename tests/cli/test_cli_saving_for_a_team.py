@@ -36,12 +36,12 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def outer() -> Iterator[type[Block]]:
-    class Outer(Block):
+def wrapping() -> Iterator[type[Block]]:
+    class Wrapping(Block):
         inner: String
 
-    yield Outer
-    BLOCKS.forget("outer")
+    yield Wrapping
+    BLOCKS.forget("wrapping")
 
 
 def saved(invoke: Invoke) -> dict[str, list[str]]:
@@ -133,10 +133,10 @@ class TestFiles:
         assert "hidden" not in invoke("block", "apply", str(file), "--store", "team").stderr
 
     def test_blocks_of_a_file_for_the_team_refer_to_blocks_of_the_team(
-        self, invoke: Invoke, team: Path, tmp_path: Path, outer: type[Block]
+        self, invoke: Invoke, team: Path, tmp_path: Path, wrapping: type[Block]
     ) -> None:
         file = tmp_path / "blocks.toml"
-        file.write_text('[blocks.outer.o]\ninner = "block://string/mine"\n')
+        file.write_text('[blocks.wrapping.o]\ninner = "block://string/mine"\n')
         apply = ("block", "apply", str(file), "--store", "team")
         said = invoke(*apply, exit_code=1).stderr
         assert f"no string block named 'mine' in {team}" in said
@@ -144,30 +144,30 @@ class TestFiles:
         with use_documents(documents_at(str(team), current())):
             String(value="theirs").save("mine")
         invoke(*apply)
-        assert saved(invoke)["team"] == ["outer/o/1", "string/mine/1"]
+        assert saved(invoke)["team"] == ["wrapping/o/1", "string/mine/1"]
         with use_documents(documents_at(str(team), current())):
             String(value="newer").save("mine", overwrite=True)
-        found = invoke("block", "show", "outer/o", "--json").data
+        found = invoke("block", "show", "wrapping/o", "--json").data
         assert found["fields"]["inner"] == {"value": "newer"}, "it is a reference"
 
-    def test_so_do_blocks_that_options_name(self, invoke: Invoke, team: Path, outer: type[Block]) -> None:
-        create = ("block", "create", "outer", "o", "-f", "inner=block://string/mine")
+    def test_so_do_blocks_that_options_name(self, invoke: Invoke, team: Path, wrapping: type[Block]) -> None:
+        create = ("block", "create", "wrapping", "o", "-f", "inner=block://string/mine")
         invoke(*create)
         String(value="newer").save("mine", overwrite=True)
-        assert outer.load("o").inner == String(value="newer"), "it is a reference"  # type: ignore[attr-defined]
+        assert wrapping.load("o").inner == String(value="newer"), "it is a reference"  # type: ignore[attr-defined]
         said = invoke(*create, "--store", "team", exit_code=1).stderr
         assert f"no string block named 'mine' in {team}" in said
         assert "find each other there" in said
         for name in ("mine", "other"):
             invoke("block", "create", "string", name, "-f", "value=theirs", "--store", "team")
         invoke(*create, "--store", "team")
-        invoke("block", "edit", "outer/o", "-f", "inner=block://string/other", "--store", "team")
+        invoke("block", "edit", "wrapping/o", "-f", "inner=block://string/other", "--store", "team")
         invoke("block", "edit", "string/other", "-f", "value=edited")
-        assert outer.load("o", store="team").inner == String(value="edited")  # type: ignore[attr-defined]
+        assert wrapping.load("o", store="team").inner == String(value="edited")  # type: ignore[attr-defined]
         assert (
             "'nope'"
             in invoke(
-                "block", "edit", "outer/o", "-f", "inner=block://string/nope", "--store", "local", exit_code=1
+                "block", "edit", "wrapping/o", "-f", "inner=block://string/nope", "--store", "local", exit_code=1
             ).stderr
         )
 

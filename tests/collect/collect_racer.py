@@ -21,6 +21,7 @@ from entrepot.storage import LocalStorage
 from entrepot_test_results import RING
 
 KEYS = 12
+WRITERS = 3
 FEWEST = 20  # writes of each, however late it started
 LIMIT = 60.0  # seconds that a writer may take to mend what a reader has met half-way
 
@@ -63,6 +64,7 @@ def check(store: ResultStore, key: str, *, acknowledged: bool) -> str:
 
 def writer(store: ResultStore, folder: Path, seed: int) -> dict[str, Any]:
     dice = random.Random(seed)
+    (folder / f"began {seed}").touch()
     counts: dict[str, Any] = {"writes": 0, "reads": 0}
     kept: set[str] = set()
     while counts["writes"] < FEWEST or not (folder / "stop").exists():
@@ -79,9 +81,13 @@ def writer(store: ResultStore, folder: Path, seed: int) -> dict[str, Any]:
 
 
 def collector(store: ResultStore, folder: Path, count: int) -> dict[str, int]:
+    """Collect so many times, and go on until there was something to race about: writers may be slow to begin."""
     counts = {"collections": 0, "records": 0, "payloads": 0, "refused": 0}
+    until = time.monotonic() + 2 * LIMIT
     try:
-        while counts["collections"] < count:
+        while len(list(folder.glob("began *"))) < WRITERS and time.monotonic() < until:
+            time.sleep(0.01)
+        while counts["collections"] < count or (counts["payloads"] <= count // 20 and time.monotonic() < until):
             try:
                 report = Collector(store, grace=0).run()
             except CollectionError:

@@ -107,7 +107,7 @@ def test_snapshots_and_answers_of_runs_that_are_over_go_in_time(
     open_question(run_id)
     file = entrepot_home / SNAPSHOTS / run_id
     size = file.stat().st_size
-    assert tidy(entrepot_home, is_dry=False, clock=Later(after - 60)) == Tidied()
+    assert tidy(entrepot_home, is_dry=False, clock=Later(after - 3600)) == Tidied()
     assert tidy(entrepot_home, is_dry=True, clock=Later(after + 60)) == Tidied(1, 1, 0, size)
     assert file.is_file()
     assert tidy(entrepot_home, is_dry=False, clock=Later(after + 60)) == Tidied(1, 1, 0, size)
@@ -122,7 +122,7 @@ def test_what_the_history_knows_nothing_of_goes_by_its_age(entrepot_home: Path) 
     (entrepot_home / DATABASE_NAME).unlink()
     for rest in entrepot_home.glob(f"{DATABASE_NAME}-*"):
         rest.unlink()
-    assert tidy(entrepot_home, is_dry=False, clock=Later(2 * OLD - 60)) == Tidied()
+    assert tidy(entrepot_home, is_dry=False, clock=Later(2 * OLD - 3600)) == Tidied()
     assert tidy(entrepot_home, is_dry=False, clock=Later(2 * OLD + 60)).snapshots == 1
     assert not (entrepot_home / SNAPSHOTS / run_id).exists()
 

@@ -16,8 +16,9 @@ from entrepot import flow, task
 from entrepot.concurrency import Slots, acquiring, bells, concurrency, read_limits, remove_limit, set_limit
 from entrepot.concurrency import asyncio as as_async
 from entrepot.concurrency import sync as as_sync
+from entrepot.coordination import heartbeat
 from entrepot.coordination.claims import Standing, standings, withdraw
-from entrepot.coordination.database import default_path
+from entrepot.coordination.database import default_path, reading
 from entrepot.errors import (
     LeaseLostError,
     LimitError,
@@ -57,23 +58,32 @@ def holders(name: str = "db") -> int:
 
 
 @contextmanager
-def held_elsewhere(*names: str, occupy: int = 1) -> Iterator[None]:
-    """Hold slots in another thread, whose claims are not around those of the test."""
+def held_elsewhere(*names: str, occupy: int = 1) -> Iterator[Callable[[], None]]:
+    """Hold slots in another thread, whose claims are not around those of the test; gives what ends that early."""
     inside, end = threading.Event(), threading.Event()
 
     def work() -> None:
         with concurrency(list(names), occupy):
             inside.set()
-            end.wait(60)
+            end.wait(120)
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert inside.wait(30)
+    assert inside.wait(60)
     try:
-        yield
+        yield end.set
     finally:
         end.set()
         thread.join()
+
+
+@contextmanager
+def meanwhile(is_so: Callable[[], bool], act: Callable[[], object]) -> Iterator[None]:
+    """Wait for something beside the body, and do something then."""
+    thread = threading.Thread(target=lambda: (until(is_so), act()))
+    thread.start()
+    yield
+    thread.join()
 
 
 class TestEntering:
@@ -256,20 +266,29 @@ class TestWaiting:
     def test_what_is_waited_for_is_logged_after_a_while_and_then_less_and_less(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(acquiring, "_REPORT", 0.1)
+        now = [1000.0]
+
+        class Set:
+            monotonic = staticmethod(lambda: now[0])
+
+        monkeypatch.setattr(acquiring, "time", Set)
         caplog.set_level(logging.INFO)
         set_limit("db", 1)
-        with held_elsewhere("db"), pytest.raises(LimitTimeoutError):
-            enter_sync(concurrency("db", timeout_seconds=1))
+        with held_elsewhere("db"):
+            one = acquiring.Acquisition({"db": 1})
+            for _ in range(100):  # seconds
+                assert one._attempt()
+                now[0] += 1
+            one.release()
         lines = [record.getMessage() for record in caplog.records if "Waiting for" in record.getMessage()]
-        assert 1 <= len(lines) <= 4
+        assert [line.partition(" seconds")[0] for line in lines] == [f"Waiting for {at}" for at in (5, 10, 20, 40, 80)]
         assert f"1 of 1 slots of 'db' are in use, by process {os.getpid()}" in lines[0]
 
     @both
     def test_who_waits_for_itself_is_warned_at_once(self, enter: Enter, caplog: pytest.LogCaptureFixture) -> None:
         set_limit("db", 1)
-        with concurrency("db"), pytest.raises(LimitTimeoutError):
-            enter(concurrency("db", timeout_seconds=0.3))
+        with concurrency("db"), meanwhile(lambda: bool(caplog.records), lambda: set_limit("db", 2)):
+            enter(concurrency("db"))
         assert ["the code around it holds itself" in record.getMessage() for record in caplog.records] == [True]
 
     def test_who_holds_what_the_first_in_the_queue_needs_goes_before_it(self) -> None:
@@ -287,12 +306,13 @@ class TestWaiting:
     def test_the_first_wait_can_be_told(self) -> None:
         set_limit("db", 1)
         told: list[str] = []
-        slots = concurrency("db", timeout_seconds=0.3)
+        slots = concurrency("db")
         slots.acquire(on_wait=told.append)
         assert told == []
         slots.release()
-        with held_elsewhere("db"), pytest.raises(LimitTimeoutError):
+        with held_elsewhere("db") as end, meanwhile(lambda: bool(told), end):
             slots.acquire(on_wait=told.append)
+        slots.release()
         assert len(told) == 1
         assert "1 of 1 slots of 'db' are in use" in told[0]
 
@@ -303,11 +323,11 @@ class TestCoroutines:
         told: list[tuple[str, int]] = []
 
         async def main() -> None:
-            slots = concurrency("db", timeout_seconds=0.3)
-            with pytest.raises(LimitTimeoutError):
-                await slots.aacquire(on_wait=lambda text: told.append((text, threading.get_ident())))
+            slots = concurrency("db")
+            await slots.aacquire(on_wait=lambda text: told.append((text, threading.get_ident())))
+            await slots.arelease()
 
-        with held_elsewhere("db"):
+        with held_elsewhere("db") as end, meanwhile(lambda: bool(told), end):
             asyncio.run(main())
         ((text, thread),) = told
         assert "1 of 1 slots of 'db' are in use" in text
@@ -340,32 +360,33 @@ class TestCoroutines:
             with concurrency("db"):
                 pass
 
-        async def taken() -> None:
-            with pytest.raises(LimitTimeoutError):
-                enter_sync(concurrency("db", timeout_seconds=0.3))
-
         asyncio.run(free())
-        with held_elsewhere("db"):
+        with held_elsewhere("db") as end:
             with pytest.raises(LimitTimeoutError):
                 enter_sync(concurrency("db", timeout_seconds=0.1))
             assert caplog.records == []
-            asyncio.run(taken())
+            with meanwhile(lambda: bool(caplog.records), end):
+                asyncio.run(free())
         assert ["blocks an event loop" in record.getMessage() for record in caplog.records] == [True]
 
     def test_never_more_than_the_limit_are_inside(self) -> None:
         set_limit("db", 3)
         inside = most = 0
 
-        async def work() -> None:
+        async def work(full: asyncio.Event) -> None:
             nonlocal inside, most
             async with concurrency("db"):
                 inside += 1
                 most = max(most, inside)
-                await asyncio.sleep(0.005)
+                if most == 3:
+                    full.set()
+                await full.wait()  # so many fit in
+                await asyncio.sleep(0.005)  # and no more come
                 inside -= 1
 
         async def main() -> None:
-            await asyncio.gather(*[work() for _ in range(30)])
+            full = asyncio.Event()
+            await asyncio.wait_for(asyncio.gather(*[work(full) for _ in range(30)]), 120)
 
         asyncio.run(main())
         assert most == 3
@@ -414,7 +435,7 @@ class TestCoroutines:
         set_limit("db", 1)
 
         async def enter() -> None:
-            async with concurrency("db"):
+            async with concurrency("db", lease_duration=3600):
                 await asyncio.sleep(60)
 
         async def main() -> None:
@@ -424,7 +445,7 @@ class TestCoroutines:
             coroutine.close()
 
         asyncio.run(main())
-        assert everybody() == []
+        until(lambda: everybody() == [])  # where it was thrown away amid an attempt, that is given back a moment later
 
     def test_threads_of_the_loop_that_are_all_taken_are_not_needed(self) -> None:
         set_limit("db", 1)
@@ -442,8 +463,17 @@ class TestCoroutines:
         assert everybody() == []
 
 
+def expires() -> float:
+    """Return when the lease ends on what is held."""
+    with reading() as connection:
+        assert connection is not None
+        ends: float = connection.execute("SELECT expires FROM claims").fetchone()[0]
+        return ends
+
+
 class TestLeases:
     def lose(self) -> None:
+        """Let somebody release what is held."""
         assert all(withdraw(default_path(), one.claim_id) for one in everybody())
 
     @both
@@ -470,11 +500,13 @@ class TestLeases:
             enter(concurrency("db", strict=True), fail)
 
     def test_they_are_renewed_while_the_body_runs_and_a_loss_is_logged_at_once(
-        self, caplog: pytest.LogCaptureFixture
+        self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(heartbeat, "_BEATS", 1000)  # so that a slow machine does not lose what is to be renewed
         set_limit("db", 1)
-        with concurrency("db", lease_duration=1):
-            time.sleep(1.5)
+        with concurrency("db", lease_duration=60):
+            first = expires()
+            until(lambda: expires() > first + 0.2)
             with pytest.raises(LimitTimeoutError):
                 enter_sync(concurrency("db", timeout_seconds=0))
             self.lose()
@@ -519,6 +551,7 @@ class TestInRuns:
     def test_async_tasks_of_one_flow_share_a_limit(self) -> None:
         set_limit("db", 2)
         inside = most = 0
+        full: list[asyncio.Event] = []
 
         @task
         async def load() -> None:
@@ -526,11 +559,15 @@ class TestInRuns:
             async with concurrency("db"):
                 inside += 1
                 most = max(most, inside)
-                await asyncio.sleep(0.01)
+                if most == 2:
+                    full[0].set()
+                await asyncio.wait_for(full[0].wait(), 120)  # so many fit in
+                await asyncio.sleep(0.01)  # and no more come
                 inside -= 1
 
         @flow
         async def etl() -> None:
+            full.append(asyncio.Event())
             await asyncio.gather(*[load() for _ in range(10)])
 
         asyncio.run(etl())

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from entrepot.coordination import claims as claims_module
 from entrepot.coordination.claims import Answer, Request, _decided, attempt, standings, withdraw
 from entrepot.coordination.database import default_path, reading, writing
 from entrepot.coordination.deciding import Claim, Limit, decide
@@ -133,7 +134,9 @@ class TestGranting:
             assert connection.execute("SELECT count(*) FROM claimed").fetchone() == (0,)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(
     others=st.lists(
         st.tuples(
@@ -239,14 +242,17 @@ class TestLeases:
 
 class TestTheDead:
     def test_what_a_killed_process_held_is_free_at_once_and_so_is_its_place(
-        self, clock: FrozenClock, start_program: Callable[..., Program]
+        self, clock: FrozenClock, start_program: Callable[..., Program], monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(claims_module, "WAITING_SECONDS", 3600)  # it is for its death that all of it goes
         set_limit("db", 1, clock=clock)
         program = start_program(
+            "from entrepot.coordination import claims\n"
             "from entrepot.coordination.claims import Request, attempt\n"
             "from entrepot.coordination.database import default_path\n"
-            "assert attempt(default_path(), Request('a', {'db': 1})).granted\n"
-            "assert not attempt(default_path(), Request('b', {'db': 1})).granted\n"
+            "claims.WAITING_SECONDS = 3600\n"
+            "assert attempt(default_path(), Request('a', {'db': 1}, seconds=3600)).granted\n"
+            "assert not attempt(default_path(), Request('b', {'db': 1}, seconds=3600)).granted\n"
             "print('ready')\n"
             "input()\n"
         )
@@ -315,7 +321,11 @@ class TestRates:
         clock.advance(0.5)
         assert ask(refused, clock).granted
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(
+        max_examples=25,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    )
     @given(
         slots=st.integers(1, 4),
         decay=st.sampled_from([0.2, 1.0, 3.0]),

@@ -20,6 +20,7 @@ from entrepot.errors import StorageAccessError, StorageError, StorageFullError, 
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "coordination"
 SET = "INSERT INTO variables VALUES (?, '1', '[]', '', '')"
+PATIENCE = 120.0  # seconds, where others hold the lock for a moment: on a busy machine that may be a long one
 NAMES = "SELECT name FROM variables ORDER BY name"
 
 
@@ -131,8 +132,7 @@ class TestTransactions:
     def test_threads_take_turns(self) -> None:
         def work(first: str) -> None:
             for number in range(20):
-                with writing() as connection:
-                    connection.execute(SET, (f"{first}{number:02}",))
+                _write_one(f"{first}{number:02}")
 
         threads = [threading.Thread(target=work, args=(first,)) for first in "abcd"]
         for thread in threads:
@@ -145,7 +145,7 @@ class TestTransactions:
         script = (
             "import sys; from entrepot.coordination.database import writing\n"
             "for number in range(25):\n"
-            "    with writing() as connection:\n"
+            f"    with writing(patience={PATIENCE}) as connection:\n"
             f"        connection.execute({SET!r}, (sys.argv[1] + str(number),))\n"
         )
         workers = [subprocess.Popen([sys.executable, "-c", script, first]) for first in "abcd"]
@@ -186,8 +186,12 @@ class TestForks:
             for number in range(10):
                 child = os.fork()
                 if child == 0:
-                    _write_one(f"child{number}")
-                    os._exit(0)
+                    code = 1
+                    try:
+                        _write_one(f"child{number}")
+                        code = 0
+                    finally:
+                        os._exit(code)  # whatever happened, it is no second run of the tests
                 assert os.waitpid(child, 0)[1] == 0
         finally:
             end.set()
@@ -196,7 +200,7 @@ class TestForks:
 
 
 def _write_one(name: str, then: type[BaseException] | None = None) -> None:
-    with writing() as connection:
+    with writing(patience=PATIENCE) as connection:
         connection.execute(SET, (name,))
         if then is not None:
             raise then

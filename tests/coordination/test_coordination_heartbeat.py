@@ -4,6 +4,7 @@ import gc
 import logging
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,17 @@ from entrepot.coordination.heartbeat import Held, hold, let_go
 from entrepot.coordination.limits import set_limit
 from entrepot.errors import StorageUnreachableError
 from entrepot_test_processes import until
+
+
+@pytest.fixture(autouse=True)
+def _heart(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have a heart of one's own: what other tests left is not renewed by it."""
+    heart = heartbeat._Heart()
+    monkeypatch.setattr(heartbeat, "_heart", heart)
+    yield
+    for one in list(heart._held):
+        heart.remove(one)
+    heart._messages.put(None)  # its thread has nothing to wait for
 
 
 class Owner:
@@ -34,24 +46,34 @@ def expires(one: Held) -> float:
         return connection.execute("SELECT expires FROM claims WHERE claim_id = ?", (one.name,)).fetchone()[0]
 
 
-def test_a_lease_is_renewed_until_it_is_let_go() -> None:
-    one = held()
+def is_renewed(one: Held) -> None:
+    """Wait until it is, once more."""
     before = expires(one)
+    until(lambda: expires(one) > before)
+
+
+def test_a_lease_is_renewed_until_it_is_let_go() -> None:
+    one, other = held(), held()
     hold(one)
-    until(lambda: expires(one) > before + 0.5)
+    hold(other)
+    for _ in range(2):
+        is_renewed(one)
     let_go(one)
+    is_renewed(other)  # one thread renews all: what it was about to do for the first is done
     after = expires(one)
-    time.sleep(0.6)
+    for _ in range(2):
+        is_renewed(other)
     assert expires(one) == after
+    let_go(other)
 
 
-def test_a_short_lease_is_renewed_in_time_beside_long_ones() -> None:
+def test_a_short_lease_is_renewed_beside_long_ones_and_not_only_when_it_is_their_turn() -> None:
     long, short = held(3600), held(1)
     hold(long)
-    time.sleep(0.05)  # the thread sleeps by now
+    until(lambda: heartbeat._heart._next > time.monotonic() + 600)  # the thread is about to sleep for as long
     hold(short)
-    time.sleep(1.5)
-    assert expires(short) > time.monotonic()
+    for _ in range(2):
+        is_renewed(short)
     let_go(long)
     let_go(short)
 
@@ -63,7 +85,7 @@ def test_what_has_lost_its_owner_is_given_back() -> None:
     del owner
     gc.collect()
     until(lambda: standings(default_path()) == {})
-    assert one not in heartbeat._heart._held
+    until(lambda: one not in heartbeat._heart._held)
 
 
 def test_what_was_let_go_is_not_given_back_by_its_owner() -> None:
@@ -78,9 +100,7 @@ def test_what_was_let_go_is_not_given_back_by_its_owner() -> None:
 
 def test_the_thread_ends_when_nothing_is_held_and_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeat, "_LINGERS", 0.05)
-
-    heart = heartbeat._Heart()
-    monkeypatch.setattr(heartbeat, "_heart", heart)
+    heart = heartbeat._heart
     for _ in range(2):
         one = held()
         hold(one)

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from entrepot.coordination.worker import on_worker
+from entrepot_test_processes import until
 
 
 def test_it_is_one_thread_and_not_the_loops() -> None:
@@ -49,12 +50,9 @@ def test_a_cancellation_is_put_off_until_it_is_done(fails: bool) -> None:  # noq
 
 
 def test_who_times_out_meanwhile_gets_a_timeout() -> None:
-    end = threading.Event()
-
     async def main() -> None:
-        asyncio.get_running_loop().call_later(0.2, end.set)
-        async with asyncio.timeout(0.05):
-            await on_worker(lambda: end.wait(60))
+        async with asyncio.timeout(0.05) as scope:
+            await on_worker(lambda: until(scope.expired))
 
     with pytest.raises(TimeoutError):
         asyncio.run(main())

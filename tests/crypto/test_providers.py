@@ -98,7 +98,7 @@ class TestFirstNeed:
             f"open_keyring(FileKeyProvider({str(path)!r}), sealed_data=lambda: None)\n"
             "assert not {'cryptography', 'blake3', 'pydantic'} & set(sys.modules), sys.modules\n"
         )
-        subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+        subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 
 class TestRefusals:

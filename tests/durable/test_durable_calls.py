@@ -125,7 +125,9 @@ class Workshop:
 WHAT = ["keyed", "plain", "fresh", "many", "outer", "passing", "sub", "loose"]
 PLANS = st.lists(st.tuples(st.sampled_from(WHAT), st.sampled_from([1, 2])), min_size=1, max_size=7)
 ENDS = st.lists(st.integers(1, 25), max_size=5)
-HOW = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+HOW = settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 
 
 @HOW

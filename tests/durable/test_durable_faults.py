@@ -58,7 +58,7 @@ class Flow:
             [sys.executable, str(script), str(self.folder / "results")],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
             env={**os.environ, "ENTREPOT_HOME": str(self.home), "ENTREPOT_LOGGING_LEVEL": "WARNING"},
             preexec_fn=prepare,

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +22,7 @@ from entrepot.runs.liveness import FOLDER, Life, Presence, claim, life_of
 from entrepot.runs.sweeping import sweep
 from entrepot.states import new_id
 from entrepot.testing import FrozenClock
+from entrepot_test_processes import until
 
 PROGRAM = """
 import os, signal, subprocess, sys, time
@@ -48,16 +48,16 @@ outer()
 class Program:
     """A process that runs a flow; it has written its history when `begun` returns."""
 
-    def __init__(self, home: Path, body: str = "time.sleep(60)") -> None:
+    def __init__(self, home: Path, body: str = "time.sleep(600)") -> None:
         self.home = home
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.format(body=body)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", PROGRAM.format(body=body)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def begun(self) -> "Program":
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "begun\n"
-        wait_until(lambda: len(self.states()) == 3 and set(self.states().values()) == {"Running"})
+        until(lambda: len(self.states()) == 3 and set(self.states().values()) == {"Running"})
         return self
 
     def states(self) -> dict[str, str | None]:
@@ -69,12 +69,19 @@ class Program:
         self.process.kill()
         self.process.wait()
 
+    def close(self) -> None:
+        """Kill it; a child that outlives it reads the end of its stdin now."""
+        self.kill()
+        for stream in (self.process.stdin, self.process.stdout):
+            assert stream is not None
+            stream.close()
+
 
 @pytest.fixture
 def start(entrepot_home: Path) -> Iterator[Callable[..., Program]]:
     started: list[Program] = []
 
-    def begin(body: str = "time.sleep(60)") -> Program:
+    def begin(body: str = "time.sleep(600)") -> Program:
         started.append(Program(entrepot_home, body))
         return started[-1].begun()
 
@@ -82,7 +89,7 @@ def start(entrepot_home: Path) -> Iterator[Callable[..., Program]]:
     for program in started:
         with contextlib.suppress(ProcessLookupError):
             program.process.send_signal(signal.SIGCONT)
-        program.kill()
+        program.close()
 
 
 @pytest.fixture
@@ -90,13 +97,6 @@ def recorder(entrepot_home: Path) -> Iterator[LocalRecorder]:
     made = LocalRecorder(entrepot_home / "runs.db")
     yield made
     made.close()
-
-
-def wait_until(happened: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
 
 
 def look(recorder: LocalRecorder, *, thorough: bool = False) -> list[str]:
@@ -151,15 +151,17 @@ class TestSweeping:
     def test_a_child_that_outlives_its_parent_does_not_keep_it_alive(
         self, start: Callable[..., Program], recorder: LocalRecorder
     ) -> None:
-        program = start("os.fork() or (print('forked', flush=True), time.sleep(8)); time.sleep(60)")
+        program = start(
+            "if os.fork() == 0: print('forked', flush=True); sys.stdin.read(); os._exit(0)\n    time.sleep(600)"
+        )
         assert program.process.stdout is not None
-        program.process.stdout.readline()
+        assert program.process.stdout.readline() == "forked\n"
         program.kill()
         assert len(look(recorder)) == 3
 
     def test_a_process_that_ends_by_itself_leaves_no_lock(self, entrepot_home: Path) -> None:
         program = Program(entrepot_home, "pass")
-        assert program.process.wait(30) == 0
+        assert program.process.wait(120) == 0
         assert locks(entrepot_home) == []
         assert set(program.states().values()) == {"Completed"}
 
@@ -167,7 +169,7 @@ class TestSweeping:
         program = Program(
             entrepot_home, "from entrepot.runs import default_recorder as made; made().flush(); os._exit(0)"
         )
-        assert program.process.wait(30) == 0
+        assert program.process.wait(120) == 0
         look(recorder)
         assert set(program.states().values()) == {"Crashed"}
 
@@ -210,7 +212,7 @@ class TestSweeping:
         program = start()
         program.kill()
         flow(lambda: 1)()
-        wait_until(lambda: set(program.states().values()) == {"Crashed"})
+        until(lambda: set(program.states().values()) == {"Crashed"})
 
     def test_where_the_history_cannot_be_written_nothing_is_marked_and_nothing_raised(
         self, start: Callable[..., Program], monkeypatch: pytest.MonkeyPatch
@@ -378,7 +380,7 @@ class TestPresence:
             return found.timestamp.isoformat()
 
         first = heartbeat()
-        wait_until(lambda: heartbeat() > first)
+        until(lambda: heartbeat() > first)
         recorder.record(ended("a"))
 
 
@@ -418,18 +420,17 @@ class TestClaims:
         script = (
             "import os, sys, time\nfrom pathlib import Path\nfrom entrepot.runs.liveness import claim\n"
             "held = claim(Path(sys.argv[1]), 'a')\n"
-            "os.fork() or time.sleep(8)\nprint('held', flush=True)\ntime.sleep(60)\n"
+            "if os.fork() == 0: sys.stdin.read(); os._exit(0)\nprint('held', flush=True)\ntime.sleep(600)\n"
         )
-        holder = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        assert claim(tmp_path, "a") is None
-        holder.kill()
-        holder.wait()
-        deadline = time.monotonic() + 5  # the child lets go as soon as it runs, and it sleeps for longer
-        while (claimed := claim(tmp_path, "a")) is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert claimed is not None
+        with subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as holder:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            assert claim(tmp_path, "a") is None
+            holder.kill()
+            holder.wait()
+            until(lambda: claim(tmp_path, "a") is not None)  # the child lets go as soon as it runs, and lives on
 
 
 def test_what_a_history_without_processes_says_is_left_alone(recorder: LocalRecorder) -> None:

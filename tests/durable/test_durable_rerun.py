@@ -242,11 +242,11 @@ class TestRefusals:
             first()
             if not again:
                 began.set()
-                may_end.wait(30)
+                may_end.wait(120)
 
         thread = threading.Thread(target=f)
         thread.start()
-        assert began.wait(30)
+        assert began.wait(120)
         with pytest.raises(NotResumableError, match="wait for its end"):
             f(again=True, rerun_from=inside("first-1").run_id)
         may_end.set()

@@ -461,11 +461,11 @@ class TestRefusals:
         @flow
         def f() -> None:
             began.set()
-            may_end.wait(30)
+            may_end.wait(120)
 
         thread = threading.Thread(target=f)
         thread.start()
-        assert began.wait(30)
+        assert began.wait(120)
         with pytest.raises(NotResumableError, match="it is Running in a process that lives"):
             f(resume=newest().run_id)
         may_end.set()
@@ -480,7 +480,7 @@ class TestRefusals:
             if broken:
                 raise BrokenError
             began.set()
-            may_end.wait(30)
+            may_end.wait(120)
 
         with pytest.raises(BrokenError):
             f()
@@ -488,7 +488,7 @@ class TestRefusals:
         broken = False
         thread = threading.Thread(target=f, kwargs={"resume": run.run_id})
         thread.start()
-        assert began.wait(30)
+        assert began.wait(120)
         with pytest.raises(NotResumableError, match="somebody else resumes it"):
             f(resume=run.run_id)
         may_end.set()

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import traceback
 import uuid
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from typing import Any
 import paramiko
 import pytest
 from pydantic import ValidationError
+from servers import ATTEMPTS, ServerProcess, free_ports
 
 from entrepot.errors import ConfigurationError, StorageAccessError, StorageUnreachableError
 from entrepot.filesystems import SFTP, RemoteFileSystem
@@ -46,6 +46,20 @@ class Server:
         return SFTP(**{**given, **options})
 
 
+@dataclass
+class Daemon:
+    """What runs it."""
+
+    port: int
+    process: ServerProcess
+
+    def ready(self) -> None:
+        """Raise until it answers."""
+        with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+            if not connection.recv(4).startswith(b"SSH"):
+                raise ConnectionError("another server has its port")
+
+
 def make_key(file: Path) -> str:
     """Make a pair of keys; return the public one."""
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", file], check=True)
@@ -61,29 +75,31 @@ def serving(folder: Path, sftp: str = "internal-sftp") -> Iterator[Server]:
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # where it goes to be without rights
     host_key, _ = make_key(folder / "host"), make_key(folder / "user")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (folder / "config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\n"
-        f"PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nMaxStartups 100\nSubsystem sftp {sftp}\n"
-    )
-    process = subprocess.Popen([program, "-D", "-e", "-f", folder / "config"], stderr=(folder / "log").open("wb"))
+
+    def start() -> Daemon:
+        (port,) = free_ports(1)
+        (folder / "config").write_text(
+            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\n"
+            "PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nMaxStartups 100\n"
+            f"Subsystem sftp {sftp}\n"
+        )
+        command = [program, "-D", "-e", "-f", str(folder / "config")]
+        return Daemon(port, ServerProcess("sshd", command, log=folder / "log"))
+
+    for attempt in range(1, ATTEMPTS + 1):
+        daemon = start()
+        try:
+            daemon.process.wait_until(daemon.ready)
+            break
+        except RuntimeError:  # another process may have taken its port before it did
+            daemon.process.stop()
+            if attempt == ATTEMPTS:
+                raise
     try:
-        until = time.monotonic() + 30
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                assert process.poll() is None, (folder / "log").read_text()
-                assert time.monotonic() < until
-                time.sleep(0.05)
         options = {"username": getpass.getuser(), "private_key": (folder / "user").read_text()}
-        yield Server(port, host_key, f"{folder}/data", options)
+        yield Server(daemon.port, host_key, f"{folder}/data", options)
     finally:
-        process.terminate()
-        process.wait(10)
+        daemon.process.stop()
 
 
 @pytest.fixture(scope="module")

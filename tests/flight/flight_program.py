@@ -174,6 +174,7 @@ class Campaign:
         self.dice = random.Random(task["seed"])
         self.journal = self.folder / "journal"
         self.journal.touch()
+        self.struck = self.folder / "struck"  # it is there when a blow of each kind was dealt
         self.live: dict[int, int] = {}  # number -> process
         self.turns: Counter[int] = Counter()
         self.stopped: dict[int, float] = {}  # process -> until when
@@ -195,6 +196,8 @@ class Campaign:
             if self.live and now > next_blow and self.kills + self.pauses < task["blows"]:
                 next_blow = now + task["every"]
                 self.strike(self.dice.choice(list(self.live.values())), now)
+            if (self.kills and self.pauses) or not task["blows"]:
+                self.struck.touch()
             time.sleep(0.005)
         figures = {"kills": self.kills, "pauses": self.pauses, "failed": self.failed}
         return {"seconds": time.monotonic() - started, **figures, **judged(self.journal, len(self.names))}
@@ -213,6 +216,8 @@ class Campaign:
                 value = uuid.uuid4().hex
                 self.note("computes", key, value)
                 time.sleep(own.random() * task["work"])
+                if key == self.names[-1]:  # however late the blows come, they come amid the work
+                    until(self.struck.exists)
                 self.note("kept", key, value, worker.commit(flight, key, value))
             flight.let_go()
 

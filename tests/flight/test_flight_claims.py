@@ -27,6 +27,7 @@ from entrepot.results.record import record_path
 from entrepot.storage import EncryptedStorage, LocalStorage, MemoryStorage, PrefixedStorage
 from entrepot.testing import FaultyStorage
 from entrepot_test_flights import FACTS, PATH, One, another_process, signed
+from entrepot_test_processes import until
 from entrepot_test_results import RING, Kept
 
 
@@ -175,20 +176,40 @@ class TestTaking:
         ours.flight.let_go()
         assert ours.value() == "ours"
 
-    def test_a_claim_that_is_renewed_is_not_taken_over(self, kept: Kept, tmp_path: Path) -> None:
-        one = One(kept, tmp_path, "one", seconds=0.3)
+    def test_a_claim_that_is_renewed_is_not_taken_over(
+        self, kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now, judged = [1000.0], [0]
+        judge = watching.Watch.judge
+
+        class Set:
+            monotonic = staticmethod(lambda: now[0])
+
+        def counted(self: watching.Watch, *args: Any, **kwargs: Any) -> Any:
+            found = judge(self, *args, **kwargs)
+            judged[0] += 1
+            return found
+
+        monkeypatch.setattr(watching, "time", Set)
+        monkeypatch.setattr(watching.Watch, "judge", counted)
+        monkeypatch.setattr(flights, "_SLOWEST", 0.01)
+        one = One(kept, tmp_path, "one", seconds=300)
         assert one.look() is None
         meetings._entries.clear()
-        other = One(kept, tmp_path, "other", seconds=0.3)
+        other = One(kept, tmp_path, "other")
         found: list[Any] = []
         waiter = threading.Thread(target=lambda: found.append(other.look()))
         waiter.start()
-        beats: set[int] = set()
-        while len(beats) < 8:  # for longer than a claim may stay as it is
+        lease = one.flight._lease
+        assert lease is not None
+        for beat in range(1, 9):  # for longer than a claim may stay as it is
+            seen = judged[0]
+            until(lambda n=seen: judged[0] > n + 1)  # type: ignore[misc]
+            now[0] += 290
+            lease.renew()
             claim = open_claim(kept.bytes_at(PATH), RING, path=PATH, location="here")
             assert claim is not None
-            assert (claim.holder, claim.fence) == (one.flight._holder, 1)
-            beats.add(claim.beat)
+            assert (claim.holder, claim.fence, claim.beat) == (one.flight._holder, 1, beat)
         one.commit("value")
         waiter.join(60)
         assert found[0].value == "value"

@@ -3,6 +3,7 @@
 import errno
 import functools
 import http.server
+import socket
 import tarfile
 import threading
 import zipfile
@@ -170,9 +171,12 @@ def test_a_web_server_that_went_away_has_no_empty_folders(tmp_path: Path) -> Non
         server.shutdown()
         server.server_close()
         thread.join(5)
-    for ask in (lambda: storage.get("x/y"), lambda: storage.stat("x/y"), lambda: list(storage.list())):
-        with pytest.raises(StorageUnreachableError):
-            ask()
+    with socket.socket() as taken:  # by nobody else: who would answer in its place
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(server.server_address)
+        for ask in (lambda: storage.get("x/y"), lambda: storage.stat("x/y"), lambda: list(storage.list())):
+            with pytest.raises(StorageUnreachableError):
+                ask()
 
 
 @pytest.mark.parametrize("protocol", ["zip", "tar"])

@@ -77,11 +77,11 @@ class Server:
 
     def storage(self) -> FileStorage:
         host, port = self.address
-        return FileStorage.from_url(f"ftp://{host}:{port}/store", username="me", password=PASSWORD, timeout=20)
+        return FileStorage.from_url(f"ftp://{host}:{port}/store", username="me", password=PASSWORD, timeout=120)
 
     def close(self) -> None:
         self._over.set()
-        self._thread.join(10)
+        self._thread.join(60)
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ class Encrypting:
 
     def close(self) -> None:
         self._listening.close()
-        self._thread.join(10)
+        self._thread.join(60)
 
 
 def test_a_server_whose_certificate_is_not_known_is_not_told_the_password(
@@ -218,13 +218,13 @@ def test_a_server_whose_certificate_is_not_known_is_not_told_the_password(
     file = make_certificate(tmp_path / "server.pem", "127.0.0.1")
     server = Encrypting(file)
     with pytest.raises(errors.StorageAccessError, match="certificate of ftp:"):
-        FileStorage.from_url(server.url, username="me", password=PASSWORD, tls=True, timeout=20)
+        FileStorage.from_url(server.url, username="me", password=PASSWORD, tls=True, timeout=120)
     server.close()
     assert server.said == ["AUTH TLS"]
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
     server = Encrypting(file)
     with pytest.raises(errors.StorageAccessError, match="refused"):
-        FileStorage.from_url(server.url, username="me", password=PASSWORD, tls=True, timeout=20)
+        FileStorage.from_url(server.url, username="me", password=PASSWORD, tls=True, timeout=120)
     server.close()
     assert server.said == ["AUTH TLS", "USER me", f"PASS {PASSWORD}"]
     with pytest.raises(errors.ConfigurationError, match="write tls=True"):

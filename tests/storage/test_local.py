@@ -366,7 +366,7 @@ def test_processes_that_create_the_same_object_have_one_winner(root: Path) -> No
         process.stdin.flush()
     winners = {}
     for number, process in enumerate(processes):
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=120)
         for won in json.loads(out):
             assert won not in winners
             winners[won] = number

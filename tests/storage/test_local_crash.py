@@ -50,7 +50,8 @@ def test_a_process_killed_while_writing_leaves_whole_objects_and_all_that_it_pro
             [sys.executable, "-c", _WRITER, str(root), str(start)], stdout=subprocess.PIPE, text=True
         )
         assert writer.stdout is not None
-        promised.append(int(writer.stdout.readline()))  # so that it is killed while it writes, not while it starts
+        # So that it is killed while it writes, not while it starts.
+        promised += [int(writer.stdout.readline()) for _ in range(randomness.randint(1, 3))]
         time.sleep(randomness.uniform(0, 0.1))
         writer.send_signal(signal.SIGKILL)
         promised += [int(line) for line in writer.stdout.read().splitlines(keepends=True) if line.endswith("\n")]

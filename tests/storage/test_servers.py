@@ -4,11 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from servers import GCSServer, S3Server, ServerProcess
+
+from entrepot_test_processes import until
 
 
 @pytest.mark.parametrize("name", ["s3_server", "moto_server", "rclone_server"])
@@ -45,14 +46,9 @@ def test_a_server_ends_when_the_process_that_started_it_is_killed_alone_or_with_
     tools = str(Path(__file__).parents[2] / "tools")
     parent = subprocess.Popen([sys.executable, "-c", script, str(log)], cwd=tools, start_new_session=True)
     try:
-        deadline = time.monotonic() + 20
-        while (not log.exists() or not log.read_text().endswith("\n")) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        until(lambda: log.exists() and log.read_text().endswith("\n"))
         server = int(log.read_text())
     finally:
         os.killpg(parent.pid, end)
         parent.wait()
-    deadline = time.monotonic() + 20
-    while Path(f"/proc/{server}/cmdline").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not Path(f"/proc/{server}/cmdline").exists()
+    until(lambda: not Path(f"/proc/{server}/cmdline").exists())

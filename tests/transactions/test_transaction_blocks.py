@@ -459,11 +459,11 @@ class TestNested:
                 with transaction():
                     step(3)
                     ready.set()
-                    assert go.wait(30)
+                    assert go.wait(120)
 
             thread = threading.Thread(target=contextvars.copy_context().run, args=(beside,))
             thread.start()
-            assert ready.wait(30)
+            assert ready.wait(120)
             step(3)
             go.set()
             thread.join()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from entrepot_test_crashes import Processes, acknowledged_in
+from entrepot_test_processes import until
 
 PROGRAM = Path(__file__).parent / "transaction_writer.py"
 KILLS = 64
@@ -95,10 +96,8 @@ def test_processes_that_look_all_the_time_never_see_a_half_and_go_only_forward(t
         for number in range(2)
     ]
     writer = processes.ask(do="write", name="a", acknowledged=str(tmp_path / "a"), **shape)
-    until = time.monotonic() + 60
-    while acknowledged_in(tmp_path / "a") < 20:
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    seen = [tmp_path / f"report-{number}.seen" for number in range(2)]
+    until(lambda: acknowledged_in(tmp_path / "a") >= 20 and all(file.exists() for file in seen), 200)
     processes.ask(do="kill", pid=writer)
     stop.touch()
     for poller in pollers:

@@ -7,7 +7,6 @@ import contextvars
 import gc
 import threading
 import weakref
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,6 +18,7 @@ from entrepot.futures import wait
 from entrepot.storage import MemoryStorage
 from entrepot.task_runners import SequentialTaskRunner, ThreadPoolTaskRunner
 from entrepot.transactions import Transaction, transaction
+from entrepot_test_processes import until
 from entrepot_test_transactions import Diary
 
 
@@ -139,19 +139,21 @@ def test_what_has_not_started_when_the_body_fails_does_not_start(diary: Diary) -
     @task
     def block() -> None:
         started.set()
-        assert go.wait(30)
+        assert go.wait(120)
 
     states: list[Any] = []
 
     @flow(task_runner=ThreadPoolTaskRunner(max_workers=1))
     def body() -> None:
         futures = []
-        with pytest.raises(RuntimeError, match="mine"), transaction():
+        with pytest.raises(RuntimeError, match="mine"), transaction() as txn:
             futures.append(block.submit())
             futures += step.map([1, 2, 3])
-            assert started.wait(30)
-            threading.Timer(0.1, go.set).start()
+            assert started.wait(120)
+            release = threading.Thread(target=lambda: (until(lambda: txn.declines), go.set()))
+            release.start()
             raise RuntimeError("mine")
+        release.join()
         assert all(future.done() for future in futures)
         states.extend(future.state for future in futures)
 
@@ -168,12 +170,12 @@ def test_what_runs_when_the_body_fails_is_waited_for_and_undone(diary: Diary) ->
     @task
     def block() -> None:
         started.set()
-        assert go.wait(30)
+        assert go.wait(120)
         step("late")
 
     with pytest.raises(RuntimeError, match="mine"), transaction():
         block.submit()
-        assert started.wait(30)
+        assert started.wait(120)
         threading.Timer(0.1, go.set).start()
         raise RuntimeError("mine")
     assert diary.visible == []
@@ -236,7 +238,7 @@ def test_the_loop_runs_on_while_an_async_block_waits(diary: Diary) -> None:
 
     @task
     def block() -> None:
-        assert go.wait(30)
+        assert go.wait(120)
 
     async def main() -> None:
         asyncio.get_running_loop().call_later(0.05, go.set)
@@ -302,7 +304,7 @@ def test_cancelled_while_it_commits_it_is_committed_or_rolled_back_and_knows_whi
         def create(self, path: str, data: Any) -> None:
             if path.startswith("transactions/"):
                 reached.set()
-                assert go.wait(30)
+                assert go.wait(120)
             self.inner.create(path, data)
 
     slow = Diary(Slow(diary.storage))
@@ -317,7 +319,7 @@ def test_cancelled_while_it_commits_it_is_committed_or_rolled_back_and_knows_whi
 
     async def main() -> None:
         running = asyncio.create_task(body())
-        assert await asyncio.to_thread(reached.wait, 30)
+        assert await asyncio.to_thread(reached.wait, 120)
         running.cancel()
         threading.Timer(0.1, go.set).start()
         with pytest.raises(asyncio.CancelledError):
@@ -360,7 +362,7 @@ def test_what_outlives_its_block_fails_and_keeps_nothing(diary: Diary) -> None:
     @task
     def late() -> None:
         started.set()
-        assert go.wait(30)
+        assert go.wait(120)
         step(2)
 
     def run() -> None:
@@ -372,7 +374,7 @@ def test_what_outlives_its_block_fails_and_keeps_nothing(diary: Diary) -> None:
     with transaction():
         thread = threading.Thread(target=contextvars.copy_context().run, args=(run,))
         thread.start()
-        assert started.wait(30)
+        assert started.wait(120)
         step(1)
     go.set()
     thread.join()
@@ -416,8 +418,9 @@ def test_results_of_many_tasks_are_let_go_while_the_block_goes_on() -> None:
         made.append(weakref.ref(large))
         return large
 
-    def living() -> Iterator[Large]:
-        return (found for ref in made if (found := ref()) is not None)
+    def living() -> int:
+        gc.collect()
+        return sum(ref() is not None for ref in made)
 
     @flow
     def body() -> int:
@@ -426,8 +429,8 @@ def test_results_of_many_tasks_are_let_go_while_the_block_goes_on() -> None:
             futures.wait()
             futures.clear()
             del futures
-            gc.collect()
-            return sum(1 for _ in living())
+            until(lambda: living() <= 1)  # a thread may still be on its way back from what it ran
+            return living()
 
     assert body() <= 1
     assert len(made) == 50

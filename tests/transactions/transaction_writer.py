@@ -136,6 +136,8 @@ def poll(task: dict[str, Any]) -> dict[str, int]:
             counts["changes"] += number > last
             last = max(last, number)
         counts["polls"] += 1
+        if counts["changes"] > 1:
+            Path(f"{task['report']}.seen").touch()  # there was something to see: the writer may end
     return counts
 
 
