@@ -1,7 +1,7 @@
 """Deadlines of a fraction of a second on machines that stand still for longer than that.
 
-What is to be stopped must have begun. Where a test cannot say when a deadline is set, it lets the clock stand still from
-there until what it is about has begun: how long a busy machine took to get there does not count.
+What is to be stopped must have begun. So a test lets the clock stand still from where the deadline is set until it has:
+how long a busy machine took to get there does not count.
 """
 
 import time
