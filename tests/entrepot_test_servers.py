@@ -2,7 +2,7 @@
 
 import os
 import shutil
-import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,9 +10,8 @@ import pytest
 from servers import (
     GCSServer,
     S3Server,
-    ServerProcess,
     VaultServer,
-    free_ports,
+    start_azurite,
     start_gcs,
     start_moto,
     start_openbao,
@@ -74,16 +73,10 @@ def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GCSServer]:
 def azurite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Azurite: Azure's blobs, with e-tags and conditions; its port. It is no Python package, and may be missing."""
     program = shutil.which("azurite-blob")
-    if program is None:
-        pytest.skip("azurite-blob is not installed (npm install --global azurite)")
-    folder = tmp_path_factory.mktemp("azurite")
-    (port,) = free_ports(1)
-    command = [program, "--blobHost", "127.0.0.1", "--blobPort", str(port), "-l", str(folder / "data")]
-    command += ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
-    server = ServerProcess("azurite", command, log=folder / "server.log")
-    server.wait_until(lambda: socket.create_connection(("127.0.0.1", port), 1).close())
-    yield port
-    server.stop()
+    if program is None or subprocess.run([program, "--version"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("azurite-blob is not installed (npm install --global azurite), or not wholly")
+    for server in _run(start_azurite, tmp_path_factory):
+        yield server.port
 
 
 def azure_connection_string(port: int, key: str = EMULATOR_KEY) -> str:

@@ -1,4 +1,4 @@
-"""Real servers for tests and demo, on loopback and free ports: S3 (three of them), Google Cloud Storage, OpenBao.
+"""Real servers for tests and demo, on loopback and free ports: S3 (three of them), Google Cloud, Azure, OpenBao.
 
 Each ends with the process that started it, however that ends: a small guardian between the two kills the server when
 the pipe from the process closes.
@@ -22,11 +22,13 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "AzureServer",
     "GCSServer",
     "S3Server",
     "ServerProcess",
     "VaultServer",
     "free_ports",
+    "start_azurite",
     "start_gcs",
     "start_moto",
     "start_openbao",
@@ -34,7 +36,8 @@ __all__ = [
     "start_seaweedfs",
 ]
 
-READY_WITHIN = 45.0
+READY_WITHIN = 80.0
+ANSWER_WITHIN = 60  # seconds, of a server that is ready on a machine that is busy
 ATTEMPTS = 3  # another process may take a port between our choosing it and the server's binding it
 
 # Runs the server in a group of its own, and ends that group when standard input closes or the server does.
@@ -129,7 +132,8 @@ class ServerProcess:
                 why = error
                 time.sleep(0.05)
             else:
-                return
+                if self._guardian.poll() is None:  # or another process answered, which has taken its port
+                    return
         self.stop()
         raise RuntimeError(f"{self.name} was not ready within {READY_WITHIN:.0f} s ({why!r}):\n{self.tail()}")
 
@@ -142,7 +146,7 @@ class ServerProcess:
         if self._guardian.stdin is not None:
             self._guardian.stdin.close()
         try:
-            self._guardian.wait(15)
+            self._guardian.wait(30)
         except subprocess.TimeoutExpired:
             self._guardian.kill()
             self._guardian.wait()
@@ -177,8 +181,8 @@ class S3Server:
         }
 
     @functools.cache  # noqa: B019  a server lives as long as the session
-    def client(self) -> Any:
-        """Return a boto3 client, to look at the bucket past the code under test."""
+    def client(self, seconds: int = ANSWER_WITHIN) -> Any:
+        """Return a boto3 client that waits so long for answers, to look at the bucket past the code under test."""
         import boto3
         from botocore.config import Config
 
@@ -189,13 +193,16 @@ class S3Server:
             aws_secret_access_key=self.secret_key,
             region_name=self.region,
             config=Config(
-                connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}
+                connect_timeout=seconds,
+                read_timeout=seconds,
+                retries={"total_max_attempts": 1},
+                s3={"addressing_style": "path"},
             ),
         )
 
     def ready(self) -> None:
         """Raise until it answers as it should."""
-        self.client().list_buckets()
+        self.client(5).list_buckets()
 
 
 @dataclass
@@ -213,7 +220,7 @@ class GCSServer:
             data=f'{{"name": "{name}"}}'.encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=10):
+        with urllib.request.urlopen(request, timeout=ANSWER_WITHIN):
             return name
 
     def storage_options(self) -> dict[str, Any]:
@@ -222,7 +229,7 @@ class GCSServer:
 
     def ready(self) -> None:
         """Raise until it answers as it should."""
-        with urllib.request.urlopen(f"{self.endpoint_url}/storage/v1/b?project=test", timeout=2):
+        with urllib.request.urlopen(f"{self.endpoint_url}/storage/v1/b?project=test", timeout=5):
             pass
 
 
@@ -243,13 +250,25 @@ class VaultServer:
     def call(self, path: str, body: bytes = b"{}") -> None:
         """Write something."""
         request = urllib.request.Request(f"{self.url}/v1/{path}", data=body, headers={"X-Vault-Token": self.token})
-        with urllib.request.urlopen(request, timeout=10):
+        with urllib.request.urlopen(request, timeout=ANSWER_WITHIN):
             pass
 
     def ready(self) -> None:
         """Raise until it answers as it should."""
-        with urllib.request.urlopen(f"{self.url}/v1/sys/health", timeout=2):
+        with urllib.request.urlopen(f"{self.url}/v1/sys/health", timeout=5):
             pass
+
+
+@dataclass
+class AzureServer:
+    """An Azure Blob Storage server that runs, on a port."""
+
+    port: int
+    process: ServerProcess = field(repr=False)
+
+    def ready(self) -> None:
+        """Raise until it listens."""
+        socket.create_connection(("127.0.0.1", self.port), 5).close()
 
 
 def _plain_environment() -> dict[str, str]:
@@ -364,3 +383,17 @@ def start_gcs(folder: Path) -> GCSServer:
         return GCSServer(f"http://127.0.0.1:{port}", process)
 
     return _started(start)
+
+
+def start_azurite(folder: Path) -> AzureServer:
+    """Start Azurite, Azure's blobs with e-tags and conditions."""
+
+    def start() -> AzureServer:
+        (port,) = free_ports(1)
+        data = tempfile.mkdtemp(prefix="data-", dir=folder)
+        command = [_program("azurite-blob"), "--blobHost", "127.0.0.1", "--blobPort", str(port), "-l", data]
+        command += ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
+        return AzureServer(port, ServerProcess("azurite", command, log=folder / "server.log"))
+
+    server: AzureServer = _started(start)
+    return server
