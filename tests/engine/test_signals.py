@@ -241,6 +241,7 @@ f()
 def test_a_second_ctrl_c_ends_the_process_whatever_it_does(tmp_path: Path) -> None:
     program = Program(tmp_path, STUBBORN)
     assert program.read() == "ready"
+    time.sleep(0.2)
     program.send(signal.SIGINT)
     time.sleep(0.2)  # it waits for the task now, or is in the hook; two signals of one moment would be one
     code, _ = program.end(signal.SIGINT)
@@ -250,10 +251,12 @@ def test_a_second_ctrl_c_ends_the_process_whatever_it_does(tmp_path: Path) -> No
 def test_a_second_ctrl_c_interrupts_a_hook(tmp_path: Path, entrepot_home: Path) -> None:
     program = Program(tmp_path, STUBBORN)
     assert program.read() == "ready"
+    time.sleep(0.2)
     program.send(signal.SIGINT)
     while (said := program.read()) == "no":
         pass
     assert said == "in the hook"
+    time.sleep(0.2)
     code, _ = program.end(signal.SIGINT)
     assert code == -signal.SIGINT
     assert {run.state_name for run in runs_in(entrepot_home)} == {"Cancelled"}
