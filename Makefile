@@ -12,6 +12,10 @@ UV := $(BIN)/uv
 UV_VERSION := $(shell sed -n 's/^\(uv==[^ ]*\).*/\1/p' $(LOCK))
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# A registry that does not answer for a while is asked again, for some minutes.
+export PIP_RETRIES ?= 8
+export UV_HTTP_RETRIES ?= 8
+export UV_HTTP_TIMEOUT ?= 60
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -31,6 +31,18 @@ settings.register_profile(
 )
 settings.load_profile("entrepot")
 
+# The examples of Hypothesis are the same in each run, and a machine that is slow is no fault: a test that fails says
+# something of the change at hand. `make soak` looks at others each time.
+settings.register_profile(
+    "entrepot",
+    parent=settings.get_profile(settings.get_current_profile_name()),
+    derandomize=not os.environ.get("ENTREPOT_SOAK"),
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("entrepot")
+
 # Longer than `timeout` in pyproject.toml, which fails a test gently: by an exception in the main thread. A test of code
 # that catches everything, or a thread that waits where signals do not reach, outlives that one.
 _HARD_LIMIT_SECONDS = 400

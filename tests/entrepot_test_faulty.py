@@ -616,7 +616,7 @@ class Lazy(Future):  # type: ignore[type-arg]  of anything
 @catches("leaving_waits_for_what_was_submitted")
 class LeavesAtOnce(Runner):
     def submit(self, call: Any, /) -> Any:
-        return super().submit(lambda: (time.sleep(0.02), call())[1])
+        return super().submit(lambda: (time.sleep(0.1), call())[1])
 
     def __exit__(self, *error: object) -> None:
         pool, self._pool = self._pool, None

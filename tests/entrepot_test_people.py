@@ -54,7 +54,7 @@ def states(name: str) -> list[str]:
     return [one.state_name for one in run_of(name).transitions]
 
 
-def wait_until(look: Callable[[], Any], seconds: float = 30) -> Any:
+def wait_until(look: Callable[[], Any], seconds: float = 120) -> Any:
     """Return what `look` returns as soon as that is something."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
@@ -81,7 +81,7 @@ def answering(*acts: Callable[[Waiting], object]) -> Iterator[list[Waiting]]:
     person = threading.Thread(target=answer, daemon=True)
     person.start()
     yield seen
-    person.join(60)
+    person.join(180)
     assert not person.is_alive()
     if errors:
         raise errors[0]

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from entrepot import flow, task
@@ -63,8 +64,9 @@ def recursive(n: int) -> int:
 
 
 @task
-def sleeps(seconds: float = 60) -> None:
-    time.sleep(seconds)
+def sleeps(begun: Path) -> None:
+    begun.touch()
+    time.sleep(600)
 
 
 def compute(n: int) -> Any:

@@ -128,21 +128,23 @@ class Terminal:
     lines: int = 24
     _rest: bytes = field(default=b"", repr=False)
 
-    def wait_for(self, text: str, seconds: float = 30) -> None:
+    def wait_for(self, text: str, seconds: float = 120) -> None:
         """Read until the program has written this."""
         deadline = time.monotonic() + seconds
         start = len(self.seen)
         while text not in self.seen[start:]:
             assert time.monotonic() < deadline, f"{text!r} was not written; seen: {self.seen!r}"
-            if not self._read(0.1) and self.process.poll() is not None:
+            ended = self.process.poll() is not None  # first: what it wrote before that is read now
+            if not self._read(1 if ended else 0.1) and ended:
                 assert text in self.seen[start:], f"it ended; seen: {self.seen!r}"
 
-    def wait_for_picture(self, text: str, seconds: float = 30) -> str:
+    def wait_for_picture(self, text: str, seconds: float = 120) -> str:
         """Read until this can be seen; return all that can be seen then."""
         deadline = time.monotonic() + seconds
         while text not in (picture := self.picture().text):
             assert time.monotonic() < deadline, f"{text!r} cannot be seen; seen: {picture}"
-            if not self._read(0.1) and self.process.poll() is not None:
+            ended = self.process.poll() is not None
+            if not self._read(1 if ended else 0.1) and ended:
                 assert text in self.picture().text, f"it ended; seen: {picture}"
         return picture
 
@@ -157,13 +159,13 @@ class Terminal:
         """Write as a person would."""
         os.write(self.descriptor, text.encode())
 
-    def end(self, seconds: float = 30) -> int:
+    def end(self, seconds: float = 120) -> int:
         """Wait for its end; return its exit code."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None:
             assert time.monotonic() < deadline, f"it does not end; seen: {self.seen!r}"
             self._read(0.1)
-        while self._read(0.1):
+        while self._read(1):
             pass
         return self.process.returncode
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy import make_url, text
 
 from entrepot.blocks import SqlAlchemyConnector
 from entrepot.errors import ConfigurationError, DatabaseError
+from entrepot_test_clocks import HeldClock
 
 pytestmark = pytest.mark.one_python
 
@@ -23,17 +25,28 @@ class Swallowing:
 
     Attributes:
         silent: Whether it is.
+        clock: Of those who wait for answers; it stands still while it is not.
         until: It is from the moment that a client says this.
     """
 
     def __init__(self, server: Path) -> None:
         self.silent = threading.Event()
+        self.clock = HeldClock()
+        self.clock.hold()
         self.until = b""
         self._server = server
         self._open: list[socket.socket] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def hush(self) -> None:
+        self.silent.set()
+        self.clock.go_on()
+
+    def speak(self) -> None:
+        self.clock.hold()
+        self.silent.clear()
 
     def close(self) -> None:
         for each in (self._listening, *self._open):
@@ -55,7 +68,7 @@ class Swallowing:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
                 if self.until and self.until in data:
-                    self.silent.set()
+                    self.hush()
                 if not self.silent.is_set():
                     target.sendall(data)
             if not self.silent.is_set():
@@ -63,9 +76,10 @@ class Swallowing:
 
 
 @pytest.fixture
-def proxy(postgres: dict[str, Any]) -> Iterator[Swallowing]:
+def proxy(postgres: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Swallowing]:
     folder = make_url(postgres["url"]).query["host"]
     proxy = Swallowing(Path(str(folder)) / ".s.PGSQL.5432")
+    monkeypatch.setattr("entrepot.blocks._postgres.time", SimpleNamespace(monotonic=proxy.clock))
     try:
         yield proxy
     finally:
@@ -84,21 +98,21 @@ def test_a_statement_whose_answer_never_comes_is_given_up(proxy: Swallowing, pos
     block = _behind(proxy, postgres, timeout=2, statement_timeout=0.5)
     with pytest.raises(DatabaseError, match="broke off: no answer within 1 s") as caught, block.connection() as held:  # noqa: PT012  all of it
         held.execute(text("SELECT 1"))
-        proxy.silent.set()
+        proxy.hush()
         block._guarded(lambda: held.execute(text("SELECT 2")))
     assert caught.value.retryable
-    proxy.silent.clear()
+    proxy.speak()
     assert block.fetch_one("SELECT 3") == (3,)
 
 
 def test_a_pooled_connection_that_died_in_silence_is_replaced(proxy: Swallowing, postgres: dict[str, Any]) -> None:
     block = _behind(proxy, postgres, timeout=1)  # no end to statements
     assert block.fetch_one("SELECT 1") == (1,)
-    proxy.silent.set()
+    proxy.hush()
     with pytest.raises(DatabaseError, match="cannot be reached") as caught:
         block.fetch_one("SELECT 2")
     assert caught.value.retryable
-    proxy.silent.clear()
+    proxy.speak()
     assert block.fetch_one("SELECT 3") == (3,)
 
 
@@ -106,9 +120,9 @@ def test_what_went_wrong_is_told_though_it_cannot_be_rolled_back(proxy: Swallowi
     block = _behind(proxy, postgres, timeout=1)
     with pytest.raises(ZeroDivisionError), block.connection() as held:  # noqa: PT012  all of it
         held.execute(text("SELECT 1"))
-        proxy.silent.set()
+        proxy.hush()
         1 / 0  # noqa: B018
-    proxy.silent.clear()
+    proxy.speak()
     assert block.fetch_one("SELECT 3") == (3,)
 
 
@@ -120,7 +134,13 @@ def test_a_server_that_lets_in_and_says_nothing_more_is_given_up(proxy: Swallowi
     assert caught.value.retryable
 
 
-def test_the_server_ends_a_statement_that_takes_too_long(postgres: dict[str, Any]) -> None:
+def test_the_server_ends_a_statement_that_takes_too_long(
+    postgres: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standing = SimpleNamespace(monotonic=lambda: 0.0)
+    monkeypatch.setattr(
+        "entrepot.blocks._postgres.time", standing
+    )  # or the block gives up before a server that is slow
     block = SqlAlchemyConnector(**postgres, statement_timeout=0.5, connect_args={"options": "-c work_mem=5MB"})
     with pytest.raises(DatabaseError, match="statement timeout"):
         block.fetch_one("SELECT pg_sleep(60)")

@@ -93,7 +93,7 @@ def start(certificate: Path) -> Iterator[Start]:
             "password": PASSWORD,
             "sender": "Alerts <alerts@example.test>",
             "ca_file": str(certificate),
-            "timeout": 20,
+            "timeout": 120,
         }
         return EmailServer(**{**given, **options}), box
 
@@ -280,7 +280,7 @@ Answer = Callable[[Any], None]
 
 
 @contextlib.contextmanager
-def scripted(answer: Answer) -> Iterator[EmailServer]:
+def scripted(answer: Answer, timeout: float) -> Iterator[EmailServer]:
     """Run a server that answers one connection as a test has it."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -292,7 +292,7 @@ def scripted(answer: Answer) -> Iterator[EmailServer]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         port = listening.getsockname()[1]
-        yield EmailServer(host="127.0.0.1", port=port, security="none", sender="a@b.test", timeout=0.3)
+        yield EmailServer(host="127.0.0.1", port=port, security="none", sender="a@b.test", timeout=timeout)
         thread.join(60)
 
 
@@ -308,7 +308,7 @@ def slow(connection: socket.socket) -> None:
 
 @pytest.mark.parametrize("answer", [silent, slow])
 def test_a_server_that_never_answers_is_given_up(answer: Answer) -> None:
-    with scripted(answer) as block, pytest.raises(NotificationError, match="did not answer within"):
+    with scripted(answer, 0.3) as block, pytest.raises(NotificationError, match="did not answer within"):
         block.check()
 
 
@@ -318,5 +318,5 @@ def test_what_was_taken_is_sent_whatever_the_server_says_to_goodbye() -> None:
         for line in connection.makefile("rb"):
             connection.sendall(b"500 go away\r\n" if line.upper().startswith(b"QUIT") else b"250 ok\r\n")
 
-    with scripted(rude) as block:
+    with scripted(rude, 60) as block:
         assert block.check().startswith("connected")

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from entrepot.protocols.recorder import LogLine, RunCreated, RunEvent, RunTransition
-from entrepot.runs import LocalRecorder, RunHistory, default_path
+from entrepot.runs import LocalRecorder, RunHistory, RunLogs, default_path
+from entrepot_test_processes import until
 
 from .conftest import Invoke
 
@@ -177,10 +178,13 @@ class Running:
             assert time.monotonic() < deadline
             assert self.process.poll() is None
             time.sleep(0.02)
-        self.name = runs[0].name
+        self.name, self._run_id = runs[0].name, runs[0].run_id
 
     def tell(self, name: str) -> None:
         (self.folder / name).touch()
+
+    def has_said(self, text: str) -> bool:
+        return any(text in one.message for one in RunLogs(RunHistory(default_path()), self._run_id).read())
 
 
 @pytest.fixture
@@ -213,6 +217,7 @@ class TestFollowing:
         assert seen.seen.count("- first") == 1
 
     def test_ends_when_the_process_of_the_flow_has_died(self, running: Running, terminal: Any) -> None:
+        until(lambda: running.has_said("in the task"))  # it is the last line then
         seen = terminal(["runs", "logs", running.name, "-f", "-n", "1"])
         seen.wait_for("in the task")
         assert "- first" not in seen.seen

@@ -144,7 +144,7 @@ class TestFiles:
         with use_documents(documents_at(str(team), current())):
             String(value="theirs").save("mine")
         invoke(*apply)
-        assert saved(invoke)["team"] == ["wrapping/o/1", "string/mine/1"]
+        assert saved(invoke)["team"] == ["string/mine/1", "wrapping/o/1"]
         with use_documents(documents_at(str(team), current())):
             String(value="newer").save("mine", overwrite=True)
         found = invoke("block", "show", "wrapping/o", "--json").data

@@ -118,7 +118,7 @@ def test_a_future_of_a_sync_task_can_be_waited_for_without_stopping_the_loop(run
 
     @task
     def slow() -> str:
-        assert release.wait(20)
+        assert release.wait(120)
         return "done"
 
     @task

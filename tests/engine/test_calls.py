@@ -4,7 +4,7 @@ import asyncio
 import functools
 import inspect
 import sys
-import time
+import threading
 import traceback
 
 import pytest
@@ -340,10 +340,11 @@ class TestAsync:
 
     def test_the_loop_runs_on_while_the_engine_waits(self) -> None:
         ticks = 0
+        enough = threading.Event()
 
         @task
         def slow() -> int:
-            time.sleep(0.1)
+            assert enough.wait(60)
             return 1
 
         @flow
@@ -356,6 +357,8 @@ class TestAsync:
             running = asyncio.create_task(waits())
             while not running.done():
                 ticks += 1
+                if ticks == 4:
+                    enough.set()
                 await asyncio.sleep(0.01)
 
         asyncio.run(main())

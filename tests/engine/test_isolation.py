@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ from entrepot.blocks.system import Secret
 from entrepot.context import TaskRunContext, get_run_context
 from entrepot.errors import CrashedRunError, FailedRunError, SerializationError, TimedOutError
 from entrepot.protocols.recorder import LogLine
-from entrepot.task_runners import ProcessPoolTaskRunner, SequentialTaskRunner, ThreadPoolTaskRunner
+from entrepot.task_runners import ProcessPoolTaskRunner, SequentialTaskRunner, ThreadPoolTaskRunner, workers
+from entrepot.task_runners.channel import Channel
+from entrepot_test_clocks import hold_engine
+from entrepot_test_processes import until
 
 HERE = os.getpid()
 SHORT = 0.3
@@ -62,24 +66,30 @@ class TestThereAndBack:
         back[0][0] = 1.0
         assert np.array_equal(back[1], array[:10])
 
-    def test_an_async_flow_does_not_stop_its_loop_for_it(self) -> None:
+    def test_an_async_flow_does_not_stop_its_loop_for_it(self, tmp_path: Path) -> None:
         ticks: list[int] = []
+        mark = tmp_path / "six ticks"
+
+        def waits() -> int:
+            until(mark.exists)
+            return 5
 
         @flow
         async def f() -> int:
             async def tick() -> None:
                 while True:
                     ticks.append(1)
+                    if len(ticks) == 6:
+                        mark.touch()
                     await asyncio.sleep(0.01)
 
             ticking = asyncio.create_task(tick())
             await asyncio.sleep(0)
-            value: int = await asyncio.to_thread(isolated(lambda: time.sleep(0.3) or 5))
+            value: int = await asyncio.to_thread(isolated(waits))
             ticking.cancel()
             return value
 
         assert asyncio.run(f()) == 5
-        assert len(ticks) > 5
 
     def test_a_script_needs_no_guard_and_is_not_run_again(self, tmp_path: Path) -> None:
         script = tmp_path / "script.py"
@@ -236,12 +246,7 @@ class TestLostProcesses:
 
 
 def wait_until_gone(pids: set[int]) -> None:
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        if not any(is_alive(pid) for pid in pids):
-            return
-        time.sleep(0.02)
-    pytest.fail("a process was left")
+    until(lambda: not any(is_alive(pid) for pid in pids))
 
 
 def is_alive(pid: int) -> bool:
@@ -249,6 +254,18 @@ def is_alive(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
         return False
+
+
+def once(has_begun: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the time of calls in other processes begin once they have."""
+    wait = Channel.wait
+
+    def wait_late(channel: Channel, seconds: float | None) -> bool:
+        if seconds:
+            until(has_begun)
+        return wait(channel, seconds)
+
+    monkeypatch.setattr(Channel, "wait", wait_late)
 
 
 class TestTimeouts:
@@ -260,17 +277,18 @@ class TestTimeouts:
     @pytest.mark.parametrize("runner", [None, ThreadPoolTaskRunner(), SequentialTaskRunner()], ids=str)
     def test_whatever_it_does_it_is_ended(self, work: Any, runner: Any, journal: Any) -> None:
         slow = isolated(work, timeout_seconds=SHORT)
-        start = time.monotonic()
         with pytest.raises(TimedOutError, match=r"Task run exceeded its timeout of 0\.3 seconds"):
             slow() if runner is None else flow(lambda: slow.submit().result(), task_runner=runner)()
-        assert time.monotonic() - start < 10
         assert journal.states("t") == ["Running", "TimedOut"]
 
-    def test_it_may_clean_up(self, tmp_path: Path) -> None:
-        mark = tmp_path / "mark"
+    def test_it_may_clean_up(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        begun, mark = tmp_path / "begun", tmp_path / "mark"
+        once(begun.exists, monkeypatch)
+        monkeypatch.setattr(workers, "_GRACE", 60)
 
         def careful() -> None:
             try:
+                begun.touch()
                 time.sleep(60)
             finally:
                 mark.touch()
@@ -279,18 +297,30 @@ class TestTimeouts:
             isolated(careful, timeout_seconds=SHORT)()
         assert mark.exists()
 
-    def test_what_it_started_is_ended_too(self, tmp_path: Path) -> None:
+    def test_what_it_started_is_ended_too(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         mark = tmp_path / "mark"
+        once(lambda: mark.exists() and mark.read_text().endswith("."), monkeypatch)
 
         def starts() -> None:
-            child = subprocess.Popen(["sleep", "60"])
-            mark.write_text(str(child.pid))
+            child = subprocess.Popen(["sleep", "600"])
+            mark.write_text(f"{child.pid}.")
             time.sleep(60)
 
         with pytest.raises(TimedOutError):
-            isolated(starts, timeout_seconds=2 * SHORT)()
-        wait_until_gone({int(mark.read_text())})
+            isolated(starts, timeout_seconds=SHORT)()
+        wait_until_gone({int(mark.read_text()[:-1])})
 
+    @pytest.fixture
+    def _time_begins_with_the_call(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clock, call = hold_engine(monkeypatch), workers.Worker.call
+
+        def call_in_time(worker: workers.Worker, *arguments: Any) -> Any:
+            clock.go_on()
+            return call(worker, *arguments)
+
+        monkeypatch.setattr(workers.Worker, "call", call_in_time)
+
+    @pytest.mark.usefixtures("_time_begins_with_the_call")
     def test_a_flow_whose_time_is_over_ends_it(self, journal: Any) -> None:
         @flow(timeout_seconds=SHORT, name="f")
         def f(submitted: bool) -> None:  # noqa: FBT001  it is a parameter of a flow
@@ -303,6 +333,7 @@ class TestTimeouts:
         ends = [said[-1].state_name for said in journal.transitions.values()]
         assert sorted(ends) == ["Cancelled", "Cancelled", "TimedOut", "TimedOut"]
 
+    @pytest.mark.usefixtures("_time_begins_with_the_call")
     def test_an_async_flow_whose_time_is_over_ends_it(self, journal: Any) -> None:
         @flow(timeout_seconds=SHORT, name="f")
         async def f() -> None:
@@ -380,13 +411,18 @@ class TestWhatItFindsThere:
         assert journal.run("inner").process == journal.run("t").process != ""
 
     @pytest.mark.parametrize(("timeout", "end"), [(SHORT, "Cancelled"), (None, "Crashed")])
-    def test_runs_inside_it_end_with_its_process(self, timeout: Any, end: str, journal: Any) -> None:
+    def test_runs_inside_it_end_with_its_process(
+        self, timeout: Any, end: str, journal: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second = tmp_path / "first", tmp_path / "second"
+        once(second.exists, monkeypatch)
+
         def works() -> None:
-            tasks.sleeps.submit()
-            time.sleep(0.1)
+            tasks.sleeps.submit(first)
+            until(first.exists)
             if timeout is None:
                 os._exit(1)
-            tasks.sleeps()
+            tasks.sleeps(second)
 
         with pytest.raises((TimedOutError, CrashedRunError)):
             isolated(works, timeout_seconds=timeout)()

@@ -589,13 +589,13 @@ class TestArgumentsThatChange:
         @task(cache_policy=policy, persist_result=True, result_storage=storage)
         def total(numbers: list[int]) -> int:
             begun.set()
-            assert changed.wait(10)
+            assert changed.wait(60)
             return sum(numbers)
 
         @flow
         def work(numbers: list[int]) -> Any:
             future = total.with_options(version="1").submit(numbers)
-            assert begun.wait(10)
+            assert begun.wait(60)
             numbers.append(100)
             changed.set()
             return future.result()

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+import tracemalloc
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -238,9 +239,12 @@ class TestRendering:
     )
     def test_is_short_and_quick_whatever_the_size(self, make: Any) -> None:
         value = make()
-        began = time.perf_counter()
-        assert len(render(value)) <= LIMIT
-        assert time.perf_counter() - began < 0.01
+        tracemalloc.start()
+        try:
+            assert len(render(value)) <= LIMIT
+            assert tracemalloc.get_traced_memory()[1] < 100_000  # bytes: it looks at little of it
+        finally:
+            tracemalloc.stop()
 
     @given(
         st.recursive(

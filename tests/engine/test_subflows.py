@@ -19,7 +19,7 @@ def double(n: int) -> int:
 
 
 def test_subflows_run_concurrently_in_the_runner_of_their_parent(journal: Any) -> None:
-    together = threading.Barrier(3, timeout=20)
+    together = threading.Barrier(3, timeout=60)
 
     @flow
     def etl(source: str) -> str:

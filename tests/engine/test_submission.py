@@ -270,18 +270,20 @@ class TestCancelled:
     def test_what_has_not_started_when_the_flow_fails_is_cancelled(self, journal: Any) -> None:
         ran: list[int] = []
         futures: list[EntrepotFuture[Any]] = []
-        started = threading.Event()
+        started, submitted = threading.Event(), threading.Event()
 
         @task
         def slow(number: int) -> None:
             started.set()
-            time.sleep(0.05)
+            assert submitted.wait(60)
+            futures[-1].wait(60)  # it is cancelled meanwhile
             ran.append(number)
 
         @flow(task_runner=ThreadPoolTaskRunner(max_workers=1))
         def f() -> None:
             futures.extend(slow.submit(number) for number in range(10))
-            started.wait(30)
+            submitted.set()
+            started.wait(60)
             raise KeyError
 
         with pytest.raises(KeyError):
@@ -342,13 +344,13 @@ class TestFutures:
         @task
         def waits() -> int:
             started.set()
-            gate.wait(30)
+            gate.wait(120)
             return 1
 
         @flow
         def f() -> None:
             future = waits.submit()
-            assert started.wait(30)
+            assert started.wait(120)
             assert future.state.is_running()
             assert not future.done()
             assert "Running" in repr(future)
@@ -356,7 +358,7 @@ class TestFutures:
                 future.result(timeout=0.01)
             assert future.wait(0.01) is False
             gate.set()
-            assert future.wait(30) is True
+            assert future.wait(120) is True
             assert future.state.is_completed()
             assert (future.task_run_name, len(future.task_run_id)) == ("waits-1", 36)
 
@@ -407,7 +409,7 @@ class TestFutures:
 
         @task
         def waits() -> None:
-            gate.wait(30)
+            gate.wait(120)
 
         @flow
         def f() -> None:
@@ -430,7 +432,7 @@ class TestFutures:
 
         @task
         def waits(number: int) -> int:
-            gate.wait(30)
+            gate.wait(120)
             return number
 
         @flow
@@ -508,7 +510,7 @@ class TestMap:
 class TestOutsideFlows:
     def test_tasks_can_be_submitted(self) -> None:
         first = add.submit(1)
-        assert add.submit(first).result(timeout=30) == 3
+        assert add.submit(first).result(timeout=120) == 3
         assert add.map([1, 2]).result() == [2, 3]
 
     def test_a_task_waits_at_its_end_for_what_it_submitted(self) -> None:
@@ -547,8 +549,8 @@ def test_a_thread_that_outlives_its_flow_can_still_submit() -> None:
     gate, results = threading.Event(), []
 
     def late() -> None:
-        gate.wait(30)
-        results.append(add.submit(1).result(timeout=30))
+        gate.wait(120)
+        results.append(add.submit(1).result(timeout=120))
 
     @flow
     def f() -> threading.Thread:
@@ -559,7 +561,7 @@ def test_a_thread_that_outlives_its_flow_can_still_submit() -> None:
 
     thread = f()
     gate.set()
-    thread.join(30)
+    thread.join(120)
     assert results == [2]
 
 

@@ -14,34 +14,48 @@ from entrepot.errors import CancelledRunError, TimedOutError
 from entrepot.futures import EntrepotFuture, as_completed
 from entrepot.states import Completed
 from entrepot.task_runners import SequentialTaskRunner, ThreadPoolTaskRunner
+from entrepot_test_clocks import HeldClock, hold_engine
 
 SHORT = 0.1  # seconds after which things are stopped here
-SOON = 10.0  # seconds in which that has to show
-LONG = 60  # seconds that nothing here takes
+SOON = 60.0  # seconds in which that has to show
+LONG = 600  # seconds that nothing here takes: its test would have failed by then
+TIME = [HeldClock()]
 
 
-def spin() -> None:
+@pytest.fixture(autouse=True)
+def _time(monkeypatch: pytest.MonkeyPatch) -> None:
+    TIME[0] = hold_engine(monkeypatch)
+
+
+def go_on() -> None:
+    """Let the time go on, which stands still since the last deadline was set: what is to be stopped has begun."""
+    TIME[0].go_on()
+
+
+def spin_on() -> None:
     end = time.monotonic() + LONG
     while time.monotonic() < end:
         pass
 
 
+def spin() -> None:
+    go_on()
+    spin_on()
+
+
 def sleep() -> None:
+    go_on()
     time.sleep(LONG)
 
 
 def wait_for_an_event() -> None:
+    go_on()
     threading.Event().wait(LONG)
 
 
-class Watch:
-    """Says that what runs in it took no longer than it should."""
-
-    def __enter__(self) -> None:
-        self._start = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        assert time.monotonic() - self._start < SOON
+async def rest() -> None:
+    go_on()
+    await asyncio.sleep(LONG)
 
 
 def in_a_thread(call: Any) -> Any:
@@ -65,7 +79,7 @@ def in_a_thread(call: Any) -> Any:
 class TestInTheMainThread:
     @pytest.mark.parametrize("work", [spin, sleep, wait_for_an_event])
     def test_whatever_it_does_a_task_is_stopped(self, work: Any, journal: Any) -> None:
-        with Watch(), pytest.raises(TimedOutError, match=r"exceeded its timeout of 0\.1 seconds") as caught:
+        with pytest.raises(TimedOutError, match=r"exceeded its timeout of 0\.1 seconds") as caught:
             task(work, name="t", timeout_seconds=SHORT)()
         assert journal.states("t") == ["Running", "TimedOut"]
         assert caught.value.seconds == SHORT
@@ -81,7 +95,7 @@ class TestInTheMainThread:
         def outer() -> None:
             flow(task(sleep, name="inner"), name="middle")()
 
-        with Watch(), pytest.raises(TimedOutError):
+        with pytest.raises(TimedOutError):
             outer()
         assert journal.states("inner") == journal.states("middle") == ["Running", "Cancelled"]
         assert journal.states("outer") == ["Running", "TimedOut"]
@@ -93,12 +107,11 @@ class TestInTheMainThread:
                 task(sleep, name="inner", timeout_seconds=SHORT)()
             return "went on"
 
-        with Watch():
-            assert outer() == "went on"
+        assert outer() == "went on"
         assert journal.states("outer") == ["Running", "Completed"]
 
     def test_the_timeout_of_a_task_is_a_plain_failure_of_the_flow_around_it(self, journal: Any) -> None:
-        with Watch(), pytest.raises(TimedOutError):
+        with pytest.raises(TimedOutError):
             flow(task(sleep, timeout_seconds=SHORT), name="outer", timeout_seconds=LONG)()
         assert journal.states("outer") == ["Running", "Failed"]
 
@@ -110,7 +123,7 @@ class TestInTheMainThread:
 
         before = signal.signal(signal.SIGURG, own)
         try:
-            with Watch(), pytest.raises(TimedOutError):
+            with pytest.raises(TimedOutError):
                 task(spin, timeout_seconds=SHORT)()  # between two instructions then
             assert signal.getsignal(signal.SIGURG) is own
         finally:
@@ -155,7 +168,7 @@ class TestInThreads:
         assert journal.states("t") == ["Running", "TimedOut"]
 
     def test_in_a_thread_of_the_program_too(self) -> None:
-        with Watch(), pytest.raises(TimedOutError):
+        with pytest.raises(TimedOutError):
             in_a_thread(task(spin, timeout_seconds=SHORT))
 
     def test_code_that_cannot_be_stopped_is_left_behind_and_its_place_in_the_pool_taken_by_another(
@@ -166,6 +179,7 @@ class TestInThreads:
         @task(timeout_seconds=SHORT, name="stuck")
         def stuck() -> None:
             try:
+                go_on()
                 gate.wait(LONG)  # a lock of the system: no exception reaches it
                 time.sleep(0)
             finally:
@@ -185,14 +199,15 @@ class TestInThreads:
         assert journal.states("stuck") == ["Running", "TimedOut"]
 
     def test_what_is_left_behind_is_retried(self, journal: Any) -> None:
-        gates = [threading.Event(), threading.Event()]
+        gate = threading.Event()
         calls: list[int] = []
 
         @task(timeout_seconds=SHORT, retries=1, name="stuck")
         def stuck() -> str:
             calls.append(1)
             if len(calls) == 1:
-                gates[0].wait(LONG)
+                go_on()
+                gate.wait(LONG)
             return "second"
 
         @flow
@@ -200,10 +215,11 @@ class TestInThreads:
             return stuck.submit().result(timeout=SOON)
 
         assert f() == "second"
-        gates[0].set()
+        gate.set()
         assert journal.states("stuck") == ["Running", "Retrying", "Completed"]
 
     def test_what_is_left_behind_twice_ends_without_a_word(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        gate = threading.Event()
         threads: list[threading.Thread] = []
         complaints: list[object] = []
         monkeypatch.setattr(threading, "excepthook", complaints.append)
@@ -211,16 +227,18 @@ class TestInThreads:
         @task(timeout_seconds=SHORT, retries=1, name="stuck")
         def stuck() -> None:
             threads.append(threading.current_thread())
-            time.sleep(2)
+            go_on()
+            gate.wait(LONG)
 
         @flow
         def f() -> None:
             stuck.submit().wait()
 
         f(return_state=True)
+        assert len(threads) == 2
+        gate.set()
         for thread in threads:
             thread.join(SOON)
-        assert len(threads) == 2
         assert complaints == []
 
     def test_a_task_run_by_a_task_is_stopped_with_it(self, journal: Any) -> None:
@@ -251,19 +269,20 @@ def test_a_flow_that_waits_is_stopped_with_what_it_waits_for(where: str, thread:
 
     @task(name="slow")
     def slow(_: int) -> None:
-        spin()
+        spin_on()
 
     @flow(timeout_seconds=3 * SHORT, name="waits", task_runner=ThreadPoolTaskRunner(max_workers=2))
     def waits() -> None:
         mapped = slow.map([1, 2, 3])
         futures.extend(mapped)
+        go_on()
         WAITS[where](mapped)
 
     @flow(task_runner=SequentialTaskRunner() if thread == "sequential" else ThreadPoolTaskRunner())
     def around() -> None:
         waits.submit().result()
 
-    with Watch(), pytest.raises(TimedOutError, match=r"Flow run exceeded its timeout of 0\.3 seconds"):
+    with pytest.raises(TimedOutError, match=r"Flow run exceeded its timeout of 0\.3 seconds"):
         waits() if thread == "main" else around()
     assert [future.state.name for future in futures] == ["Cancelled"] * 3
     with pytest.raises(CancelledRunError, match="timeout"):
@@ -280,11 +299,11 @@ class TestAsync:
         @task(timeout_seconds=SHORT, name="t")
         async def slow() -> None:
             try:
-                await asyncio.sleep(LONG)
+                await rest()
             finally:
                 cleaned.append(1)
 
-        with Watch(), pytest.raises(TimedOutError, match="Task run exceeded its timeout"):
+        with pytest.raises(TimedOutError, match="Task run exceeded its timeout"):
             asyncio.run(slow())
         assert cleaned == [1]
         assert journal.states("t") == ["Running", "TimedOut"]
@@ -292,24 +311,28 @@ class TestAsync:
     def test_a_flow_takes_what_it_gathers_with_it(self, journal: Any) -> None:
         @task(name="t")
         async def slow() -> None:
-            await asyncio.sleep(LONG)
+            await rest()
 
         @flow(timeout_seconds=SHORT, name="f")
         async def f() -> None:
             await asyncio.gather(*[slow() for _ in range(5)])
 
-        with Watch(), pytest.raises(TimedOutError, match="Flow run exceeded its timeout"):
+        with pytest.raises(TimedOutError, match="Flow run exceeded its timeout"):
             asyncio.run(f())
         ends = sorted(said[-1].state_name for said in journal.transitions.values())
         assert ends == ["Cancelled"] * 5 + ["TimedOut"]
 
     def test_a_flow_takes_what_it_submitted_with_it(self, journal: Any) -> None:
+        both = threading.Barrier(2, go_on)
+
         @task(name="sync")
         def computes() -> None:
-            spin()
+            both.wait(SOON)
+            spin_on()
 
         @task(name="async")
         async def waits() -> None:
+            both.wait(SOON)
             await asyncio.sleep(LONG)
 
         @flow(timeout_seconds=3 * SHORT, name="f")
@@ -317,7 +340,7 @@ class TestAsync:
             computes.submit()
             waits.submit()
 
-        with Watch(), pytest.raises(TimedOutError):
+        with pytest.raises(TimedOutError):
             asyncio.run(f())
         assert journal.states("sync") == journal.states("async") == ["Running", "Cancelled"]
         assert journal.states("f") == ["Running", "TimedOut"]
@@ -327,7 +350,7 @@ class TestAsync:
         async def f() -> None:
             task(sleep, name="t")()
 
-        with Watch(), pytest.raises(TimedOutError, match="Flow run"):
+        with pytest.raises(TimedOutError, match="Flow run"):
             asyncio.run(f())
         assert journal.states("t") == ["Running", "Cancelled"]
         assert journal.states("f") == ["Running", "TimedOut"]
@@ -336,7 +359,7 @@ class TestAsync:
         @task(timeout_seconds=LONG, name="t")
         async def impatient() -> None:
             async with asyncio.timeout(0.01):
-                await asyncio.sleep(LONG)
+                await rest()
 
         with pytest.raises(TimeoutError) as caught:
             asyncio.run(impatient())
@@ -346,7 +369,7 @@ class TestAsync:
     def test_a_cancellation_from_outside_is_no_timeout(self, journal: Any) -> None:
         @task(timeout_seconds=LONG, name="t")
         async def slow() -> None:
-            await asyncio.sleep(LONG)
+            await rest()
 
         async def main() -> None:
             running = asyncio.create_task(slow())
@@ -361,7 +384,7 @@ class TestAsync:
     def test_an_async_task_in_a_worker_thread_is_stopped(self, journal: Any) -> None:
         @task(timeout_seconds=SHORT, name="t")
         async def slow() -> None:
-            await asyncio.sleep(LONG)
+            await rest()
 
         flow(lambda: slow.submit().wait(SOON))()
         assert journal.states("t") == ["Running", "TimedOut"]
@@ -377,7 +400,7 @@ class TestWhatComesOfIt:
             calls.append(1)
             sleep()
 
-        with Watch(), pytest.raises(TimedOutError):
+        with pytest.raises(TimedOutError):
             slow()
         assert (len(calls), seen) == (3, ["TimedOut"])
         assert journal.states("t") == ["Running", "Retrying", "Retrying", "TimedOut"]
@@ -388,7 +411,10 @@ class TestWhatComesOfIt:
         @task(timeout_seconds=5 * SHORT, retries=1)
         def second_time_lucky() -> str:
             calls.append(1)
-            time.sleep(LONG if len(calls) == 1 else 3 * SHORT)
+            if len(calls) == 1:
+                sleep()
+            TIME[0].pass_by(3 * SHORT)
+            time.sleep(SHORT)  # a deadline that is over would be seen meanwhile
             return "in time"
 
         assert second_time_lucky() == "in time"
@@ -412,7 +438,7 @@ class TestWhatComesOfIt:
             except Exception:  # noqa: BLE001  the kind of handler that must not see it
                 pytest.fail("it is no Exception")
 
-        with Watch(), pytest.raises(TimedOutError):
+        with pytest.raises(TimedOutError):
             stubborn()
 
     @pytest.mark.parametrize("thread", ["main", "worker"])
@@ -428,7 +454,7 @@ class TestWhatComesOfIt:
                     caught.append(1)
             return "all the same"
 
-        with Watch(), pytest.raises(TimedOutError):
+        with pytest.raises(TimedOutError):
             stubborn() if thread == "main" else in_a_thread(stubborn)
         assert len(caught) == 3
 
@@ -447,7 +473,7 @@ class TestWhatComesOfIt:
             stubborn()
             went_on.append(1)
 
-        with Watch(), pytest.raises(TimedOutError):
+        with pytest.raises(TimedOutError):
             f()
         assert went_on == []
         assert journal.states("f") == ["Running", "TimedOut"]
@@ -463,7 +489,7 @@ class TestWhatComesOfIt:
         def outer() -> None:
             try:
                 inner.submit()
-                spin()
+                spin_on()
             except BaseException:  # noqa: BLE001  this is the case
                 return
 
@@ -471,7 +497,7 @@ class TestWhatComesOfIt:
         def f() -> None:
             outer() if called else outer.submit()
 
-        with Watch(), pytest.raises(TimedOutError):
+        with pytest.raises(TimedOutError):
             f()
         assert journal.states("f") == ["Running", "TimedOut"]
         assert journal.states("outer") == journal.states("inner") == ["Running", "Cancelled"]
@@ -506,6 +532,7 @@ def test_a_flow_does_not_wait_for_attempts_that_were_left_behind(journal: Any) -
 
     @task(name="stuck", timeout_seconds=SHORT, retries=1)
     def stuck() -> None:
+        go_on()
         lock.acquire()
         lock.release()
 

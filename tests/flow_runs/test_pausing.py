@@ -102,7 +102,7 @@ class TestAnswers:
             pause_flow_run(poll_interval=SOON)
 
         def after_the_work(one: Waiting) -> None:
-            assert done.wait(30)
+            assert done.wait(120)
             resume_flow_run(one.pause.run_id)
 
         with answering(after_the_work):

@@ -3,14 +3,17 @@
 import logging
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 import entrepot.runtime
+from entrepot import settings
+from entrepot._clock import SystemClock
 from entrepot.coordination import pauses
 from entrepot.coordination.pauses import Pause
+from entrepot.engine.world import World, use_world
 from entrepot.errors import (
     InputError,
     NotResumableError,
@@ -237,15 +240,28 @@ class TestAttacks:
         assert (seen[1].pause.message, seen[1].pause.schema) == (seen[0].pause.message, seen[0].pause.schema)
 
     def test_a_schema_that_is_none_is_an_error_for_who_answers(self, entrepot_home: Path) -> None:
+        class Jumping(SystemClock):
+            ahead = timedelta(0)
+
+            def now(self) -> datetime:
+                return super().now() + self.ahead
+
+        clock = Jumping()
+
         @flow
         def asks() -> bool:
-            return pause_flow_run(bool, timeout=0.5, poll_interval=SOON)
+            return pause_flow_run(bool, timeout=600, poll_interval=SOON)
 
         def sees_nonsense(one: Waiting) -> None:
             for schema in ("", "[]", "{}", '{"properties": 3}'):
                 self.change(entrepot_home, "UPDATE pauses SET schema = ?", schema)
                 with pytest.raises(InputError, match="not understood"):
                     resume_flow_run(one.pause.run_id, run_input=True)
+            clock.ahead = timedelta(hours=1)
 
-        with answering(sees_nonsense), pytest.raises(PauseTimeoutError):
+        with (
+            use_world(World(settings.current(), default_recorder(), clock)),
+            answering(sees_nonsense),
+            pytest.raises(PauseTimeoutError),
+        ):
             asks()

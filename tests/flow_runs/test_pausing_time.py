@@ -84,12 +84,12 @@ class TestTime:
 
         @flow
         def asks_later() -> None:
-            suspend_flow_run(int, timeout=0.05)
+            suspend_flow_run(int, timeout=60)
 
-        with pytest.raises(PausedRunError):
+        long_ago = FrozenClock(datetime.now(UTC) - timedelta(hours=1))
+        with use_world(World(settings.current(), default_recorder(), long_ago)), pytest.raises(PausedRunError):
             asks_later()
         (one,) = waiting()
-        wait_until(lambda: datetime.now(UTC) > one.pause.deadline)
         with pytest.raises(NotResumableError, match="takes none any more"):
             resume_flow_run(one.pause.run_id, 1)
 
@@ -134,7 +134,7 @@ class TestTime:
 
         def after_a_loss(one: Waiting) -> None:
             for file in entrepot_home.glob("state.db*"):
-                file.unlink()
+                file.unlink(missing_ok=True)  # who looks for the answer may remove one, too
             wait_until(waiting)
             resume_flow_run(one.pause.run_id, 1)
 

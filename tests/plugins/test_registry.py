@@ -78,7 +78,7 @@ class TestLookingUp:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(10)
+            thread.join(120)
         assert len(found) == 16
         assert len(set(map(id, found))) == 1
 

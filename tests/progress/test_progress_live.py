@@ -36,7 +36,7 @@ BASIS = """
 
     def stays():
         threading.Thread(target=wait_for_the_test, daemon=True).start()
-        go_on.wait(60)
+        go_on.wait(300)
 """
 
 MAPPED = (
@@ -47,7 +47,7 @@ MAPPED = (
         if n in (3, 5):
             raise ValueError(f"no file {n}")
         if n > 7:
-            go_on.wait(60)
+            go_on.wait(300)
 
     @flow(name="etl", log_prints=False)
     def etl():
@@ -179,6 +179,9 @@ class TestWhenNothingIsShown:
     QUICK = """
         import logging, sys
         from entrepot import flow, task
+        from datetime import timedelta
+        from entrepot.progress import live
+        live._DELAY = timedelta(hours=1)  # however slow this machine is
         logging.getLogger("entrepot").setLevel("CRITICAL")
         @flow
         def quick():
@@ -197,6 +200,15 @@ class TestWhenNothingIsShown:
         slow()
         print("rich" in sys.modules)
     """
+    SHOWN = (
+        BASIS
+        + """
+    @flow
+    def slow():
+        stays()
+    slow()
+    """
+    )
 
     def test_short_flows_are_not_shown_and_load_nothing_that_draws(self, run_at_terminal: Run) -> None:
         shell = run_at_terminal(self.QUICK)
@@ -214,7 +226,9 @@ class TestWhenNothingIsShown:
         assert shell.seen == "False\r\n"
 
     def test_on_shows_it_in_ci_too(self, run_at_terminal: Run) -> None:
-        shell = run_at_terminal(self.SLOW, CI="true", ENTREPOT_PROGRESS="on")
+        shell = run_at_terminal(self.SHOWN, CI="true", ENTREPOT_PROGRESS="on")
+        shell.wait_for_picture(" slow · ")
+        shell.type("\n")
         assert shell.end() == 0
         assert "✓ slow" in shell.picture().text
 
@@ -234,7 +248,9 @@ class TestWhenNothingIsShown:
         assert done.stderr == ""
 
     def test_without_colours_it_has_none(self, run_at_terminal: Run) -> None:
-        shell = run_at_terminal(self.SLOW, NO_COLOR="1")
+        shell = run_at_terminal(self.SHOWN, NO_COLOR="1")
+        shell.wait_for_picture(" slow · ")
+        shell.type("\n")
         assert shell.end() == 0
         assert "✓ slow" in shell.picture().text
         assert "\x1b[32m" not in shell.seen
@@ -354,10 +370,21 @@ class TestAtTheEnd:
         assert "inner" not in shell.seen
 
 
+# A typed line would be shown where others draw.
+WITHOUT_ECHO = (
+    BASIS
+    + """
+    def stays_without_echo():
+        while not os.path.exists("go on"):
+            time.sleep(0.02)
+"""
+)
+
+
 class TestOthersWhoDraw:
-    def test_a_rich_display_of_the_program_goes_on_above(self, run_at_terminal: Run) -> None:
+    def test_a_rich_display_of_the_program_goes_on_above(self, run_at_terminal: Run, tmp_path: Path) -> None:
         script = (
-            BASIS
+            WITHOUT_ECHO
             + """
     from rich.progress import Progress
 
@@ -366,8 +393,9 @@ class TestOthersWhoDraw:
         with Progress() as progress:
             mine = progress.add_task("mine", total=3)
             for _ in range(3):
-                time.sleep(0.5)
+                time.sleep(0.1)
                 progress.advance(mine)
+            stays_without_echo()
 
     etl()
 """
@@ -375,14 +403,15 @@ class TestOthersWhoDraw:
         shell = run_at_terminal(script)
         lines = shell.wait_for_picture(" etl · ").split("\n")
         assert lines[0].startswith("mine ")
+        (tmp_path / "go on").touch()
         assert shell.end() == 0
         lines = [line for line in shell.picture().text.split("\n") if line]
         assert len(lines) == 2
         assert lines[1].startswith("✓ etl")
 
-    def test_one_that_was_there_before_goes_on_too(self, run_at_terminal: Run) -> None:
+    def test_one_that_was_there_before_goes_on_too(self, run_at_terminal: Run, tmp_path: Path) -> None:
         script = (
-            BASIS
+            WITHOUT_ECHO
             + """
     from rich.progress import Progress
 
@@ -391,10 +420,11 @@ class TestOthersWhoDraw:
         mine = progress.add_task("mine", total=2)
         second = progress.add_task("second", total=2)
         for _ in range(2):
-            time.sleep(0.5)
+            time.sleep(0.1)
             progress.advance(mine)
             print("a print")
             progress.advance(second)
+        stays_without_echo()
 
     with Progress() as progress:
         etl(progress)
@@ -402,6 +432,7 @@ class TestOthersWhoDraw:
         )
         shell = run_at_terminal(script)
         shell.wait_for_picture(" etl · ")
+        (tmp_path / "go on").touch()
         assert shell.end() == 0
         lines = [line for line in shell.picture().text.split("\n") if line]
         assert lines.count("a print") == 2

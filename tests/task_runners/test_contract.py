@@ -2,7 +2,6 @@
 
 import contextvars
 import threading
-import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Self
 
@@ -85,14 +84,14 @@ class TestThreads:
             assert sorted(future.result(30) for future in futures) == [0, 1, 2, 3]
 
     def test_no_more_calls_run_at_a_time_than_there_are_workers(self) -> None:
-        lock, now, most = threading.Lock(), 0, 0
+        lock, now, most, three = threading.Lock(), 0, 0, threading.Barrier(3)
 
         def call() -> None:
             nonlocal now, most
             with lock:
                 now += 1
                 most = max(most, now)
-            time.sleep(0.002)
+            three.wait(60)
             with lock:
                 now -= 1
 
@@ -108,7 +107,7 @@ class TestThreads:
             with ThreadPoolTaskRunner(max_workers=1) as runner:
                 futures.append(runner.submit(lambda: gate.wait(30)))
                 futures.extend(runner.submit(lambda number=number: ran.append(number)) for number in range(10))
-                threading.Timer(0.05, gate.set).start()
+                futures[-1].add_done_callback(lambda _: gate.set())  # it is cancelled by then, or never will be
                 raise KeyError
 
         with pytest.raises(KeyError):

@@ -186,7 +186,7 @@ class SerializerContract(ABC):
 
         with ThreadPoolExecutor(4) as pool:
             check(
-                all(pool.map(there_and_back, [value for value in self.values() for _ in range(8)])), "threads mix it up"
+                all(pool.map(there_and_back, [value for _ in range(8) for value in self.values()])), "threads mix it up"
             )
 
 
