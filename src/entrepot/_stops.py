@@ -42,6 +42,7 @@ OPEN: Final = 2
 _PATIENCE = 1.0  # seconds that code is spared which is better left to its end
 _AGAIN = 0.5  # seconds until code is struck again that is where it was: it has caught the first, or is stuck
 _LOOP_PATIENCE = 0.5  # seconds that an event loop has for ending by itself what was cancelled
+_LOOK = 0.5  # seconds that the main thread waits in one go: see `wait_until`
 _SIGNAL = signal.SIGURG  # ignored by default, and used by next to nobody; SIGALRM may be the user's own
 
 
@@ -392,6 +393,9 @@ def wait_until(ready: Callable[[], bool], bell: Bell, timeout: float | None = No
     guard = current_guard()
     mode = guard.enter()
     heeds = heeds or mode == OPEN
+    # Python looks for signals before it waits for a lock, and not between: one that comes just then, or to another
+    # thread, is handled when the wait is over.
+    most = _LOOK if guard.thread == threading.main_thread().ident else None
     until = None if timeout is None else monotonic() + timeout
     try:
         guard.waker = bell.ring
@@ -399,7 +403,7 @@ def wait_until(ready: Callable[[], bool], bell: Bell, timeout: float | None = No
             left = None if until is None else until - monotonic()
             if left is not None and left <= 0:
                 break
-            bell.wait(left)
+            bell.wait(left if most is None else most if left is None else min(left, most))
     finally:
         guard.waker = None
         if guard.abandoned:

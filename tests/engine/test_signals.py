@@ -238,6 +238,31 @@ f()
 )
 
 
+def test_an_interrupt_that_does_not_wake_the_main_thread_ends_its_wait(tmp_path: Path, entrepot_home: Path) -> None:
+    # So it is where one comes just before the main thread waits; to send it to another thread is the same, each time.
+    code = (
+        HEAD
+        + """
+import signal
+
+@task
+def struck():
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+    time.sleep(600)
+
+@hooked
+def f():
+    struck.submit().result()
+f()
+"""
+    )
+    program = Program(tmp_path, code)
+    assert program.read() == "hook Cancelled"
+    code_, _ = program.end(0)
+    assert code_ == -signal.SIGINT
+    assert ends_in(entrepot_home, "flow") == {"Cancelled": 1}
+
+
 def test_a_second_ctrl_c_ends_the_process_whatever_it_does(tmp_path: Path) -> None:
     program = Program(tmp_path, STUBBORN)
     assert program.read() == "ready"
@@ -351,6 +376,16 @@ def test_what_is_submitted_outside_flows_is_cancelled_when_its_end_is_not_waited
     tmp_path: Path, entrepot_home: Path
 ) -> None:
     program = Program(tmp_path, HEAD + "sleeps.submit(); spins.submit(); ready()\n")
+    assert program.read() == "ready"
+    time.sleep(0.2)  # for a moment, Python tells an interrupt at its own end and goes on
+    program.end(signal.SIGINT)
+    assert ends_in(entrepot_home, "task") == {"Cancelled": 2}
+
+
+def test_what_is_submitted_outside_flows_is_cancelled_when_an_interrupt_ended_the_program(
+    tmp_path: Path, entrepot_home: Path
+) -> None:
+    program = Program(tmp_path, HEAD + "sleeps.submit(); spins.submit(); ready(); time.sleep(600)\n")
     assert program.read() == "ready"
     program.end(signal.SIGINT)
     assert ends_in(entrepot_home, "task") == {"Cancelled": 2}

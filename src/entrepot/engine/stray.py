@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import sys
 import threading
 
 from entrepot.engine.children import Children
@@ -27,9 +28,16 @@ def _finish(children: Children) -> None:
     if children is not _stray:
         return  # a forked child's parent's
     try:
-        children.close(None)
+        children.close(_interrupt())
     except KeyboardInterrupt as error:
         children.close(error)
+
+
+def _interrupt() -> KeyboardInterrupt | None:
+    """Return the interrupt that ended the program, if one did: who pressed Ctrl-C is not to press it again here."""
+    error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)  # the second up to Python 3.11
+    is_session = hasattr(sys, "ps1")  # that was then one of its lines
+    return error if isinstance(error, KeyboardInterrupt) and not is_session else None
 
 
 def _after_fork_in_child() -> None:
