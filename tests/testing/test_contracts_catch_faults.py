@@ -156,13 +156,16 @@ class Renamed(Lines):
 class Shared(Lines):
     """Puts what it reads where other threads put theirs."""
 
-    two: ClassVar = threading.Barrier(2)
+    first: ClassVar = threading.Lock()
+    other: ClassVar = threading.Event()
 
     def loads(self, data: memoryview) -> Any:
         self.found = super().loads(data)
         if threading.current_thread() is not threading.main_thread():
-            with contextlib.suppress(threading.BrokenBarrierError):
-                self.two.wait(30)  # for another thread, which has put its own there, too
+            if self.first.acquire(blocking=False):
+                self.other.wait(30)  # for another thread, which has put its own there then
+            else:
+                self.other.set()
         return self.found
 
 
