@@ -14,11 +14,8 @@ from fsspec.registry import known_implementations
 from pydantic import SecretStr, ValidationError
 
 from entrepot import errors
-from entrepot.blocks import BlockDocuments, StorageDocumentStore, StoredBlocks, use_documents, use_sources
-from entrepot.crypto.keyring import Keyring
-from entrepot.filesystems import RemoteFileSystem, remote
+from entrepot.filesystems import RemoteFileSystem
 from entrepot.filesystems._hiding import revealed
-from entrepot.storage import MemoryStorage
 
 SECRET = "HUSH-wJalrXUtnFEMI"
 
@@ -221,22 +218,6 @@ def test_every_protocol_of_fsspec_that_opens_others_is_refused() -> None:
         if known["class"].startswith("fsspec.implementations.") and protocol not in {*places, "file", "local"}:
             with pytest.raises(ValidationError, match=r"opens another one|no URL"):  # the second: of `async_wrapper`
                 RemoteFileSystem(basepath=f"{protocol}://x")
-
-
-def test_what_a_colleague_saved_chooses_no_code_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saved by a program that let it through, as Entrepot did once."""
-    owned = tmp_path / "owned"
-    code = "{{ cycler.__init__.__globals__.os.system('touch " + str(owned) + "') }}"
-    references = {"version": 1, "templates": {"a": code}, "refs": {"k": ["{{a()}}"]}}
-    settings = {"fo": references, "simple_templates": False, "remote_protocol": "file"}
-    ring = Keyring.generate()
-    team = BlockDocuments(StorageDocumentStore(MemoryStorage("team")), lambda: ring)
-    with monkeypatch.context() as patch, use_documents(team):
-        patch.setattr(remote, "_NO_STORES", frozenset())
-        RemoteFileSystem(basepath="reference://x", settings=settings).save("results")
-    with use_sources(StoredBlocks(team)), pytest.raises(errors.BlockSchemaError, match="the class refuses"):
-        RemoteFileSystem.load("results")
-    assert not owned.exists()
 
 
 @pytest.mark.parametrize(

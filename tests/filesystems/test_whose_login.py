@@ -7,7 +7,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from entrepot import errors
 from entrepot.filesystems import Azure, RemoteFileSystem
@@ -41,17 +40,6 @@ def listening() -> Iterator[tuple[str, list[str | None]]]:
         finally:
             server.shutdown()
             thread.join()
-
-
-@pytest.mark.parametrize(
-    "name", ["evil.example/", "evil.example#", "evil.example?x=", "evil.example:443/x", "me@evil", "a.b", "", "a/../b"]
-)
-def test_the_name_of_an_azure_account_is_no_address_of_a_server(name: str) -> None:
-    with pytest.raises(ValidationError, match="the name of a storage account alone"):
-        Azure(bucket_path="container/x", azure_storage_account_name=name)
-    block = RemoteFileSystem(basepath="abfs://container/x", settings={"account_name": name, "account_key": KEY})
-    with pytest.raises(errors.ConfigurationError, match="the name of a storage account alone"):
-        block.as_storage()
 
 
 def test_another_host_for_azure_gets_no_login_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
