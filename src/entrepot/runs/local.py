@@ -127,14 +127,12 @@ class LocalRecorder:
         """Wait until it has caught up by some, as long as it gets on."""
         if threading.current_thread() is self._thread:
             return  # the writer itself has something to say
-        left, deadline = self._queue.qsize(), time.monotonic() + self._patience
-        while left >= self._ahead and not self._failing and self._start():
+        left, looks = self._queue.qsize(), 0
+        # Looks are counted, and not seconds: a process that was stopped meanwhile has a writer that was stopped, too.
+        while left >= self._ahead and not self._failing and self._start() and looks * _MOMENT < self._patience:
             time.sleep(_MOMENT)
             now = self._queue.qsize()
-            if now < left:
-                deadline = time.monotonic() + self._patience
-            elif time.monotonic() > deadline:
-                return
+            looks = 0 if now < left else looks + 1
             left = now
 
     def flush(self) -> bool:
