@@ -1,10 +1,15 @@
 """What a collection does with what transactions leave behind."""
 
+import json
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from entrepot.crypto.keyring import Keyring
 from entrepot.results.collect import Collector
+from entrepot.results.collect.leftovers import Leftovers
 from entrepot.results.commit import Commit
 from entrepot.results.lookup import Outcome
 from entrepot.results.markers import Fate
@@ -96,6 +101,24 @@ def test_a_transaction_that_nobody_decided_is_aborted_after_a_week_and_then_coll
     Collector(place.store).run()
     assert place.store.describe("a").outcome is Outcome.MISS
     assert path not in [info.path for info in place.storage.list()]
+
+
+@pytest.mark.parametrize("named", ["../../elsewhere", "2" * 32, 7])
+def test_a_record_that_is_planted_while_it_is_collected_aborts_no_transaction(
+    named: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place()
+    path = place.stage("a", BIG, GONE)
+    place.pass_days(8)
+
+    def plant(_: Leftovers) -> Iterator[None]:
+        fields = json.loads(bytes(place.storage.get(path)).partition(b"\n")[0])
+        place.storage.put(path, json.dumps({**fields, "transaction": named}).encode() + b"\nno signature\n")
+        return iter(())
+
+    monkeypatch.setattr(Leftovers, "_all", plant)
+    Collector(place.store).run()
+    assert not list(place.storage.list("transactions"))
 
 
 def test_versions_of_a_place_that_was_written_over_go() -> None:

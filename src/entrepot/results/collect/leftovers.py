@@ -6,16 +6,16 @@ Each kind is removed only where nothing can need it any more, and after an age b
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
-from entrepot.errors import EntrepotError, IntegrityError, ObjectNotFoundError, UnknownKeyError
+from entrepot.errors import EntrepotError, IntegrityError, ObjectNotFoundError, UnknownKeyError, UnknownNameError
 from entrepot.protocols.storage import DeletesIf, ObjectInfo, Sweeps
 from entrepot.results.claims import is_claim, open_claim, standing_in
 from entrepot.results.collect.lease import Lease
 from entrepot.results.collect.survey import Survey
 from entrepot.results.condemned import COLLECTED
 from entrepot.results.markers import MARKERS
-from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, record_path
+from entrepot.results.record import MAX_RECORD_SIZE, RECORDS, Record, open_record, record_path
 from entrepot.results.store import ResultStore
 from entrepot.results.used import USED
 from entrepot.results.versions import VERSIONS, chain_of
@@ -166,13 +166,14 @@ class Leftovers:
 
     def _abort(self, path: str) -> None:
         storage = self._store.storage
+        location = f"{self._store.location.rstrip('/')}/{path}"
         try:
-            fields: Any = json.loads(bytes(storage.get(path, length=MAX_RECORD_SIZE + 1)).partition(b"\n")[0])
-            transaction = fields["transaction"]
-        except (ObjectNotFoundError, ValueError, LookupError, TypeError, RecursionError):
-            return
-        if storage.creates_exclusively and isinstance(transaction, str):
-            self._store.markers.try_abort(transaction)
+            data = bytes(storage.get(path, length=MAX_RECORD_SIZE + 1))
+            found = open_record(data, self._store.keys(), path=path, location=location)
+        except (ObjectNotFoundError, IntegrityError, UnknownKeyError, UnknownNameError):
+            return  # it became another one since, perhaps one that was planted
+        if storage.creates_exclusively and isinstance(found, Record) and found.transaction is not None:
+            self._store.markers.try_abort(found.transaction)
 
     def _older(self, folder: str, age: float) -> Iterator[ObjectInfo]:
         for info in self._store.storage.list(folder):
