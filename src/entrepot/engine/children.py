@@ -201,8 +201,8 @@ class Children:
         return StopRun("the run around it was interrupted", until=until)
 
     def _cancel_waiting(self, why: StopRun | None) -> None:
-        self._closed = True
-        for child in reversed(list(self._under_way)):  # a thread that gets free must find none to take
+        self._closed = True  # from here on none begins, whatever thread gets free meanwhile
+        for child in list(self._under_way):
             child.cancel(why)
 
     def _stop(self, why: StopRun, error: BaseException | None) -> None:

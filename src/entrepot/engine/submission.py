@@ -173,6 +173,9 @@ class Submission:
 
     def __call__(self) -> None:
         """Run it to its end; called by the task runner."""
+        if self._children.closed:
+            self.cancel(self._children.stopping)
+            return
         if not self._claim():
             return
         run = self._run
