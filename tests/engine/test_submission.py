@@ -270,13 +270,18 @@ class TestCancelled:
     def test_what_has_not_started_when_the_flow_fails_is_cancelled(self, journal: Any) -> None:
         ran: list[int] = []
         futures: list[EntrepotFuture[Any]] = []
-        started, submitted = threading.Event(), threading.Event()
+        started, submitted, cancelling = threading.Event(), threading.Event(), threading.Event()
 
-        @task
+        def hook(*_: Any) -> None:
+            if threading.current_thread() is threading.main_thread() and not cancelling.is_set():
+                cancelling.set()  # the thread gets free while the others are not cancelled yet, and looks at them
+                assert all(future.wait(60) for future in futures[2:])
+
+        @task(on_cancellation=[hook])
         def slow(number: int) -> None:
             started.set()
             assert submitted.wait(60)
-            futures[1].wait(60)  # it is cancelled: the thread gets free while the others are
+            assert cancelling.wait(60)
             ran.append(number)
 
         @flow(task_runner=ThreadPoolTaskRunner(max_workers=1))
