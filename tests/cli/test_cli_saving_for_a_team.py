@@ -88,8 +88,8 @@ class TestCreate:
         shell = terminal(["block", "create", "string", "asked", "--store", "team"])
         shell.wait_for(f"already in the team's store, {team}. Save a new version of it?")
         shell.type("y\n")
-        shell.wait_for("for everyone who shares it")
         shell.wait_for("value")
+        assert "for everyone who shares it" in shell.seen
         shell.type("new\n")
         shell.wait_for("Save it?")
         shell.type("\n")
