@@ -14,25 +14,14 @@ from entrepot._secrets import forget_secrets
 
 pytest_plugins = [
     "entrepot_test_crypto",
+    "entrepot_test_hearts",
     "entrepot_test_outages",
     "entrepot_test_processes",
     "entrepot_test_servers",
 ]
 
 # The examples of Hypothesis are the same in each run, and a machine that is slow is no fault: a test that fails says
-# something of the change at hand. `make soak` looks at others each time.
-settings.register_profile(
-    "entrepot",
-    parent=settings.get_profile(settings.get_current_profile_name()),
-    derandomize=not os.environ.get("ENTREPOT_SOAK"),
-    database=None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("entrepot")
-
-# The examples of Hypothesis are the same in each run, and a machine that is slow is no fault: a test that fails says
-# something of the change at hand. `make soak` looks at others each time.
+# something of the change at hand. A run with ENTREPOT_SOAK looks at others.
 settings.register_profile(
     "entrepot",
     parent=settings.get_profile(settings.get_current_profile_name()),

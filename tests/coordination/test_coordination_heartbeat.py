@@ -4,7 +4,6 @@ import gc
 import logging
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,16 +16,7 @@ from entrepot.coordination.limits import set_limit
 from entrepot.errors import StorageUnreachableError
 from entrepot_test_processes import until
 
-
-@pytest.fixture(autouse=True)
-def _heart(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have a heart of one's own: what other tests left is not renewed by it."""
-    heart = heartbeat._Heart()
-    monkeypatch.setattr(heartbeat, "_heart", heart)
-    yield
-    for one in list(heart._held):
-        heart.remove(one)
-    heart._messages.put(None)  # its thread has nothing to wait for
+pytestmark = pytest.mark.usefixtures("own_heart")
 
 
 class Owner:

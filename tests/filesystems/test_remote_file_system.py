@@ -4,7 +4,6 @@ import functools
 import http.server
 import socket
 import sys
-import threading
 import traceback
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from pydantic import SecretStr, ValidationError
 from entrepot import errors
 from entrepot.filesystems import RemoteFileSystem
 from entrepot.filesystems._hiding import revealed
+from entrepot_test_http import serving
 
 SECRET = "HUSH-wJalrXUtnFEMI"
 
@@ -41,15 +41,13 @@ def test_what_a_web_server_has_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.txt").write_bytes(b"0123456789")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        storage = RemoteFileSystem(basepath=f"http://127.0.0.1:{server.server_address[1]}/data").as_storage()
+    with serving(handler) as url:
+        storage = RemoteFileSystem(basepath=f"{url}/data").as_storage()
         assert bytes(storage.get("a.txt")) == b"0123456789"
         with pytest.raises(errors.ObjectNotFoundError):
             storage.get("absent.txt")
         with pytest.raises(errors.StorageError):
             storage.put("b.txt", b"1")
-        server.shutdown()
 
 
 def test_google_works_with_a_server_of_ones_own(gcs_server: Any) -> None:

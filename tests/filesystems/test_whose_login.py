@@ -1,15 +1,15 @@
 """A storage block chooses the server; it must not choose who gets the login of this machine."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
 from entrepot import errors
 from entrepot.filesystems import Azure, RemoteFileSystem
+from entrepot_test_http import serving
 
 pytestmark = pytest.mark.one_python
 
@@ -32,14 +32,8 @@ def listening() -> Iterator[tuple[str, list[str | None]]]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", sent
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as url:
+        yield url, sent
 
 
 def test_another_host_for_azure_gets_no_login_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

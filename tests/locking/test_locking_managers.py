@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,17 +42,11 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
 
 
 @pytest.fixture(autouse=True)
-def no_locks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test has a memory of its own, and no lock is renewed after it, nor said to be lost amid another test."""
+def no_locks(own_heart: None) -> None:
+    """Each test has a memory of its own, and no lock is renewed after it."""
     from entrepot.locking import memory  # noqa: PLC0415  the one test that looks inside
 
     memory._held.clear()
-    heart = heartbeat._Heart()
-    monkeypatch.setattr(heartbeat, "_heart", heart)
-    yield
-    for one in list(heart._held):
-        heart.remove(one)
-    heart._messages.put(None)  # its thread has nothing to wait for
 
 
 class TestContract:

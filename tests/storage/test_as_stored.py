@@ -1,9 +1,8 @@
 """What says of itself that it is compressed is read as it is stored: unpacked, a few bytes would fill the memory."""
 
 import gzip
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from entrepot.filesystems import GCS, S3, Azure, RemoteFileSystem
 from entrepot.storage import open_storage
 from entrepot.storage.files import FileStorage
+from entrepot_test_http import serving
 
 pytestmark = pytest.mark.one_python
 
@@ -43,14 +43,8 @@ def server() -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as url:
+        yield url
 
 
 def store(kind: str, url: str) -> Any:
