@@ -127,6 +127,12 @@ def test_attack_22_keys_of_usual_files_are_taken(home_victim: Victim) -> None:
     assert len(found) == 200
 
 
+def test_attack_22_lines_of_toml_are_blanks_without_end(home_victim: Victim) -> None:
+    """To look for keys takes no more than to read: it took the square of the length, and hours for this file."""
+    text = f'[blocks.string.a]\nvalue = "x"\n{" " * 1_000_000}\n'
+    assert len(read_blocks(written(home_victim, text, ".toml"))) == 1
+
+
 @pytest.mark.parametrize("suffix", GOOD)
 def test_attack_23_a_file_is_larger_than_memory(home_victim: Victim, suffix: str) -> None:
     file = home_victim.home.parent / f"large{suffix}"

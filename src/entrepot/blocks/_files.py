@@ -29,7 +29,8 @@ _LARGEST: Final = 16 << 20  # bytes of a file
 _MOST: Final = 1_000_000  # values in a file, the aliases of YAML unfolded: ten lines of them can stand for 10**9
 _STEPS: Final = 10_000_000  # what the parser of TOML may keep of dotted keys: see `_has_long_keys`
 _PART: Final = r"""(?>[A-Za-z0-9_-]+|"(?>[^"\\\n]+|\\.)*"|'[^'\n]*')"""
-_KEY: Final = re.compile(rf"^[ \t]*(\[{{0,2}})[ \t]*({_PART}(?:[ \t]*\.[ \t]*{_PART})*)", re.MULTILINE)
+# Nothing is taken back that was read: a line of blanks alone, or of half a key, takes no more than its length.
+_KEY: Final = re.compile(rf"^[ \t]*+(\[{{1,2}}+[ \t]*+)?+({_PART}(?>[ \t]*+\.[ \t]*+{_PART})*+)", re.MULTILINE)
 _PARTS: Final = re.compile(_PART)
 _NOTE: Final = (
     "Blocks, as `entrepot block export` wrote them. Secrets are not in here: a reference says where each one is.\n"
